@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The error contract: one exception family, one text form, one exit code per kind.
+///
+/// Text: `<file>: <where>: found <x>, expected <y>. <remedy>`; parts that are empty are left out.
+/// Content that came from a file is quoted with `quoted()`, which escapes control characters and
+/// cuts at 200 bytes, so that a hostile file can not write to a terminal.
+
+#if defined(__FAST_MATH__)
+#error \
+    "stofm needs IEEE arithmetic (NaN and inf are checked, sums keep their order): compile without -ffast-math / -Ofast"
+#endif
+#if defined(__GNUC__) && !defined(__cpp_exceptions) && !defined(__CUDACC__)
+#error "stofm reports errors by exceptions: compile without -fno-exceptions"
+#endif
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace stofm {
+
+/// What went wrong, in the granularity a caller acts on. The value is the exit code of the programs.
+enum class ErrorKind : int {
+  usage = 2,     ///< wrong call: options, configuration, shapes given to an op
+  file = 3,      ///< a file is not what it claims to be
+  data = 4,      ///< a well-formed file with content that can not be computed with
+  resource = 5,  ///< memory, disk, file handles
+  device = 6,    ///< no such device, or it failed
+};
+
+/// The parts of a refusal. `code` is stable ("STOFM-3101"); the words may improve between versions.
+struct ErrorParts {
+  std::string code;      ///< stable identifier, "STOFM-dddd"
+  std::string file;      ///< path as the user gave it; empty where no file is concerned
+  std::string where;     ///< tensor name, dataset path, JSON pointer, row, or "[op]"
+  std::string found;     ///< what was there
+  std::string expected;  ///< what is required
+  std::string remedy;    ///< what to do about it, a sentence
+};
+
+/// File content made safe to print: control characters and bytes >= 0x7f that are not part of valid
+/// UTF-8 become \xNN, and at most `limit` bytes of the input are shown.
+inline std::string quoted(std::string_view text, std::size_t limit = 200) {
+  static constexpr char hex[] = "0123456789abcdef";
+  const bool cut = text.size() > limit;
+  const std::string_view shown = text.substr(0, limit);
+  std::string out = "\"";
+  for (std::size_t i = 0; i < shown.size();) {
+    const auto byte = static_cast<unsigned char>(shown[i]);
+    std::size_t length = byte < 0x80                     ? 1
+                         : (byte >= 0xc2 && byte < 0xe0) ? 2
+                         : (byte >= 0xe0 && byte < 0xf0) ? 3
+                         : (byte >= 0xf0 && byte < 0xf5) ? 4
+                                                         : 0;
+    bool whole = length > 0 && i + length <= shown.size();
+    for (std::size_t k = 1; whole && k < length; ++k)
+      whole = (static_cast<unsigned char>(shown[i + k]) & 0xc0) == 0x80;
+    // C1 control characters (U+0080 to U+009F) are terminal escapes too.
+    if (whole && length == 2 && byte == 0xc2 && static_cast<unsigned char>(shown[i + 1]) < 0xa0)
+      whole = false;
+    if (whole && length > 1) {
+      out.append(shown.substr(i, length));
+      i += length;
+      continue;
+    }
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += static_cast<char>(byte);
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      out += "\\x";
+      out += hex[byte >> 4];
+      out += hex[byte & 15];
+    } else {
+      out += static_cast<char>(byte);
+    }
+    ++i;
+  }
+  out += cut ? "\"..." : "\"";
+  return out;
+}
+
+/// Base of every exception this library throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorKind kind, ErrorParts parts)
+      : std::runtime_error(text_of(parts)), kind_(kind), parts_(std::move(parts)) {}
+
+  ErrorKind kind() const noexcept { return kind_; }
+  int exit_code() const noexcept { return static_cast<int>(kind_); }
+  const std::string& code() const noexcept { return parts_.code; }
+  const std::string& file() const noexcept { return parts_.file; }
+  const std::string& where() const noexcept { return parts_.where; }
+  const std::string& found() const noexcept { return parts_.found; }
+  const std::string& expected() const noexcept { return parts_.expected; }
+  const std::string& remedy() const noexcept { return parts_.remedy; }
+  const ErrorParts& parts() const noexcept { return parts_; }
+
+ private:
+  static std::string text_of(const ErrorParts& p) {
+    std::string text;
+    auto join = [&text](std::string_view separator, std::string_view piece) {
+      if (piece.empty()) return;
+      if (!text.empty()) text += separator;
+      text += piece;
+    };
+    join("", p.file);
+    join(": ", p.where);
+    std::string statement;
+    if (!p.found.empty()) statement = "found " + p.found;
+    if (!p.expected.empty()) statement += (statement.empty() ? "expected " : ", expected ") + p.expected;
+    join(": ", statement);
+    if (!p.remedy.empty()) {
+      text += text.empty() ? "" : ". ";
+      text += p.remedy;
+    }
+    if (!p.code.empty()) text += " [" + p.code + "]";
+    return text;
+  }
+
+  ErrorKind kind_;
+  ErrorParts parts_;
+};
+
+/// A wrong option, configuration value or call.
+class UsageError : public Error {
+ public:
+  explicit UsageError(ErrorParts parts) : Error(ErrorKind::usage, std::move(parts)) {}
+};
+/// Shapes, dtypes or layouts given to an op do not fit. Text: `[op]: found ..., expected ...`.
+class ShapeError : public UsageError {
+ public:
+  explicit ShapeError(ErrorParts parts) : UsageError(std::move(parts)) {}
+};
+/// A file is not what it claims to be.
+class FileError : public Error {
+ public:
+  explicit FileError(ErrorParts parts) : Error(ErrorKind::file, std::move(parts)) {}
+};
+/// The content of a well-formed file can not be computed with.
+class DataError : public Error {
+ public:
+  explicit DataError(ErrorParts parts) : Error(ErrorKind::data, std::move(parts)) {}
+};
+/// Memory, disk or handles ran out (or would).
+class ResourceError : public Error {
+ public:
+  explicit ResourceError(ErrorParts parts) : Error(ErrorKind::resource, std::move(parts)) {}
+};
+/// A device is absent or failed.
+class DeviceError : public Error {
+ public:
+  explicit DeviceError(ErrorParts parts) : Error(ErrorKind::device, std::move(parts)) {}
+};
+
+/// Joins values into text: `concat("row ", 3, " of ", n)`.
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  (out << ... << parts);
+  return out.str();
+}
+
+}  // namespace stofm
