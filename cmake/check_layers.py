@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Fails when a header includes a layer it must not know (HACKING.md, "Layers"). Usage: check_layers.py INCLUDE_DIR"""
+import pathlib
+import re
+import sys
+
+MAY_INCLUDE = {
+    "core": {"core"},
+    "backend/cpu": {"core", "backend/cpu", "Eigen"},
+    "backend/cuda": {"core", "backend/cuda"},
+    "ops": {"core", "backend/cpu", "backend/cuda", "ops"},
+    "cluster": {"core", "backend/cpu", "ops", "cluster", "Eigen"},
+    "model": {"core", "backend/cpu", "ops", "cluster", "model"},
+    "io": {"core", "io", "nlohmann", "hdf5"},
+    "pipeline": {"core", "backend/cpu", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
+}
+
+
+def layer_of(path):
+    parts = path.split("/")
+    if parts[0] == "backend":
+        return "/".join(parts[:2])
+    return parts[0] if len(parts) > 1 else "umbrella"
+
+
+def main(root):
+    root = pathlib.Path(root) / "stofm"
+    problems, headers = [], sorted(root.rglob("*.hpp"))
+    for header in headers:
+        name = header.relative_to(root).as_posix()
+        layer = layer_of(name)
+        if layer == "umbrella":
+            continue
+        if layer not in MAY_INCLUDE:
+            problems.append(f"{name}: layer {layer!r} is not in the table")
+            continue
+        for number, line in enumerate(header.read_text().splitlines(), 1):
+            match = re.match(r'\s*#\s*include\s+[<"]([^>"]+)[>"]', line)
+            if not match:
+                continue
+            target = match.group(1)
+            if target.startswith("stofm/"):
+                seen = layer_of(target[len("stofm/"):])
+            elif target.startswith("Eigen/"):
+                seen = "Eigen"
+            elif target.startswith("nlohmann/"):
+                seen = "nlohmann"
+            elif target.startswith("hdf5") or target.startswith("H5"):
+                seen = "hdf5"
+            else:
+                if target.startswith("cuda") or target.endswith(".cuh"):
+                    problems.append(f"{name}:{number}: include/ never includes CUDA ({target})")
+                continue
+            if seen not in MAY_INCLUDE[layer]:
+                problems.append(f"{name}:{number}: layer {layer} may not include {target}")
+    for problem in problems:
+        print(problem)
+    print(f"{len(headers)} headers, {len(problems)} layer violations")
+    return 1 if problems or not headers else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

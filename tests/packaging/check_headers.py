@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Every header compiles alone, included twice, without a warning; and again with macros about as windows.h, complex.h
+and termios.h define them (after what the header takes from elsewhere was included).
+
+Usage: check_headers.py COMPILER INCLUDE_DIR [-- FLAG ...]
+"""
+import concurrent.futures
+import pathlib
+import re
+import subprocess
+import sys
+
+TRAPS = """
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#define max(a, b) ((a) > (b) ? (a) : (b))
+#define small char
+#define I _Complex_I
+#define ERROR 0
+#define ECHO 010
+"""
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+
+
+def main():
+    compiler, include = sys.argv[1], pathlib.Path(sys.argv[2])
+    flags = sys.argv[4:] if len(sys.argv) > 3 else []
+    headers = sorted(include.rglob("*.hpp"))
+
+    def compiles(source):
+        return subprocess.run([compiler, "-std=c++20", "-fsyntax-only", *WARNINGS, *flags, f"-I{include}", "-x", "c++", "-"],
+                              input=source, text=True, capture_output=True)
+
+    def elsewhere(header, seen):
+        """What a header and the headers of ours behind it include from others."""
+        found = []
+        for name in re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', header.read_text(), re.M):
+            if name.startswith("stofm/"):
+                if name not in seen:
+                    seen.add(name)
+                    found += elsewhere(include / name, seen)
+            elif "intrin.h" not in name and not name.startswith("asm/"):
+                found.append(name)
+        return found
+
+    def check(header):
+        name = header.relative_to(include).as_posix()
+        own = f"#include <{name}>\n#include <{name}>\nint main() {{}}\n"
+        result = compiles(own)
+        if result.returncode == 0:
+            others = "".join(f"#include <{other}>\n" for other in dict.fromkeys(elsewhere(header, set())))
+            intrinsics = "#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n"
+            result = compiles(others + intrinsics + TRAPS + own)
+        return name, result.returncode, result.stderr
+
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, code, message in pool.map(check, headers):
+            if code:
+                failed += 1
+                print(f"{name}: does not compile alone\n{message[:1500]}")
+    print(f"{len(headers)} headers, {failed} failed")
+    return 1 if failed or not headers else 0
+
+
+sys.exit(main())

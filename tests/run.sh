@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what is missing (Debian, apt), builds, runs every test.
+#
+#   bash tests/run.sh            everything: Release, ASan + UBSan, fuzzing, 20,000 flipped files, scanpy
+#   bash tests/run.sh --quick    Release build and its tests only
+#
+# Environment: STOFM_GOLDEN, STOFM_FORMATS, STOFM_DATA: directories with more cases of the same layout;
+# STOFM_FUZZ_SECONDS (60), STOFM_FLIPS (20000), STOFM_JOBS (all cores), STOFM_BUILD (build).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+quick=no
+for argument in "$@"; do
+  case "$argument" in
+    --quick) quick=yes ;;
+    -h | --help) sed -n '3,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) echo "run.sh: unknown option $argument (try --help)" >&2; exit 2 ;;
+  esac
+done
+jobs=${STOFM_JOBS:-$(nproc)} build=${STOFM_BUILD:-build}
+export STOFM_FLIPS=${STOFM_FLIPS:-20000}
+passed=() failed=() skipped=()
+started=$SECONDS
+step() { printf '\n=== %s (%d s)\n' "$1" "$((SECONDS - started))"; }
+verdict() { if [ "$1" -eq 0 ]; then passed+=("$2"); else failed+=("$2"); fi; }
+
+step "what is installed"
+# shellcheck source=../cmake/install-dependencies.sh
+source cmake/install-dependencies.sh
+stofm_install_dependencies tests || exit 1
+
+step "Release build (NDEBUG)"
+cmake --preset cpu -B "$build" >"/tmp/stofm-configure.$$" 2>&1 || { cat "/tmp/stofm-configure.$$"; exit 1; }
+rm -f "/tmp/stofm-configure.$$"
+cmake --build "$build" -j "$jobs" || { echo "run.sh: the build failed"; exit 1; }
+
+step "tests, Release"
+ctest --test-dir "$build" -j "$jobs" --output-on-failure --no-tests=error
+verdict $? "tests (Release)"
+if [ -n "${STOFM_GOLDEN:-}" ]; then
+  step "golden tests again, on the small cases of the repository"
+  STOFM_GOLDEN='' ctest --test-dir "$build" -j "$jobs" --output-on-failure -R golden --no-tests=error
+  verdict $? "golden tests (repository)"
+fi
+
+if [ "$quick" = no ]; then
+  step "scanpy opens the result"
+  bash tests/program/scanpy_opens.sh "$build"
+  case $? in 0) passed+=("scanpy opens the result") ;; 77) skipped+=("scanpy opens the result: Python packages can not be installed here") ;; *) failed+=("scanpy opens the result") ;; esac
+
+  step "ASan + UBSan build"
+  if cmake --preset asan -B "$build-asan" >/dev/null && cmake --build "$build-asan" -j "$jobs"; then
+    step "tests, ASan + UBSan"
+    STOFM_FLIPS=500 ctest --test-dir "$build-asan" -j "$jobs" --output-on-failure --no-tests=error -LE packaging
+    verdict $? "tests (ASan + UBSan)"
+  else
+    failed+=("ASan + UBSan build")
+  fi
+
+  step "fuzzing, ${STOFM_FUZZ_SECONDS:-60} s a target"
+  if command -v clang++ >/dev/null; then
+    bash tests/fuzz/run.sh "${STOFM_FUZZ_SECONDS:-60}"
+    verdict $? "fuzzing"
+  else
+    skipped+=("fuzzing: clang++ is not installed")
+  fi
+fi
+
+step "summary"
+command -v nvcc >/dev/null || skipped+=("CUDA: no toolkit found")
+skipped+=("MPI and CUDA kernels: not part of this version")
+for name in "${passed[@]}"; do echo "passed:  $name"; done
+for name in "${skipped[@]}"; do echo "skipped: $name"; done
+for name in "${failed[@]}"; do echo "FAILED:  $name"; done
+echo "took $((SECONDS - started)) s"
+echo "${#passed[@]} passed, ${#failed[@]} failed, ${#skipped[@]} skipped"
+[ "${#failed[@]}" -eq 0 ]
