@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures stofm beside the programs it is compared with, in one run on one machine, and prints one table.
+
+    python3 bench/compare_peers.py --peers DIR --torch-python PY --scanpy-python PY --golden DIR [-o RESULT.json]
+
+DIR of --peers holds stofm_torch.py, cell_encoder_torch.py and graph_scanpy.py (each prints one JSON line); PY are the
+interpreters of virtual environments with torch + transformers and with scanpy. Our side is what is in build/bench
+(cmake --preset cpu && cmake --build build). The machine should be idle; each figure is the best of several runs.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def run(command, **environment):
+    print("  $", " ".join(str(part) for part in command), file=sys.stderr, flush=True)
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env={**os.environ, **environment})
+    if result.returncode:
+        sys.exit(f"failed ({result.returncode}): {result.stderr[-2000:]}")
+    return result.stdout
+
+
+def peer(python, script, *arguments):
+    return json.loads(run([python, script, *arguments]).strip().splitlines()[-1])
+
+
+def ours(build, program, pattern, **environment):
+    """Best real time in seconds of the repetitions of the one benchmark that matches, and its counters."""
+    out = run([build / "bench" / program, f"--benchmark_filter={pattern}", "--benchmark_format=json",
+               "--benchmark_repetitions=5", "--benchmark_report_aggregates_only=false"], **environment)
+    rows = [row for row in json.loads(out[out.index("{"):])["benchmarks"] if row.get("run_type") == "iteration"]
+    if not rows:
+        sys.exit(f"{program}: no benchmark matches {pattern}")
+    scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+    return min(rows, key=lambda row: row["real_time"] * scale[row["time_unit"]]), min(
+        row["real_time"] * scale[row["time_unit"]] for row in rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=pathlib.Path, required=True)
+    parser.add_argument("--torch-python", required=True)
+    parser.add_argument("--scanpy-python", required=True)
+    parser.add_argument("--golden", type=pathlib.Path, required=True, help="holds tokens_starmap, tokens_her2st, graph_osmfish")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument("-o", "--output", type=pathlib.Path, help="JSON result")
+    arguments = parser.parse_args()
+    build, golden, peers = arguments.build, arguments.golden, arguments.peers
+    rows = []
+
+    def add(what, unit, our_value, peer_name, peer_value, ratio, target):
+        rows.append(dict(what=what, unit=unit, stofm=our_value, peer=peer_name, peer_value=peer_value, ratio=ratio, target=target))
+
+    _, forward = ours(build, "se2_forward_bench", "^se2_forward/default/f32/N:1050/")
+    eager = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5)
+    compiled = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5, "--compile")
+    for name, result, target in (("PyTorch eager", eager, 30), ("torch.compile", compiled, 12)):
+        add("SE(2) Transformer, one sub-slice of 1050 nodes, float32", "ms", forward * 1e3, f"{name} {result['torch']}",
+            result["min_ms"], result["min_ms"] / (forward * 1e3), target)
+
+    for name in ("starmap", "her2st"):
+        tokens = golden / f"tokens_{name}" / "case.safetensors"
+        row, _ = ours(build, "cell_encoder_bench", "^cell_encoder/default/f32/tokens", STOFM_TOKENS=str(tokens))
+        torch = peer(arguments.torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2)
+        add(f"cell encoder, tokens_{name}, float32", "cells/s", row["items_per_second"], f"BertModel, torch {torch['torch']}",
+            torch["cells_per_s"], row["items_per_second"] / torch["cells_per_s"], 2)
+
+    _, graph = ours(build, "graph_bench", "neighbours_umap_leiden/osmfish_tile:5", STOFM_GOLDEN=str(golden))
+    scanpy = peer(arguments.scanpy_python, peers / "graph_scanpy.py", "--case", golden / "graph_osmfish" / "case.safetensors", "--tile", 5)
+    scanpy_seconds = scanpy["neighbours_s"] + scanpy["leiden_s"]
+    add(f"neighbours + UMAP weights + Leiden, {scanpy['points']} points", "s", graph, f"scanpy {scanpy['scanpy']} (igraph)",
+        scanpy_seconds, scanpy_seconds / graph, 5)
+
+    _, piece = ours(build, "sub_slices_bench", "build_sub_slice/reference/N:1050")
+    add("building one sub-slice of 1050 nodes", "ms", piece * 1e3, "reference, published figure 75 ms", 75.0, 75.0 / (piece * 1e3), 10)
+
+    commit = run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]).strip()
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    features = [name for name in ("avx2", "avx512f", "amx_bf16") if f" {name}" in flags]
+    result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
+                  command="python3 bench/compare_peers.py", rows=rows)
+    print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
+    print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
+    for row in rows:
+        print(f"| {row['what']} | {row['stofm']:.4g} {row['unit']} | {row['peer']}: {row['peer_value']:.4g} {row['unit']} "
+              f"| **{row['ratio']:.1f}x** | {row['target']}x |")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    missed = [row["what"] for row in rows if row["ratio"] < row["target"]]
+    if missed:
+        print("\nbelow the required ratio: " + "; ".join(missed))
+
+
+main()
