@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every header compiles alone, included twice, without a warning; and again with macros about as windows.h, complex.h
+"""C13, C14: every header compiles alone, included twice, without a warning; and again with macros about as windows.h, complex.h
 and termios.h define them (after what the header takes from elsewhere was included).
 
 Usage: check_headers.py COMPILER INCLUDE_DIR [-- FLAG ...]
