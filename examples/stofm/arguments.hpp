@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What the command line says, as plain structs: filled by command_line.cpp, read by one verb each.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace stofm::program {
+
+/// Options of every verb.
+struct CommonArguments {
+  bool quiet = false;     ///< errors only
+  int verbose = 0;        ///< -v: details
+  bool log_json = false;  ///< one JSON object a line on stderr instead of text
+  int threads = 0;        ///< 0: one per core
+};
+
+/// Which counts, genes and coordinates of a file are used.
+struct SliceArguments {
+  std::string layer;
+  bool use_raw = false;
+  std::string gene_key;
+  std::string species = "auto";
+  double min_coverage = 0.10;
+  std::string spatial_key;
+  std::string x, y;
+  std::string spatial_csv;
+  std::string library_key;
+  bool drop_bad_coords = false;
+  bool accept_noninteger = false;
+};
+
+/// How cells become virtual cells and pieces.
+struct GeometryArguments {
+  std::string clustering = "leiden";
+  std::int64_t clusters = 0;  ///< k-means: 0 chooses from the number of cells
+  double alpha = 0.2;
+  double resolution = 1.0;
+  std::int64_t split = 1000;
+  std::string geometry = "reference";
+  std::uint64_t seed = 0;
+};
+
+struct EmbedArguments {
+  std::vector<std::string> inputs;
+  std::string list;
+  std::string weights;
+  std::string output, output_dir;
+  bool in_place = false, overwrite = false;
+  std::string npy, csv;
+  std::string report;
+  std::string cell_embeddings;
+  std::string device = "auto";
+  std::string dtype = "float32";
+  std::string max_memory;  ///< "8G", "80%"; empty: 80 % of what is free
+  bool strict = false, dry_run = false, force = false, fail_fast = false;
+  SliceArguments slice;
+  GeometryArguments geometry;
+};
+
+struct InfoArguments {
+  std::string file;
+  bool json = false;
+};
+
+struct VerifyArguments {
+  std::string weights, case_file;
+  double tolerance = 0;  ///< 0: that of each tensor
+};
+
+struct TokenizeArguments {
+  std::string input, output, weights;
+  std::int64_t max_cells = 0;  ///< 0: all
+  bool overwrite = false;
+  SliceArguments slice;
+};
+
+/// `cluster` and `subslices`.
+struct GraphArguments {
+  std::string input, output;
+  std::int64_t count = 2;  ///< sub-slices written in full
+  bool overwrite = false;
+  SliceArguments slice;
+  GeometryArguments geometry;
+};
+
+enum class Verb { none, embed, info, verify, tokenize, cluster, subslices };
+
+struct Arguments {
+  Verb verb = Verb::none;
+  std::vector<std::string> words;  ///< as given, for provenance
+  CommonArguments common;
+  EmbedArguments embed;
+  InfoArguments info;
+  VerifyArguments verify;
+  TokenizeArguments tokenize;
+  GraphArguments graph;
+};
+
+}  // namespace stofm::program

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/// \file
+/// The program `stofm`: parse, run one verb, turn whatever goes wrong into one line and an exit code.
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "command_line.hpp"
+#include "console.hpp"
+#include "signals.hpp"
+#include "stofm/core/parallel.hpp"
+#include "verbs.hpp"
+
+namespace stofm::program {
+namespace {
+
+constexpr int internal_error = 70;  // EX_SOFTWARE of sysexits.h
+
+int run(int argc, char** argv) {
+  const ParsedCommandLine parsed = parse_command_line(argc, argv);
+  if (!parsed.text.empty()) {
+    print(parsed.text);
+    return 0;
+  }
+  const Arguments& a = parsed.arguments;
+  Console::get().configure(a.common.quiet, a.common.verbose, a.common.log_json);
+  if (a.common.threads > 0) set_thread_count(a.common.threads);
+  switch (a.verb) {
+    case Verb::embed:
+      return run_embed(a);
+    case Verb::info:
+      return run_info(a.info);
+    case Verb::verify:
+      return run_verify(a.verify);
+    case Verb::tokenize:
+      return run_tokenize(a.tokenize);
+    case Verb::cluster:
+      return run_cluster(a.graph);
+    case Verb::subslices:
+      return run_subslices(a.graph);
+    case Verb::none:
+      break;
+  }
+  return 0;
+}
+
+int guarded(int argc, char** argv) noexcept {
+  try {
+    try {
+      return run(argc, argv);
+    } catch (const Error& e) {
+      Console::get().end_progress();
+      Console::get().error(e);
+      return e.exit_code();
+    } catch (const std::bad_alloc&) {
+      Console::get().end_progress();
+      Console::get().error(
+          "memory: the system has no more. Use fewer threads, smaller pieces (--split) or a larger "
+          "machine. [STOFM-5002]",
+          static_cast<int>(ErrorKind::resource));
+      return static_cast<int>(ErrorKind::resource);
+    } catch (const std::exception& e) {
+      Console::get().end_progress();
+      Console::get().error(
+          std::string("internal: ") + quoted(e.what()) + ". Please report this. [STOFM-9001]",
+          internal_error);
+      return internal_error;
+    }
+  } catch (...) {  // even the message could not be made
+    static const char text[] =
+        "stofm: error: internal: out of resources while reporting an error. [STOFM-9002]\n";
+    std::fputs(text, stderr);
+    return internal_error;
+  }
+}
+
+}  // namespace
+}  // namespace stofm::program
+
+int main(int argc, char** argv) {
+  try {
+    stofm::program::install_signal_handling();
+  } catch (...) {  // no thread to be had: signals then end the program the default way
+  }
+  return stofm::program::guarded(argc, argv);
+}
