@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Softmax attention over packed sequences on the CPU: tasks of (sequence, head, block of query rows), each
+/// with the logits of its rows in a block of its own. No buffer grows with the square of a length.
+
+#include <span>
+#include <vector>
+
+#include "stofm/backend/cpu/matrix.hpp"
+#include "stofm/backend/cpu/scratch.hpp"
+#include "stofm/backend/cpu/softmax.hpp"
+#include "stofm/core/op_options.hpp"
+
+namespace stofm::backend {
+
+/// Rows [query_begin, query_end) of q attend to rows [key_begin, key_end) of k and v.
+struct AttentionSpan {
+  std::int64_t query_begin, query_end, key_begin, key_end;
+};
+
+template <class T>
+void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
+                    AttentionSpan rows, std::int64_t head, std::int64_t width, T scale) {
+  const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
+  const std::int64_t column = head * width;
+  T* logits = scratch<T, 0>(queries * keys);
+  auto s = eigen_rows(logits, queries, keys, keys);
+  const auto key = eigen_rows(k.row(rows.key_begin) + column, keys, width, k.stride(0));
+  s.noalias() = eigen_rows(q.row(rows.query_begin) + column, queries, width, q.stride(0)) * key.transpose();
+  for (std::int64_t i = 0; i < queries; ++i) {
+    for (std::int64_t j = 0; j < keys; ++j) logits[i * keys + j] *= scale;
+    softmax_row_generic(logits + i * keys, keys);
+  }
+  eigen_rows(y.row(rows.query_begin) + column, queries, width, y.stride(0)).noalias() =
+      s * eigen_rows(v.row(rows.key_begin) + column, keys, width, v.stride(0));
+}
+
+/// Shapes and offsets were checked. A query without keys gets zeros.
+template <class T>
+void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<const T> k,
+                      TensorView<const T> v, std::span<const std::int64_t> query_offsets,
+                      std::span<const std::int64_t> key_offsets, AttentionOptions options) {
+  constexpr std::int64_t block = 64;
+  if (y.numel() == 0) return;
+  const std::int64_t width = y.dim(1) / options.heads;
+  std::vector<AttentionSpan> tasks;
+  for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s)
+    for (std::int64_t i = query_offsets[s]; i < query_offsets[s + 1]; i += block)
+      tasks.push_back({i, std::min(i + block, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
+  const auto count = static_cast<std::int64_t>(tasks.size());
+  parallel_for(count * options.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const AttentionSpan& rows = tasks[static_cast<std::size_t>(t % count)];
+      const std::int64_t head = t / count;
+      if (rows.key_begin == rows.key_end) {
+        eigen_rows(y.row(rows.query_begin) + head * width, rows.query_end - rows.query_begin, width,
+                   y.stride(0))
+            .setZero();
+        continue;
+      }
+      attend_generic(y, q, k, v, rows, head, width, static_cast<T>(options.scale));
+    }
+  });
+}
+
+}  // namespace stofm::backend

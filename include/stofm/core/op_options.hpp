@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Options and plain inputs that an op and all its backends share. Only data: the ops document what they
+/// mean.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "stofm/core/tensor.hpp"
+
+namespace stofm {
+
+/// What is applied to the result of a linear layer.
+enum class Activation {
+  identity,
+  relu,  ///< max(x, 0); NaN stays NaN
+  gelu,  ///< x * (1 + erf(x / sqrt(2))) / 2, exact form
+};
+
+/// Precision class of the products inside a float matrix multiplication. Sums are float32 in both.
+enum class MatmulGrade {
+  float32,   ///< float32, or on AMX each float as a sum of two bfloat16 (three products): about 1e-6 in norm
+  bfloat16,  ///< operands rounded to bfloat16 (one product) where the CPU has AMX; elsewhere as float32
+};
+
+/// y = activation(scale * (x w^T + b)).
+struct LinearOptions {
+  Activation activation = Activation::identity;
+  double scale = 1.0;
+  MatmulGrade grade = MatmulGrade::float32;
+};
+
+/// Attention over packed sequences: softmax(scale * q k^T) v per head.
+struct AttentionOptions {
+  std::int64_t heads = 1;
+  double scale = 1.0;
+  MatmulGrade grade = MatmulGrade::float32;
+};
+
+/// A pairwise bias that is one constant per head except at listed pairs (CSR over [nodes, nodes]).
+template <class T>
+struct SparsePairBias {
+  std::int64_t nodes = 0;
+  std::span<const std::int64_t> row_offsets;  ///< [nodes + 1], ascending from 0
+  std::span<const std::int32_t> columns;      ///< [entries], ascending within a row
+  Tensor<T> values;                           ///< [heads, entries]: bias - background of that head
+  std::vector<T> background;                  ///< [heads]: the bias of every pair that is not listed
+};
+
+}  // namespace stofm
