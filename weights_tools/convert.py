@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Converts a SToFM checkpoint into one bundle: `convert.py CHECKPOINT_DIR -o stofm.safetensors`. See README.md here."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+from stofm_convert.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())
