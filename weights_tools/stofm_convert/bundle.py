@@ -48,7 +48,7 @@ def write_bundle(path, tensors, texts, metadata, overwrite):
     arrays += [(name, "U8", (len(texts[name]),), texts[name]) for name in sorted(texts)]
     hashes = {name: hashlib.sha256(content).hexdigest() for name, _, _, content in arrays}
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": json_text(hashes), **metadata}
-    header = header_bytes(arrays, dict(sorted(metadata.items())))
+    header = header_bytes(arrays, metadata)
     write_atomic(path, [header] + [content for _, _, _, content in arrays], overwrite)
 
 

@@ -37,9 +37,12 @@ def rows(raw, file, header):
 
 def check_genes(raw, file):
     """Number of embedding rows that the table needs: pad, mask, one for a gene, <cls>. Rows J10, J11."""
-    ids, tokens = {}, {}
+    ids, tokens, special = {}, {}, {}
     for i, (gene, _, token, median) in rows(raw, file, GENES_HEADER):
         where = "line %d (%s)" % (i, quoted(gene, 40))
+        if gene in SPECIAL or gene == "<cls>":
+            special[gene] = token
+            continue
         if not gene or gene in ids:
             raise fail(file, where, "the gene twice, first in line %d" % ids[gene] if gene else "no id", "unique ids")
         if not re.fullmatch("[0-9]{1,10}", token) or not 2 <= int(token) < 1 << 31:
@@ -58,6 +61,11 @@ def check_genes(raw, file):
     if max(tokens) != len(tokens) + 1:
         gap = next(t for t in range(2, len(tokens) + 3) if t not in tokens)
         raise fail(file, "token %d" % gap, "no gene for it", "ids 2 to %d without a gap" % (len(tokens) + 1))
+    if special:
+        for name, value in {**SPECIAL, "<cls>": len(tokens) + 2}.items():
+            if special.get(name) != str(value):
+                raise fail(file, name, "token %s" % quoted(special[name], 40) if name in special else "no such row",
+                           "token %d" % value)
     return len(tokens) + 3, ids
 
 
@@ -119,7 +127,7 @@ def genes_from_pickles(tokens_path, medians_path, names_path=None):
         if type(median) not in (int, float) or not 0 < median < math.inf:
             raise fail(medians_path, quoted(gene, 40), "median %s" % str(median)[:40], "a number above 0",
                        "Give the median dictionary of the same Geneformer version.")
-        lines.append("%s\t%s\t%d\t%r" % (plain_field(gene, tokens_path, "gene"), ",".join(sorted(symbols.get(gene, []))),
+        lines.append("%s\t%s\t%d\t%r" % (plain_field(gene, tokens_path, "gene"), min(symbols.get(gene, [""])),
                                          token, median))
     return ("\n".join(lines) + "\n").encode()
 

@@ -76,10 +76,12 @@ def read_safetensors(source):
 
 
 def header_bytes(tensors, metadata):
-    """`tensors`: [(name, dtype, shape, bytes)]. The header, padded with blanks to a multiple of 8."""
-    header, at = {"__metadata__": metadata}, 0
+    """`tensors`: [(name, dtype, shape, bytes)] in the order of the data. Keys are sorted, blanks pad to a multiple of 8,
+    as include/stofm/io/safetensors_writer.hpp does it."""
+    entries, at = {}, 0
     for name, dtype, shape, content in tensors:
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + len(content)]}
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + len(content)]}
         at += len(content)
+    header = {"__metadata__": dict(sorted(metadata.items())), **dict(sorted(entries.items()))}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode()
     return struct.pack("<Q", len(text) + -len(text) % 8) + text + b" " * (-len(text) % 8)
