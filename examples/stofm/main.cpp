@@ -63,7 +63,7 @@ int guarded(int argc, char** argv) noexcept {
     } catch (const std::exception& e) {
       Console::get().end_progress();
       Console::get().error(
-          std::string("internal: ") + quoted(e.what()) + ". Please report this. [STOFM-9001]",
+          std::string("internal: ") + stofm::quoted(e.what()) + ". Please report this. [STOFM-9001]",
           internal_error);
       return internal_error;
     }

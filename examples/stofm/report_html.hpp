@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The fixed parts of the report: markup and style. What moves is in report_script.hpp, the data is put between them by
-/// report.cpp. The content security policy forbids any request, so the file is what it says: self-contained.
+/// The fixed parts of the report: markup and style. What moves is in report_script.hpp, the data is put
+/// between them by report.cpp. The content security policy forbids any request, so the file is what it says:
+/// self-contained.
 
 namespace stofm::program {
 

@@ -92,7 +92,7 @@ class View{
   if(hover>=0){g.strokeStyle=css('--ring');g.lineWidth=2;g.beginPath();g.arc(this.px(this.x[hover]),this.py(this.y[hover]),Math.max(6,r+3),0,6.2832);g.stroke()}
   if(this.lasso&&this.lasso.length>1){g.strokeStyle=css('--accent');g.lineWidth=1.5;g.setLineDash([5,4]);g.beginPath();this.lasso.forEach((p,i)=>i?g.lineTo(p[0],p[1]):g.moveTo(p[0],p[1]));g.closePath();g.stroke();g.setLineDash([])}}
  extras(){const g=this.g;
-  if($('showgrid').checked){for(const [shade,wide,dash] of [[css('--plot'),3.5,[]],[css('--ring'),1.2,[6,4]]]){g.strokeStyle=shade;g.lineWidth=wide;g.setLineDash(dash);for(const [a,b,e,f] of D.grid){const c=Math.min(e,this.box[1]),d=Math.min(f,this.box[3]);g.strokeRect(this.px(a),this.py(b),(c-a)*this.k,(d-b)*this.k)}}g.setLineDash([])}
+  if($('showgrid').checked){for(const [shade,wide,dash] of [[css('--plot'),3.5,[]],[css('--ring'),1,[]]]){g.strokeStyle=shade;g.lineWidth=wide;g.setLineDash(dash);for(const [a,b,e,f] of D.grid){const c=Math.min(e,this.box[1]),d=Math.min(f,this.box[3]);g.strokeRect(this.px(a),this.py(b),(c-a)*this.k,(d-b)*this.k)}}g.setLineDash([])}
   if($('showvirtual').checked){for(let i=0;i<VX.length;i++){const x=this.px(VX[i]),y=this.py(VY[i]),s=7,off=alone>=0&&mode==='macro'&&alone!==i;g.globalAlpha=off?.25:1;
    g.beginPath();g.moveTo(x,y-s);g.lineTo(x+s,y);g.lineTo(x,y+s);g.lineTo(x-s,y);g.closePath();g.fillStyle=category(i);g.fill();g.lineWidth=3.5;g.strokeStyle=css('--plot');g.stroke();g.lineWidth=1.6;g.strokeStyle=css('--ring');g.stroke();g.globalAlpha=1}}}
  listen(){const c=this.c;let drag=null;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What a run over many slices has finished, so that the same command goes on where it was stopped: one JSON
+/// line per result in `stofm-journal.jsonl`, written atomically, with hashes of the input, the model and the
+/// options.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace stofm::program {
+
+/// What a result was made of and is.
+struct JournalEntry {
+  std::string output;         ///< path, the key
+  std::string input;          ///< path
+  std::string input_sha256;   ///< of the input before the run
+  std::string model_sha256;   ///< of the bundle
+  std::string result_sha256;  ///< of the output, where it is the input changed in place
+  std::int64_t result_bytes = 0;
+  std::vector<std::pair<std::string, std::string>> options;  ///< those that change the result
+  std::string finished;                                      ///< UTC
+};
+
+/// Keys that differ between what a result was made of and what is asked now: "input", "model", "--seed 0 ->
+/// 1".
+std::vector<std::string> changed_keys(const JournalEntry& then, const JournalEntry& now);
+
+/// The journal of one directory, locked while the object lives.
+class Journal {
+ public:
+  /// Reads `directory`/stofm-journal.jsonl if it is there; lines that are no entries (a torn one) are left
+  /// out and counted. \throws ResourceError (STOFM-2020) if another process holds it.
+  explicit Journal(const std::filesystem::path& directory);
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  ~Journal();
+
+  const JournalEntry* find(const std::string& output) const;
+  /// Adds or replaces, and writes the file. \throws ResourceError
+  void record(const JournalEntry& entry);
+  const std::string& path() const { return path_; }
+  std::int64_t torn_lines() const { return torn_; }
+
+ private:
+  std::string path_, lock_path_;
+  int lock_ = -1;
+  std::int64_t torn_ = 0;
+  std::map<std::string, JournalEntry> entries_;
+};
+
+}  // namespace stofm::program

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What the machine has: memory that is free for this process, the peak used, the place of the program
+/// itself.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace stofm::program {
+
+/// Bytes this process can still get: the least of free memory, room under the cgroup's limit and under
+/// RLIMIT_AS.
+std::int64_t available_memory();
+
+/// Largest resident size so far, in bytes.
+std::int64_t peak_memory();
+
+/// "8G", "500M", "1.5T", "4096" (bytes), "60%" of `available`. Units are powers of 1000; KiB, MiB, GiB of
+/// 1024. \throws UsageError for anything else, and for less than 16 MB
+std::int64_t parse_memory_size(const std::string& text, std::int64_t available);
+
+/// Directory of the running program.
+std::filesystem::path program_directory();
+
+/// The bundle to use: `given`, else <program directory>/share/stofm/demo.safetensors (or ../share/stofm),
+/// else $STOFM_WEIGHTS. \throws UsageError if there is none
+std::string find_weights(const std::string& given);
+
+/// Inputs in the order given: patterns expanded (sorted; no match is an error), lines of the list file
+/// appended, exact repetitions dropped. \throws UsageError, FileError
+std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list);
+
+/// "2026-11-21 04:02 UTC"
+std::string utc_minute();
+
+}  // namespace stofm::program
