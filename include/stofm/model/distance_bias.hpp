@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The distance bias of the SE(2) Transformer: Phi(d) in R^heads with Phi(0) = 0, and the bias of a whole
+/// sub-slice as constant plus listed entries. float uses the table of `bias_table.hpp` if it passed its check
+/// against these weights, else (and in double always) the network itself, once per distinct distance. Source:
+/// SPEC section 5, PERFORMANCE 6.2 and 6.3.
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "stofm/model/bias_table.hpp"
+#include "stofm/model/gaussian_network.hpp"
+#include "stofm/ops/pair_attention.hpp"
+#include "stofm/ops/pair_distances.hpp"
+
+namespace stofm::model {
+
+/// In which precision a = w d + b is rounded.
+enum class AffineRounding {
+  own,      ///< in the type of the model: float as the reference, double without further rounding
+  float32,  ///< as the float model does, also in double: to compare everything else
+};
+
+/// How the distance bias is computed.
+struct DistanceBiasOptions {
+  bool use_table = true;  ///< false: always the network itself
+  AffineRounding rounding = AffineRounding::own;
+  BiasTableOptions table;
+};
+
+template <Real T>
+class DistanceBias {
+ public:
+  /// Takes gaussian.* of a checked parameter set and, for float, builds the table (some 10 ms).
+  explicit DistanceBias(const NamedTensors<T>& weights, const DistanceBiasOptions& options = {})
+      : network_(weights),
+        w_(weights.at("gaussian.linear.weight").data()[0]),
+        b_(weights.at("gaussian.linear.bias").data()[0]),
+        rounding_(options.rounding) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (options.use_table) {
+        const float ends[] = {0.0F, largest_tabulated};
+        float a[2];
+        affine_arguments<float>(ends, w_, b_, a);
+        BiasTable table =
+            BiasTable::build(network_, std::min(a[0], a[1]), std::max(a[0], a[1]), options.table);
+        table_error_ = table.measured_error();
+        if (table.usable()) table_ = std::make_shared<const BiasTable>(std::move(table));
+      }
+    }
+    const T far[] = {static_cast<T>(far_distance)};
+    background_.resize(static_cast<std::size_t>(heads()));
+    evaluate(far, background_.data());
+  }
+
+  std::int64_t heads() const { return network_.heads(); }
+  const GaussianNetwork& network() const { return network_; }
+  /// The table in use, or null: then every distinct distance is computed by the network.
+  const BiasTable* table() const { return table_.get(); }
+  /// Phi(far_distance), [heads].
+  const std::vector<T>& background() const { return background_; }
+
+  /// Phi of each distance by the way that is in use: out[i * heads + h].
+  void evaluate(std::span<const T> distances, T* out) const;
+  /// Phi of each distance by the network: out[i * heads + h]. Phi(0) = 0; NaN gives NaN. Cost: 2 K^2 FLOP
+  /// each.
+  void evaluate_exact(std::span<const T> distances, T* out) const;
+  /// What attention needs of a sub-slice: values = Phi(d) - background at the listed pairs, [heads, entries].
+  /// `distances` must outlive the result, which points to its rows and columns.
+  /// \throws DataError STOFM-1330 for a negative or non-finite distance, with its row and column.
+  /// Cost: one table lookup per entry; without a table one network evaluation per distinct distance.
+  ops::SparsePairBias<T> pair_bias(const PairDistances& distances) const;
+
+ private:
+  /// 1.5 times the largest possible distance.
+  static constexpr float largest_tabulated = 1.5F * far_distance;
+  void evaluate_table(std::span<const float> distances, float* values, std::int64_t head_stride,
+                      std::int64_t entry_stride) const;
+  void check(const PairDistances& distances) const;
+
+  GaussianNetwork network_;
+  T w_, b_;
+  AffineRounding rounding_;
+  std::shared_ptr<const BiasTable> table_;
+  double table_error_ = 0;
+  std::vector<T> background_;
+};
+
+template <Real T>
+void DistanceBias<T>::evaluate_exact(std::span<const T> distances, T* out) const {
+  std::vector<double> a(distances.size());
+  if (std::is_same_v<T, float> || rounding_ == AffineRounding::float32) {
+    std::vector<float> d(distances.size()), rounded(distances.size());
+    for (std::size_t i = 0; i < d.size(); ++i) d[i] = static_cast<float>(distances[i]);
+    affine_arguments<float>(d, static_cast<float>(w_), static_cast<float>(b_), rounded);
+    std::copy(rounded.begin(), rounded.end(), a.begin());
+  } else {
+    std::vector<double> d(distances.begin(), distances.end());
+    affine_arguments<double>(d, static_cast<double>(w_), static_cast<double>(b_), a);
+  }
+  // Pieces of bounded memory.
+  constexpr std::size_t piece = 4096;
+  const auto width = static_cast<std::size_t>(heads());
+  for (std::size_t begin = 0; begin < a.size(); begin += piece) {
+    const std::size_t count = std::min(piece, a.size() - begin);
+    const NetworkPoints points = network_.evaluate(std::span<const double>(a).subspan(begin, count), false);
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t h = 0; h < width; ++h)
+        out[(begin + i) * width + h] =
+            distances[begin + i] == T{0} ? T{0} : static_cast<T>(points.phi[i * width + h]);
+  }
+}
+
+template <Real T>
+void DistanceBias<T>::evaluate_table(std::span<const float> distances, float* values,
+                                     std::int64_t head_stride, std::int64_t entry_stride) const {
+  constexpr std::size_t block = 64;
+  const std::int64_t width = table_->padded_heads();
+  std::vector<float> rows(static_cast<std::size_t>(width) * block);
+  float a[block];
+  for (std::size_t begin = 0; begin < distances.size(); begin += block) {
+    const std::size_t count = std::min(block, distances.size() - begin);
+    const std::span<const float> part = distances.subspan(begin, count);
+    affine_arguments<float>(part, static_cast<float>(w_), static_cast<float>(b_), {a, count});
+    table_->evaluate({a, count}, rows.data(), width);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (part[i] == 0.0F) {
+        std::fill_n(rows.data() + static_cast<std::int64_t>(i) * width, width, 0.0F);
+      } else if (!(part[i] > 0.0F && part[i] <= largest_tabulated)) {
+        if constexpr (std::is_same_v<T, float>)
+          evaluate_exact(part.subspan(i, 1), rows.data() + static_cast<std::int64_t>(i) * width);
+      }
+    }
+    for (std::int64_t h = 0; h < heads(); ++h)
+      for (std::size_t i = 0; i < count; ++i)
+        values[h * head_stride + static_cast<std::int64_t>(begin + i) * entry_stride] =
+            rows[i * static_cast<std::size_t>(width) + static_cast<std::size_t>(h)];
+  }
+}
+
+template <Real T>
+void DistanceBias<T>::evaluate(std::span<const T> distances, T* out) const {
+  if constexpr (std::is_same_v<T, float>) {
+    if (table_) return evaluate_table(distances, out, 1, heads());
+  }
+  evaluate_exact(distances, out);
+}
+
+template <Real T>
+void DistanceBias<T>::check(const PairDistances& distances) const {
+  const auto bad = std::find_if(distances.values.begin(), distances.values.end(), [](float d) {
+    return !(d >= 0.0F && d <= std::numeric_limits<float>::max());
+  });
+  if (bad == distances.values.end()) return;
+  const auto entry = static_cast<std::int64_t>(bad - distances.values.begin());
+  const auto row = std::upper_bound(distances.row_offsets.begin(), distances.row_offsets.end(), entry);
+  throw DataError({"STOFM-1330", "",
+                   concat("distance of node ", row - distances.row_offsets.begin() - 1, " to node ",
+                          distances.columns[static_cast<std::size_t>(entry)]),
+                   concat(*bad), "a finite distance >= 0", "Check the coordinates."});
+}
+
+template <Real T>
+ops::SparsePairBias<T> DistanceBias<T>::pair_bias(const PairDistances& distances) const {
+  check(distances);
+  const std::int64_t entries = distances.entries();
+  Tensor<T> values({heads(), entries});
+  if (table_ != nullptr) {
+    if constexpr (std::is_same_v<T, float>) {
+      parallel_for(entries, 4096, [&](std::int64_t begin, std::int64_t end) {
+        evaluate_table({distances.values.data() + begin, static_cast<std::size_t>(end - begin)},
+                       values.data() + begin, entries, 1);
+        for (std::int64_t h = 0; h < heads(); ++h)
+          for (std::int64_t e = begin; e < end; ++e)
+            values.data()[h * entries + e] -= background_[static_cast<std::size_t>(h)];
+      });
+    }
+  } else {
+    std::vector<float> distinct(distances.values);
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    const std::vector<T> at(distinct.begin(), distinct.end());
+    const auto width = static_cast<std::size_t>(heads());
+    std::vector<T> phi(at.size() * width);
+    evaluate_exact(at, phi.data());
+    parallel_for(entries, 4096, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t e = begin; e < end; ++e) {
+        const auto found =
+            static_cast<std::size_t>(std::lower_bound(distinct.begin(), distinct.end(),
+                                                      distances.values[static_cast<std::size_t>(e)]) -
+                                     distinct.begin());
+        for (std::size_t h = 0; h < width; ++h)
+          values.data()[static_cast<std::int64_t>(h) * entries + e] = phi[found * width + h] - background_[h];
+      }
+    });
+  }
+  return ops::SparsePairBias<T>{distances.nodes, distances.row_offsets, distances.columns, std::move(values),
+                                background_};
+}
+
+}  // namespace stofm::model

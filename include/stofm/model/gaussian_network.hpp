@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The network of the distance bias as a function of one scalar:
+///   psi_k(a) = exp(-((a - mu_k)/s_k)^2 / 2) / (sqrt(2 pi) s_k),   s_k = |sigma_k| + 1e-5
+///   z(a) = W1 psi(a) + b1,   Phi(a) = W2 relu(z(a)) + b2  in R^heads
+/// evaluated in double, with derivatives where asked for; and a = w d + b with the rounding of the reference.
+/// Source: SPEC section 5. Every function here is exact up to rounding; `bias_table.hpp` makes it cheap.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numbers>
+#include <span>
+#include <vector>
+
+#include "stofm/core/parallel.hpp"
+#include "stofm/core/tensor.hpp"
+#include "stofm/model/parameters.hpp"
+
+namespace stofm::model {
+
+/// Values (and derivatives by a) of the network at n points, row-major.
+struct NetworkPoints {
+  std::vector<double> z;        ///< [n, K] inputs of the ReLU
+  std::vector<double> z_slope;  ///< [n, K] dz/da; empty if not asked for
+  std::vector<double> phi;      ///< [n, H]
+};
+
+/// a[i] = round(round(w d[i]) + b), each step in T, never fused.
+/// With Gaussians as narrow as 1e-3 one rounding of `a` shows in the fifth digit of the bias, so the sum must
+/// round as the reference's does, whatever -march and -ffp-contract the caller compiles with: the products
+/// pass through memory that the compiler has to take as changed.
+template <Real T>
+void affine_arguments(std::span<const T> distances, T w, T b, std::span<T> a) {
+  constexpr std::size_t block = 64;
+  T product[block];
+  for (std::size_t begin = 0; begin < distances.size(); begin += block) {
+    const std::size_t count = std::min(block, distances.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) product[i] = w * distances[begin + i];
+    asm volatile("" : : "r"(product) : "memory");
+    for (std::size_t i = 0; i < count; ++i) a[begin + i] = product[i] + b;
+  }
+}
+
+class GaussianNetwork {
+ public:
+  /// Reads gaussian.{linear,means,stds,proj.0,proj.2} of a checked parameter set. s_k is formed in T, as the
+  /// reference does.
+  template <Real T>
+  explicit GaussianNetwork(const NamedTensors<T>& weights)
+      : gaussians_(weights.at("gaussian.means.weight").numel()),
+        heads_(weights.at("gaussian.proj.2.bias").numel()) {
+    const auto values = [&](const char* name) {
+      const Tensor<T> dense = weights.at(name).contiguous();
+      return std::vector<double>(dense.data(), dense.data() + dense.numel());
+    };
+    mean_ = values("gaussian.means.weight");
+    for (const double sigma : values("gaussian.stds.weight"))
+      width_.push_back(
+          static_cast<double>(static_cast<T>(std::abs(static_cast<T>(sigma)) + static_cast<T>(1e-5))));
+    w1_ = values("gaussian.proj.0.weight");
+    b1_ = values("gaussian.proj.0.bias");
+    w2_ = values("gaussian.proj.2.weight");
+    b2_ = values("gaussian.proj.2.bias");
+  }
+
+  std::int64_t gaussians() const { return gaussians_; }
+  std::int64_t heads() const { return heads_; }
+  double mean(std::int64_t k) const { return mean_[static_cast<std::size_t>(k)]; }
+  double width(std::int64_t k) const { return width_[static_cast<std::size_t>(k)]; }
+  /// W2[h, j]
+  double output_weight(std::int64_t h, std::int64_t j) const {
+    return w2_[static_cast<std::size_t>(h * gaussians_ + j)];
+  }
+  std::span<const double> output_bias() const { return b2_; }
+
+  /// The network at every a[i]. Neighbouring points should be near each other: Gaussians that vanish on a
+  /// whole block of points are skipped. Cost: 2 K^2 FLOP a point (twice that with slopes), parallel over
+  /// blocks.
+  NetworkPoints evaluate(std::span<const double> a, bool with_slopes) const;
+
+  /// z_j(a) and its derivative, alone.
+  std::pair<double, double> unit(std::int64_t j, double a) const {
+    double z = b1_[static_cast<std::size_t>(j)], slope = 0;
+    const double* row = w1_.data() + j * gaussians_;
+    for (std::int64_t k = 0; k < gaussians_; ++k) {
+      const auto [psi, psi_slope] = gaussian(k, a);
+      z += row[k] * psi;
+      slope += row[k] * psi_slope;
+    }
+    return {z, slope};
+  }
+
+ private:
+  static constexpr std::int64_t block_points = 8;
+
+  /// psi_k(a) and its derivative. exp is not called where the result is below the smallest float.
+  std::pair<double, double> gaussian(std::int64_t k, double a) const {
+    const double s = width(k), x = (a - mean(k)) / s;
+    if (!(std::abs(x) < 16.0)) return {std::isnan(x) ? x : 0.0, 0.0};
+    const double psi = std::exp(-0.5 * x * x) / (std::sqrt(2.0 * std::numbers::pi) * s);
+    return {psi, -psi * x / s};
+  }
+  void evaluate_block(std::span<const double> a, bool with_slopes, double* z, double* z_slope,
+                      double* phi) const;
+
+  std::int64_t gaussians_, heads_;
+  std::vector<double> mean_, width_, w1_, b1_, w2_, b2_;
+};
+
+inline void GaussianNetwork::evaluate_block(std::span<const double> a, bool with_slopes, double* z,
+                                            double* z_slope, double* phi) const {
+  const auto count = static_cast<std::int64_t>(a.size());
+  // Only Gaussians that are alive somewhere in the block: psi[alive][point].
+  std::vector<double> psi, psi_slope;
+  std::vector<std::int64_t> alive;
+  for (std::int64_t k = 0; k < gaussians_; ++k) {
+    double value[block_points] = {}, slope[block_points] = {};
+    bool any = false;
+    for (std::int64_t p = 0; p < count; ++p) {
+      std::tie(value[p], slope[p]) = gaussian(k, a[static_cast<std::size_t>(p)]);
+      any = any || value[p] != 0.0;
+    }
+    if (!any) continue;
+    alive.push_back(k);
+    psi.insert(psi.end(), value, value + block_points);
+    if (with_slopes) psi_slope.insert(psi_slope.end(), slope, slope + block_points);
+  }
+  const auto product = [&](const std::vector<double>& input, std::int64_t j, double start, double* out) {
+    double sum[block_points];
+    std::fill_n(sum, block_points, start);
+    const double* row = w1_.data() + j * gaussians_;
+    for (std::size_t i = 0; i < alive.size(); ++i) {
+      const double weight = row[alive[i]];
+      const double* x = input.data() + i * block_points;
+      for (std::int64_t p = 0; p < block_points; ++p) sum[p] += weight * x[p];
+    }
+    for (std::int64_t p = 0; p < count; ++p) out[p * gaussians_ + j] = sum[p];
+  };
+  for (std::int64_t j = 0; j < gaussians_; ++j) {
+    product(psi, j, b1_[static_cast<std::size_t>(j)], z);
+    if (with_slopes) product(psi_slope, j, 0.0, z_slope);
+  }
+  for (std::int64_t p = 0; p < count; ++p) {
+    for (std::int64_t h = 0; h < heads_; ++h) {
+      double sum = b2_[static_cast<std::size_t>(h)];
+      const double *row = w2_.data() + h * gaussians_, *input = z + p * gaussians_;
+      for (std::int64_t j = 0; j < gaussians_; ++j)
+        sum += input[j] > 0.0 ? row[j] * input[j] : 0.0 * input[j];
+      phi[p * heads_ + h] = sum;
+    }
+  }
+}
+
+inline NetworkPoints GaussianNetwork::evaluate(std::span<const double> a, bool with_slopes) const {
+  const auto count = static_cast<std::int64_t>(a.size());
+  NetworkPoints points;
+  const auto hidden = static_cast<std::size_t>(checked_mul(count, gaussians_));
+  points.z.resize(hidden);
+  if (with_slopes) points.z_slope.resize(hidden);
+  points.phi.resize(static_cast<std::size_t>(checked_mul(count, heads_)));
+  parallel_for(count, block_points, [&](std::int64_t begin, std::int64_t end) {
+    evaluate_block(a.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
+                   with_slopes, points.z.data() + begin * gaussians_,
+                   with_slopes ? points.z_slope.data() + begin * gaussians_ : nullptr,
+                   points.phi.data() + begin * heads_);
+  });
+  return points;
+}
+
+}  // namespace stofm::model

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Does this machine compute what the reference computed? A golden case holds inputs and the reference's
+/// outputs; the loaded model is run on the inputs and every output is compared. SE(2) case: token_embeddings
+/// [B, N, C], distances [B, N, N], token_types [B, N]; last_hidden_state, and where present hidden_states.i,
+/// gaussian_bias [B, H, N, N], pair_rep [B, N, N, H]. Cell encoder case: input_ids [B, S], lengths [B];
+/// last_hidden_state [B, S, C], embedding [B, P]. Rows of padded nodes and tokens are not compared.
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/io/safetensors.hpp"
+#include "stofm/model/cell_encoder.hpp"
+#include "stofm/model/se2_encoder.hpp"
+
+namespace stofm::pipeline {
+
+/// One compared tensor.
+struct VerifyEntry {
+  std::string tensor;
+  double max_abs_diff = 0;  ///< pair_rep: relative to the largest entry of the reference
+  double tolerance = 0;
+  bool ok = false;
+};
+
+/// Limits of `verify_case`. The tolerances are those of float32 arithmetic in another order of summation: an
+/// independent float32 implementation reaches 4e-6 at either size, and sums grow with the width. Products of
+/// floats split in two bfloat16 carry 16 bits instead of 24 (3 * 2^-18 relative at worst): there the wide one
+/// holds at any width.
+struct VerifyOptions {
+  double tolerance = 2e-5;       ///< hidden width below `wide`
+  double wide_tolerance = 1e-4;  ///< from `wide` on, and with CpuKernels::amx
+  std::int64_t wide = 256;
+};
+
+/// Compares a model with a golden case. Either model may be null; the case says which one it is for.
+/// \throws DataError STOFM-4350 if the case needs a model that is not there, 4351 if its sizes do not fit the
+/// model;
+///   FileError as SafetensorsFile::open and read.
+inline std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
+                                            const model::CellEncoder<float>* cell_encoder,
+                                            const std::filesystem::path& case_path,
+                                            const VerifyOptions& options = {});
+
+/// Every entry is within its tolerance, and there is at least one.
+inline bool all_ok(const std::vector<VerifyEntry>& entries) {
+  return !entries.empty() && std::all_of(entries.begin(), entries.end(), [](const auto& e) { return e.ok; });
+}
+
+namespace detail {
+
+/// Collects the largest difference per tensor; a NaN on either side counts as infinite.
+class CaseComparison {
+ public:
+  explicit CaseComparison(double tolerance) : tolerance_(tolerance) {}
+  VerifyEntry& entry(const std::string& name) {
+    for (VerifyEntry& e : entries_)
+      if (e.tensor == name) return e;
+    entries_.push_back({name, 0, tolerance_, true});
+    return entries_.back();
+  }
+  void compare(const std::string& name, const float* mine, const float* reference, std::int64_t count,
+               double scale = 1) {
+    double worst = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double difference = std::abs(static_cast<double>(mine[i]) - static_cast<double>(reference[i]));
+      worst = difference <= worst ? worst : std::isnan(difference) ? HUGE_VAL : difference;
+    }
+    VerifyEntry& e = entry(name);
+    e.max_abs_diff = std::max(e.max_abs_diff, worst / scale);
+    e.ok = e.max_abs_diff <= e.tolerance;
+  }
+  std::vector<VerifyEntry> take() { return std::move(entries_); }
+
+ private:
+  double tolerance_;
+  std::vector<VerifyEntry> entries_;
+};
+
+/// A case file with the checks that its tensors fit.
+class CaseFile {
+ public:
+  explicit CaseFile(const std::filesystem::path& path) : file_(io::SafetensorsFile::open(path)) {}
+  bool has(const std::string& name) const { return file_.contains(name); }
+  const std::string& path() const { return file_.path(); }
+  std::int64_t dim(const std::string& name, int d) const {
+    const Shape& shape = file_.info(name).shape;
+    if (d >= shape.rank()) refuse(name, shape, concat("at least ", d + 1, " dimensions"));
+    return shape[d];
+  }
+  template <Scalar T>
+  Tensor<T> read(const std::string& name, const Shape& expected) const {
+    const Shape& shape = file_.info(name).shape;
+    if (!(shape == expected)) refuse(name, shape, "shape " + to_string(expected) + " for this model");
+    return file_.read<T>(name);
+  }
+  [[noreturn]] void refuse(const std::string& name, const Shape& shape, const std::string& expected) const {
+    throw DataError({"STOFM-4351", file_.path(), "tensor " + name, "shape " + to_string(shape), expected,
+                     "The case was made with another configuration than this bundle's."});
+  }
+  [[noreturn]] void refuse_kind(const std::string& found, const std::string& expected) const {
+    throw DataError({"STOFM-4350", file_.path(), "case", found, expected,
+                     "Verify this case with the bundle that was made from its checkpoint."});
+  }
+
+ private:
+  io::SafetensorsFile file_;
+};
+
+inline double case_tolerance(std::int64_t width, const VerifyOptions& options) {
+  const bool split = cpu_kernels() == CpuKernels::amx;
+  return width >= options.wide || split ? options.wide_tolerance : options.tolerance;
+}
+
+/// One sample of an SE(2) case.
+inline void compare_sample(const model::Se2Encoder<float>& model, std::int64_t sample,
+                           const std::vector<std::pair<std::string, Tensor<float>>>& states,
+                           const Tensor<float>& pair, const Tensor<float>& bias,
+                           const Tensor<float>& embeddings, const Tensor<float>& distances,
+                           const Tensor<std::int64_t>& types, double pair_scale, CaseComparison& comparison) {
+  const std::int64_t n = embeddings.dim(1), e = model.config().embedding_dim,
+                     h = model.config().num_attention_heads;
+  std::vector<std::int32_t> kinds;
+  for (std::int64_t i = 0; i < n; ++i) kinds.push_back(narrow<std::int32_t>(types(sample, i), "token_types"));
+  const PairDistances listed = pair_distances_from_dense(std::as_const(distances).select(0, sample).view());
+  const model::Se2Output<float> mine =
+      model.forward(embeddings.select(0, sample).view(), listed, kinds,
+                    {.hidden_states = true, .pair_rep = !pair.empty(), .gaussian_bias = !bias.empty()});
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (kinds[static_cast<std::size_t>(i)] == static_cast<std::int32_t>(model::NodeType::padding)) continue;
+    for (const auto& [name, reference] : states) {
+      const bool last = name == "last_hidden_state";
+      const Tensor<float>& state =
+          last ? mine.last_hidden_state
+               : mine.hidden_states[static_cast<std::size_t>(std::stol(name.substr(14)))];
+      comparison.compare(name, state.data() + i * e, reference.data() + (sample * n + i) * e, e);
+    }
+    if (!pair.empty())
+      comparison.compare("pair_rep", mine.pair_rep.data() + i * n * h, pair.data() + (sample * n + i) * n * h,
+                         n * h, pair_scale);
+    for (std::int64_t k = 0; !bias.empty() && k < h; ++k)
+      comparison.compare("gaussian_bias", mine.gaussian_bias.data() + (k * n + i) * n,
+                         bias.data() + ((sample * h + k) * n + i) * n, n);
+  }
+}
+
+inline std::vector<VerifyEntry> verify_se2_case(const model::Se2Encoder<float>& model, const CaseFile& file,
+                                                const VerifyOptions& options) {
+  const std::int64_t e = model.config().embedding_dim, h = model.config().num_attention_heads,
+                     b = file.dim("token_embeddings", 0), n = file.dim("token_embeddings", 1);
+  const auto embeddings = file.read<float>("token_embeddings", {b, n, model.config().input_dim});
+  const auto distances = file.read<float>("distances", {b, n, n});
+  const auto types = file.read<std::int64_t>("token_types", {b, n});
+  std::vector<std::pair<std::string, Tensor<float>>> states;
+  for (std::int64_t l = 0; l <= model.config().num_hidden_layers; ++l)
+    if (const std::string name = concat("hidden_states.", l); file.has(name))
+      states.emplace_back(name, file.read<float>(name, {b, n, e}));
+  if (const std::string beyond = concat("hidden_states.", model.config().num_hidden_layers + 1);
+      file.has(beyond))
+    file.refuse(beyond, {b, n, e}, concat(model.config().num_hidden_layers, " layers, as this model has"));
+  states.emplace_back("last_hidden_state", file.read<float>("last_hidden_state", {b, n, e}));
+  Tensor<float> pair, bias;
+  if (file.has("pair_rep")) pair = file.read<float>("pair_rep", {b, n, n, h});
+  if (file.has("gaussian_bias")) bias = file.read<float>("gaussian_bias", {b, h, n, n});
+  double pair_scale = 0;
+  if (!pair.empty())
+    for (const float value : pair.span())
+      pair_scale = std::max(pair_scale, std::abs(static_cast<double>(value)));
+  CaseComparison comparison(case_tolerance(e, options));
+  for (std::int64_t sample = 0; sample < b; ++sample)
+    compare_sample(model, sample, states, pair, bias, embeddings, distances, types,
+                   pair_scale > 0 ? pair_scale : 1, comparison);
+  return comparison.take();
+}
+
+inline std::vector<VerifyEntry> verify_cell_encoder_case(const model::CellEncoder<float>& model,
+                                                         const CaseFile& file, const VerifyOptions& options) {
+  const std::int64_t b = file.dim("input_ids", 0), s = file.dim("input_ids", 1),
+                     w = model.config().hidden_size, p = model.config().projection_dim;
+  const auto ids = file.read<std::int64_t>("input_ids", {b, s});
+  const auto lengths = file.read<std::int64_t>("lengths", {b});
+  const auto state = file.read<float>("last_hidden_state", {b, s, w});
+  const auto embedding = file.read<float>("embedding", {b, p});
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int64_t> offsets{0};
+  for (std::int64_t i = 0; i < b; ++i) {
+    if (lengths(i) < 1 || lengths(i) > s)
+      file.refuse_kind(concat("lengths[", i, "] = ", lengths(i)), concat("1 to ", s));
+    for (std::int64_t j = 0; j < lengths(i); ++j)
+      tokens.push_back(narrow<std::int32_t>(ids(i, j), "input_ids"));
+    offsets.push_back(static_cast<std::int64_t>(tokens.size()));
+  }
+  CaseComparison comparison(case_tolerance(w, options));
+  const Tensor<float> mine = model.last_hidden_state(tokens, offsets);
+  for (std::int64_t i = 0; i < b; ++i)
+    comparison.compare("last_hidden_state", mine.data() + offsets[static_cast<std::size_t>(i)] * w,
+                       state.data() + i * s * w, lengths(i) * w);
+  const Tensor<float> rows = model.embed(tokens, offsets);
+  comparison.compare("embedding", rows.data(), embedding.data(), b * p);
+  return comparison.take();
+}
+
+}  // namespace detail
+
+inline std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
+                                            const model::CellEncoder<float>* cell_encoder,
+                                            const std::filesystem::path& case_path,
+                                            const VerifyOptions& options) {
+  const detail::CaseFile file(case_path);
+  if (file.has("token_embeddings") && file.has("distances") && file.has("last_hidden_state")) {
+    if (se2 == nullptr) file.refuse_kind("an SE(2) Transformer case", "a case for the cell encoder alone");
+    return detail::verify_se2_case(*se2, file, options);
+  }
+  if (file.has("input_ids") && file.has("embedding")) {
+    if (cell_encoder == nullptr)
+      file.refuse_kind("a cell encoder case", "a case for the SE(2) Transformer alone");
+    return detail::verify_cell_encoder_case(*cell_encoder, file, options);
+  }
+  file.refuse_kind("neither token_embeddings, distances, last_hidden_state nor input_ids, embedding",
+                   "a case of the SE(2) Transformer or of the cell encoder");
+}
+
+}  // namespace stofm::pipeline
