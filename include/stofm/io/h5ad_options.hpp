@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What may be asked of the .h5ad reader. No libhdf5 here.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "stofm/core/tensor.hpp"
+
+namespace stofm::io {
+
+/// Where libhdf5 runs.
+enum class H5adIsolation {
+  /// In a forked child that streams to us: a damaged file that crashes or hangs libhdf5 is an error, not the
+  /// end of
+  /// the caller.
+  child_process,
+  /// In this process. For files that are trusted, or where fork() is not allowed.
+  none,
+};
+
+/// Options of read_h5ad. Empty strings mean "find out".
+struct H5adReadOptions {
+  std::string layer;        ///< counts are layers/<layer>; empty or "X": X
+  bool use_raw = false;     ///< counts are raw/X, genes raw/var
+  std::string spatial_key;  ///< obsm key; empty: "spatial", else the first that contains "spatial"
+  std::string x_column;     ///< with y_column: coordinates are two numeric columns of obs
+  std::string y_column;
+  std::optional<Tensor<double>> coordinates;  ///< [cells of the file, 2]: used instead of the file's (CSV)
+  std::string gene_key;  ///< column of var with the gene ids, or "index"; empty: ensembl_id, gene_ids, index
+  std::string symbol_key;        ///< column of var with symbols; empty: gene_symbol and its usual other names
+  std::string library_key;       ///< column of obs that tells slices in one file apart (fills Slice::library)
+  bool drop_bad_coords = false;  ///< leave cells with NaN or inf coordinates out instead of refusing the file
+  bool accept_noninteger = false;  ///< fractional values are counts
+  bool cell_names = false;         ///< fill Slice::cell_names
+  H5adIsolation isolation = H5adIsolation::child_process;
+  /// Seconds without a sign of life after which the child is given up (hanging file system, damaged file).
+  double silence_limit_s = 60;
+  /// Cap of what is held of one array at once (indptr, a whole CSC matrix, names); 0: 80 % of the free
+  /// memory.
+  std::int64_t memory_limit = 0;
+};
+
+}  // namespace stofm::io

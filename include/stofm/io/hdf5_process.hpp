@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// A forked child that runs libhdf5 for us and sends frames over a socket. What crashes or hangs there is an
+/// error here.
+///
+/// Frame: kind (1 byte), length (8 bytes), payload; both ends are the same program on the same machine. The
+/// child closes every other descriptor, resets fatal signals, writes no core file, never returns (_exit) and
+/// ends when the socket does.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "stofm/core/error.hpp"
+
+namespace stofm::io {
+
+/// Plain values, strings and lists of them as bytes.
+class ByteSink {
+ public:
+  template <class T>
+  requires std::is_trivially_copyable_v<T>
+  void put(const T& value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof(T)); }
+  void put(const std::string& text) {
+    put(static_cast<std::uint64_t>(text.size()));
+    bytes_ += text;
+  }
+  template <class T>
+  void put(const std::vector<T>& list) {
+    put(static_cast<std::uint64_t>(list.size()));
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      bytes_.append(reinterpret_cast<const char*>(list.data()), list.size() * sizeof(T));
+    } else {
+      for (const T& item : list) put(item);
+    }
+  }
+  std::string take() { return std::move(bytes_); }
+
+ private:
+  std::string bytes_;
+};
+
+/// The reverse; every length is compared with the bytes there.
+class ByteSource {
+ public:
+  explicit ByteSource(std::string bytes) : bytes_(std::move(bytes)) {}
+  template <class T>
+  requires std::is_trivially_copyable_v<T>
+  void get(T& value) { take(&value, sizeof(T)); }
+  void get(std::string& text) {
+    std::uint64_t size = 0;
+    get(size);
+    require(size);
+    text = bytes_.substr(at_, static_cast<std::size_t>(size));
+    at_ += static_cast<std::size_t>(size);
+  }
+  template <class T>
+  void get(std::vector<T>& list) {
+    std::uint64_t size = 0;
+    get(size);
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      require(size > bytes_.size() ? size : size * sizeof(T));
+      list.resize(static_cast<std::size_t>(size));
+      if (size > 0) take(list.data(), list.size() * sizeof(T));
+    } else {
+      require(size);
+      list.resize(static_cast<std::size_t>(size));
+      for (T& item : list) get(item);
+    }
+  }
+
+ private:
+  void require(std::uint64_t size) const {
+    if (size > bytes_.size() - at_)
+      throw FileError(
+          {"STOFM-3533", "", "reader process", "a garbled answer", "whole frames", "The file is damaged."});
+  }
+  void take(void* to, std::size_t size) {
+    require(size);
+    std::memcpy(to, bytes_.data() + at_, size);
+    at_ += size;
+  }
+  std::string bytes_;
+  std::size_t at_ = 0;
+};
+
+/// One end of the socket.
+class Channel {
+ public:
+  enum class Kind : char { alive = 'a', data = 'd', error = 'e' };
+
+  explicit Channel(int fd) : fd_(fd) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  ~Channel() { ::close(fd_); }
+  int fd() const { return fd_; }
+
+  /// \return false if the other end is gone.
+  bool send(Kind kind, const std::string& payload) const {
+    const auto size = static_cast<std::uint64_t>(payload.size());
+    char head[9];
+    head[0] = static_cast<char>(kind);
+    std::memcpy(head + 1, &size, 8);
+    return send_all(head, sizeof(head)) && send_all(payload.data(), payload.size());
+  }
+
+  /// Waits at most `silence_ms` (-1: for ever) for each piece. \return 1, 0: the other end is gone, -1:
+  /// silence.
+  int receive(Kind& kind, std::string& payload, int silence_ms) const {
+    char head[9];
+    std::uint64_t size = 0;
+    if (const int got = receive_all(head, sizeof(head), silence_ms); got != 1) return got;
+    kind = static_cast<Kind>(head[0]);
+    std::memcpy(&size, head + 1, 8);
+    payload.clear();
+    while (payload.size() < size) {  // grows with what really arrives
+      const std::size_t have = payload.size();
+      payload.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(size - have, 8U << 20)));
+      if (const int got = receive_all(payload.data() + have, payload.size() - have, silence_ms); got != 1)
+        return got;
+    }
+    return 1;
+  }
+
+ private:
+  bool send_all(const char* bytes, std::size_t size) const {
+    while (size > 0) {
+      const ssize_t sent = ::send(fd_, bytes, size, MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent <= 0) return false;
+      bytes += sent;
+      size -= static_cast<std::size_t>(sent);
+    }
+    return true;
+  }
+  int receive_all(char* bytes, std::size_t size, int silence_ms) const {
+    while (size > 0) {
+      pollfd waiting{fd_, POLLIN, 0};
+      const int ready = ::poll(&waiting, 1, silence_ms);
+      if (ready < 0 && errno == EINTR) continue;
+      if (ready == 0) return -1;
+      const ssize_t got = ready < 0 ? -1 : ::recv(fd_, bytes, size, 0);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return 0;
+      bytes += got;
+      size -= static_cast<std::size_t>(got);
+    }
+    return 1;
+  }
+  int fd_;
+};
+
+/// The child. Not safe to use from two threads at once.
+class Hdf5Process {
+ public:
+  using Body = std::function<void(Channel&)>;
+
+  /// Forks and runs `body` in the child; what it throws arrives as the same error in receive().
+  /// The caller holds hdf5_mutex(), so that the child inherits libhdf5 at rest. \throws ResourceError no
+  /// process
+  Hdf5Process(std::string file, double silence_limit_s, const Body& body)
+      : file_(std::move(file)), silence_limit_s_(silence_limit_s) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail_start();
+    child_ = ::fork();
+    if (child_ < 0) {
+      ::close(ends[0]);
+      ::close(ends[1]);
+      fail_start();
+    }
+    if (child_ == 0) run_child(ends[1], body);
+    ::close(ends[1]);
+    channel_ = new Channel(ends[0]);
+  }
+  Hdf5Process(const Hdf5Process&) = delete;
+  Hdf5Process& operator=(const Hdf5Process&) = delete;
+  ~Hdf5Process() { stop(); }
+
+  /// \throws FileError if the child is gone
+  void send(const std::string& payload) {
+    if (channel_ == nullptr || !channel_->send(Channel::Kind::data, payload)) fail_gone();
+  }
+
+  /// The next answer. \throws the child's own Error; FileError if it crashed or fell silent (it is then
+  /// killed)
+  std::string receive() {
+    if (channel_ == nullptr) fail_gone();
+    for (;;) {
+      Channel::Kind kind{};
+      std::string payload;
+      const int got = channel_->receive(kind, payload, static_cast<int>(silence_limit_s_ * 1000));
+      if (got == 0) fail_gone();
+      if (got < 0) {
+        stop();
+        throw FileError(
+            {"STOFM-3540", file_, "", concat("no sign of life from libhdf5 for ", silence_limit_s_, " s"),
+             "a readable file", "The file is damaged, or its disk hangs: copy it and try again."});
+      }
+      if (kind == Channel::Kind::alive) continue;
+      if (kind == Channel::Kind::error) throw_error(std::move(payload));
+      return payload;
+    }
+  }
+
+  static void send_error(const Channel& channel, ErrorKind kind, const ErrorParts& p) {
+    ByteSink sink;
+    sink.put(static_cast<int>(kind));
+    for (const std::string* text : {&p.code, &p.file, &p.where, &p.found, &p.expected, &p.remedy})
+      sink.put(*text);
+    channel.send(Channel::Kind::error, sink.take());
+  }
+
+ private:
+  [[noreturn]] void fail_start() const {
+    throw ResourceError({"STOFM-5036", file_, "", std::strerror(errno), "a child process for libhdf5",
+                         "Raise the limit of processes, or read with H5adIsolation::none."});
+  }
+
+  [[noreturn]] static void throw_error(std::string payload) {
+    ByteSource source(std::move(payload));
+    int kind = 0;
+    ErrorParts p;
+    source.get(kind);
+    for (std::string* text : {&p.code, &p.file, &p.where, &p.found, &p.expected, &p.remedy})
+      source.get(*text);
+    switch (static_cast<ErrorKind>(kind)) {
+      case ErrorKind::usage:
+        throw UsageError(std::move(p));
+      case ErrorKind::data:
+        throw DataError(std::move(p));
+      case ErrorKind::resource:
+        throw ResourceError(std::move(p));
+      default:
+        throw FileError(std::move(p));
+    }
+  }
+
+  [[noreturn]] void fail_gone() {
+    const int status = stop();
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+      throw ResourceError({"STOFM-5037", file_, "", "the reading process was killed (out of memory?)",
+                           "enough memory", "Use a machine with more memory."});
+    throw FileError({"STOFM-3533", file_, "",
+                     WIFSIGNALED(status)
+                         ? concat("content that crashes libhdf5 (signal ", WTERMSIG(status), ")")
+                         : std::string("content that ends libhdf5"),
+                     "an undamaged HDF5 file", "The file is damaged: download or write it again."});
+  }
+
+  /// Ends the child and collects it. \return its wait status, 0 if somebody else has collected it
+  int stop() {
+    delete channel_;
+    channel_ = nullptr;
+    if (child_ <= 0) return 0;
+    int status = 0;
+    pid_t done = 0;
+    for (int i = 0; i < 20 && done == 0; ++i) {  // it ends by itself when the socket closes
+      done = ::waitpid(child_, &status, WNOHANG);
+      if (done == 0) ::usleep(i < 10 ? 500 : 5000);
+    }
+    if (done == 0) {
+      ::kill(child_, SIGKILL);
+      while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
+      }
+      status = 0;
+    }
+    child_ = -1;
+    return status;
+  }
+
+  [[noreturn]] void run_child(int fd, const Body& body) const {
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGALRM})
+      ::signal(signal, SIG_DFL);
+    for (const int signal : {SIGINT, SIGPIPE, SIGHUP}) ::signal(signal, SIG_IGN);  // the parent decides
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+    close_others(fd);
+    Channel channel(fd);
+    try {
+      body(channel);
+    } catch (const Error& error) {
+      send_error(channel, error.kind(), error.parts());
+    } catch (const std::bad_alloc&) {
+      send_error(
+          channel, ErrorKind::resource,
+          {"STOFM-5035", file_, "", "no memory to read", "enough memory", "Use a machine with more memory."});
+    } catch (const std::exception& error) {
+      send_error(channel, ErrorKind::file,
+                 {"STOFM-3532", file_, "", quoted(error.what()), "a readable file", ""});
+    }
+    ::_exit(0);
+  }
+
+  static void close_others(int keep) {
+    if (keep > 3) ::close_range(3, static_cast<unsigned>(keep) - 1, 0);
+    ::close_range(static_cast<unsigned>(keep) + 1, ~0U, 0);
+  }
+
+  std::string file_;
+  double silence_limit_s_;
+  pid_t child_ = -1;
+  Channel* channel_ = nullptr;
+};
+
+}  // namespace stofm::io
