@@ -8,16 +8,19 @@ from .errors import USAGE, ConvertError, quoted
 
 # Keys of any Hugging Face configuration that say nothing about what is computed here.
 GENERIC_KEYS = frozenset("""
-    _attn_implementation_autoset _name_or_path add_cross_attention architectures attn_implementation auto_map bad_words_ids
-    begin_suppress_tokens bos_token_id chunk_size_feed_forward classifier_dropout cross_attention_hidden_size
-    decoder_start_token_id diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id
+    _attn_implementation_autoset _name_or_path add_cross_attention architectures attn_implementation auto_map
+    bad_words_ids base_model_pp_plan base_model_tp_plan begin_suppress_tokens bos_token_id chunk_size_feed_forward
+    classifier_dropout cross_attention_hidden_size custom_pipelines decoder_start_token_id directionality
+    diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id
     exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing
-    id2label is_decoder is_encoder_decoder label2id length_penalty max_length min_length model_type no_repeat_ngram_size
-    num_beam_groups num_beams num_return_sequences output_attentions output_hidden_states output_past output_scores
-    pad_token_id prefix problem_type pruned_heads remove_invalid_values repetition_penalty return_dict
-    return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss tie_encoder_decoder
-    tie_word_embeddings tokenizer_class top_k top_p torch_dtype torchscript transformers_version typical_p use_bfloat16
-    use_cache""".split())
+    id2label initializer_range is_composition is_decoder is_encoder_decoder label2id length_penalty max_length
+    min_length model_type name_or_path no_repeat_ngram_size num_beam_groups num_beams num_labels
+    num_return_sequences output_attentions output_hidden_states output_scores pad_token_id pooler_fc_size
+    pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type
+    pruned_heads quantization_config remove_invalid_values repetition_penalty return_dict return_dict_in_generate
+    sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss tie_encoder_decoder
+    tie_word_embeddings tokenizer_class top_k top_p torch_dtype torchscript transformers_version typical_p
+    use_bfloat16 use_cache use_return_dict""".split())
 
 INT, FLAG, TEXT, RATE, REAL = "an integer", "true or false", "a text", "a rate in [0, 1)", "a number above 0"
 SE2 = {  # key: (type, least, largest)
@@ -34,7 +37,6 @@ BERT = {"num_hidden_layers": (INT, 1, 1024), "hidden_size": (INT, 1, 1 << 20), "
         "max_position_embeddings": (INT, 1, 1 << 20), "hidden_act": (TEXT,)}
 BERT_OPTIONAL = {"type_vocab_size": (INT, 1, 1 << 16), "layer_norm_eps": (REAL,), "hidden_dropout_prob": (RATE,),
                  "attention_probs_dropout_prob": (RATE,), "position_embedding_type": (TEXT,)}
-BERT_IGNORED = frozenset(["initializer_range"])
 
 
 def check_config(config, file, what, required, optional, ignored):
@@ -43,15 +45,15 @@ def check_config(config, file, what, required, optional, ignored):
         return ConvertError(3651, file, pointer, found, expected, remedy, USAGE)
 
     missing = [key for key in required if key not in config]
+    known = set(required) | set(optional) | ignored | GENERIC_KEYS
+    unknown = [key for key in config if key not in known]
+    if unknown and len(missing) <= 1:      # a misspelt key explains one missing key; more are another kind of file
+        near = difflib.get_close_matches(unknown[0][:100], missing or sorted(known - GENERIC_KEYS), 1, 0.5)
+        raise fail("/" + quoted(unknown[0])[1:-1], "an unknown key", "a key of %s configuration" % what,
+                   "Did you mean %s?" % near[0] if near else "Remove it, if it does not change the model.")
     if missing:
         raise fail("", "no " + ", ".join(missing), "the keys of %s configuration" % what,
                    "Give the config.json that belongs to these weights.")
-    known = set(required) | set(optional) | ignored | GENERIC_KEYS
-    for key in config:
-        if key not in known:
-            near = difflib.get_close_matches(key[:100], sorted(known - GENERIC_KEYS), 1, 0.5)
-            raise fail("/" + quoted(key)[1:-1], "an unknown key", "a key of %s configuration" % what,
-                       "Did you mean %s?" % near[0] if near else "Remove it, if it does not change the model.")
     for key, rule in {**required, **optional}.items():
         if key in config:
             check_value(config[key], rule, fail, "/" + key)
@@ -93,7 +95,7 @@ def check_se2(config, file):
 
 
 def check_bert(config, file):
-    check_config(config, file, "a BERT cell encoder", BERT, BERT_OPTIONAL, BERT_IGNORED)
+    check_config(config, file, "a BERT cell encoder", BERT, BERT_OPTIONAL, frozenset())
     divisible(config, file, "hidden_size", "num_attention_heads")
     one_of(config, file, "hidden_act", ("relu", "gelu"))
     one_of(config, file, "position_embedding_type", ("absolute",), "absolute")

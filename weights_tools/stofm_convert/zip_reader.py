@@ -46,7 +46,7 @@ class ZipReader:
         record = read(at, 22)
         if record[:4] != END:
             tail = read(max(0, size - 65_557), min(size, 65_557))
-            if END in tail[:-22]:
+            if 0 <= tail.find(END) < len(tail) - 22:
                 raise self.fail(3610, "zip end record", "bytes after it, or a comment",
                                 "the end record as the last 22 bytes", "Remove what follows the archive, or save it again.")
             raise self.fail(3610, "zip end record", "none in the last 22 bytes", "one: the file is cut or not a zip",

@@ -114,7 +114,7 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
     for (const auto& [key, value] : metadata) {
       detail::require_utf8(key, file, "metadata key");
       detail::require_utf8(value, file, "metadata " + quoted(key, 100));
-      header += (first ? "" : ",") + detail::json_string(key) + ":" + detail::json_string(value);
+      header += concat(first ? "" : ",", detail::json_string(key), ":", detail::json_string(value));
       first = false;
     }
     header += "}";
@@ -123,7 +123,7 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
     separate();
     header += detail::json_string(entry->name) + ":{\"dtype\":\"" + std::string(dtype_name(entry->dtype)) +
               "\",\"shape\":[";
-    for (int i = 0; i < entry->shape.rank(); ++i) header += (i ? "," : "") + std::to_string(entry->shape[i]);
+    for (int i = 0; i < entry->shape.rank(); ++i) header += concat(i ? "," : "", entry->shape[i]);
     const std::int64_t begin = begins[entry->name];
     header += concat("],\"data_offsets\":[", begin, ",", begin + entry->bytes(), "]}");
   }
