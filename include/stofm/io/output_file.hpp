@@ -183,6 +183,13 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
   struct stat status {};
   std::error_code ignored;
   const bool exists = detail::stat_path(path_, status) == 0;
+  if (!exists && errno != ENOENT && errno != ENOTDIR) {
+    const int error = errno;
+    if (error == EACCES || error == ELOOP || error == ENAMETOOLONG)
+      throw UsageError({"STOFM-3013", path_, "output", errno_text(error), "a path that can be written",
+                        "Choose another output path."});
+    detail::throw_errno(error, path_, "output");
+  }
   if (!exists && std::filesystem::is_symlink(path, ignored))
     throw UsageError({"STOFM-3014", path_, "output", "a dangling link", "a new file or an existing one",
                       "Remove the link or name another output."});
@@ -207,7 +214,7 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
   directory_descriptor_ = detail::Descriptor(detail::open_file(directory_, O_RDONLY | O_DIRECTORY));
   if (!directory_descriptor_.valid()) {
     const int error = errno;
-    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO)
+    if (error != ENOENT && error != ENOTDIR && error != EACCES && error != ELOOP && error != ENAMETOOLONG)
       detail::throw_errno(error, path_, "output directory");
     throw UsageError({"STOFM-3012", path_, "output directory " + directory_, errno_text(error),
                       "a directory that exists",

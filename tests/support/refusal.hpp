@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The error contract as one check: code, file, place, a word of the remedy; nothing new on the disk; at most
+/// a second.
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "stofm/core/error.hpp"
+
+namespace stofm::test {
+
+/// Names and sizes of all files below a directory (or the nearest one above that exists).
+inline std::map<std::string, std::uintmax_t> listing(std::filesystem::path directory) {
+  while (!std::filesystem::is_directory(directory)) directory = directory.parent_path();
+  std::map<std::string, std::uintmax_t> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory))
+    files[entry.path().string()] = entry.is_regular_file() ? entry.file_size() : 0;
+  return files;
+}
+
+/// What a refusal must say. `word` is searched in the whole text, `where` in its place.
+struct Refusal {
+  std::string code;
+  std::string where;
+  std::string word;
+  std::string remedy;
+};
+
+/// Runs `action`, which must throw a stofm::Error about `file` as `expected` says.
+template <class Action>
+void check_refused(const std::filesystem::path& file, const Refusal& expected, Action&& action,
+                   double seconds = 1.0) {
+  const auto before = listing(file.parent_path());
+  const auto start = std::chrono::steady_clock::now();
+  bool thrown = false;
+  try {
+    action();
+  } catch (const Error& error) {
+    thrown = true;
+    const std::string text = error.what();
+    CAPTURE(text);
+    CHECK(error.code() == expected.code);
+    CHECK(error.file() == file.string());
+    CHECK(error.where().find(expected.where) != std::string::npos);
+    CHECK(text.find(expected.word) != std::string::npos);
+    CHECK(error.remedy().find(expected.remedy) != std::string::npos);
+    CHECK_FALSE(error.remedy().empty());
+    CHECK(text.find('\n') == std::string::npos);
+    CHECK(text.size() < 2000);
+  }
+  CHECK_MESSAGE(thrown, "accepted: " << file << ", expected " << expected.code);
+  const double passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  CHECK(passed <= seconds);
+  CHECK(listing(file.parent_path()) == before);
+}
+
+}  // namespace stofm::test
