@@ -83,7 +83,7 @@ class PackedLinear {
   /// As `linear_into`, bit for bit.
   void apply_into(TensorView<T> y, Input<T> x, LinearOptions options = {}) const {
     detail::check_linear<T, Cpu>(y, x, w_.view(), b_.view());
-    backend::linear_packed(Cpu{}, y, x, w_.view(), b_.data(), packed_, options);
+    backend::linear_packed<T>(Cpu{}, y, x, w_.view(), b_.data(), &packed_, options);
   }
   Tensor<T> operator()(const Tensor<T>& x, LinearOptions options = {}) const {
     detail::require_rank("linear", "x", x.view(), 2);

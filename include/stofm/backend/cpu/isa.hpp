@@ -17,6 +17,24 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+/// On every function that uses the instructions of a level; never on code that runs before the level was
+/// checked.
+#define STOFM_TARGET_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")))
+#define STOFM_TARGET_AMX \
+  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
+/// Around kernels: the intrinsics of g++ before 13 pass registers "undefined" on purpose and are warned
+/// about.
+#if defined(__clang__)
+#define STOFM_KERNELS_BEGIN
+#define STOFM_KERNELS_END
+#else
+#define STOFM_KERNELS_BEGIN                                                                  \
+  _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"") \
+      _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")
+#define STOFM_KERNELS_END _Pragma("GCC diagnostic pop")
+#endif
+#define STOFM_INLINE_AVX512 inline __attribute__((always_inline)) STOFM_TARGET_AVX512
+#define STOFM_INLINE_AMX inline __attribute__((always_inline)) STOFM_TARGET_AMX
 #endif
 
 namespace stofm {

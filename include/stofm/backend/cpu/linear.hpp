@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "stofm/backend/cpu/activation.hpp"
+#include "stofm/backend/cpu/amx/linear.hpp"
+#include "stofm/backend/cpu/avx512/linear.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/core/parallel.hpp"
@@ -33,29 +35,79 @@ void linear_generic(TensorView<T> y, TensorView<const T> x, TensorView<const T> 
   });
 }
 
-/// x: [M, K], w: [N, K], bias: [N] or null, y: [M, N]; rows dense.
-template <class T>
-void linear(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T> w, const T* bias,
-            LinearOptions options) {
-  if (y.numel() == 0) return;
-  linear_generic(y, x, w, bias, options);
-}
-
-/// Weights in the order that the kernels read, made once for many calls. Empty for the generic kernels.
+/// Weights in the order that the kernels of one level read, made once for many calls; no data for the generic
+/// level.
 template <class T>
 struct PackedWeights {
   CpuKernels level = CpuKernels::generic;
+  Tensor<std::uint8_t> bytes;
 };
 
-template <class T>
-PackedWeights<T> pack_weights(Cpu, TensorView<const T>) {
-  return {};
+#if defined(STOFM_X86_KERNELS)
+/// Bytes of packed weights of one level.
+inline std::int64_t packed_weight_bytes(CpuKernels level, std::int64_t n, std::int64_t k) {
+  return level == CpuKernels::amx ? amx::packed_weight_bytes(n, k)
+                                  : checked_mul(avx512::packed_weight_floats(n, k), sizeof(float), "weights");
 }
+inline void pack_weights_into(CpuKernels level, std::uint8_t* out, TensorView<const float> w) {
+  if (level == CpuKernels::amx)
+    amx::pack_weights(out, w);
+  else
+    avx512::pack_weights(reinterpret_cast<float*>(out), w);
+}
+inline void linear_packed_bytes(CpuKernels level, TensorView<float> y, TensorView<const float> x,
+                                const std::uint8_t* weights, const float* bias, LinearOptions options) {
+  if (level == CpuKernels::amx)
+    amx::linear(y, x, weights, bias, options);
+  else
+    avx512::linear(y, x, reinterpret_cast<const float*>(weights), bias, options);
+}
+#endif
 
 template <class T>
-void linear_packed(Cpu device, TensorView<T> y, TensorView<const T> x, TensorView<const T> w, const T* bias,
-                   const PackedWeights<T>&, LinearOptions options) {
-  linear(device, y, x, w, bias, options);
+PackedWeights<T> pack_weights(Cpu, [[maybe_unused]] TensorView<const T> w) {
+  PackedWeights<T> packed;
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    packed.level = cpu_kernels();
+    if (packed.level == CpuKernels::generic) return packed;
+    packed.bytes = Tensor<std::uint8_t>(Shape{packed_weight_bytes(packed.level, w.dim(0), w.dim(1))});
+    pack_weights_into(packed.level, packed.bytes.data(), w);
+  }
+#endif
+  return packed;
+}
+
+/// x: [M, K], w: [N, K], bias: [N] or null, y: [M, N]; rows dense. `packed`: w packed before, or null.
+template <class T>
+void linear_packed(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T> w, const T* bias,
+                   [[maybe_unused]] const PackedWeights<T>* packed, LinearOptions options) {
+  if (y.numel() == 0) return;
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    const CpuKernels level = cpu_kernels();
+    if (level != CpuKernels::generic) {
+      const std::uint8_t* weights = nullptr;
+      if (packed != nullptr && packed->level == level) {
+        weights = packed->bytes.data();
+      } else {
+        std::uint8_t* made = scratch_bytes<2>(packed_weight_bytes(level, w.dim(0), w.dim(1)));
+        pack_weights_into(level, made, w);
+        weights = made;
+      }
+      linear_packed_bytes(level, y, x, weights, bias, options);
+      return;
+    }
+  }
+#endif
+  linear_generic(y, x, w, bias, options);
+}
+
+/// As linear_packed, packing the weights for this call.
+template <class T>
+void linear(Cpu device, TensorView<T> y, TensorView<const T> x, TensorView<const T> w, const T* bias,
+            LinearOptions options) {
+  linear_packed<T>(device, y, x, w, bias, nullptr, options);
 }
 
 }  // namespace stofm::backend
