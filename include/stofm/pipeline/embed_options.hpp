@@ -11,14 +11,9 @@
 #include "stofm/core/tensor.hpp"
 #include "stofm/pipeline/gene_coverage.hpp"
 #include "stofm/pipeline/sub_slices.hpp"
+#include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
-
-/// How cells are grouped into virtual cells.
-enum class Clustering {
-  leiden,  ///< the published way
-  kmeans   ///< mini-batch k-means: faster, the number of clusters is chosen
-};
 
 /// How far to go.
 enum class EmbedTarget {
@@ -27,10 +22,10 @@ enum class EmbedTarget {
 };
 
 struct EmbedOptions {
-  GeneMappingOptions genes;
+  GeneMappingOptions genes{};
   std::int64_t max_tokens = 0;  ///< longest sequence; 0: 2,048 or what the encoder has positions for, if less
   EmbedTarget target = EmbedTarget::slice;
-  Clustering clustering = Clustering::leiden;
+  ClusterMethod clustering = ClusterMethod::leiden;
   std::int64_t clusters = 0;  ///< k-means: 0 chooses from the number of cells
   double alpha = 0.2;         ///< weight of space against features in the clustering (SPEC section 3)
   double resolution = 1.0;    ///< of Leiden's modularity (SPEC section 3)
@@ -41,8 +36,8 @@ struct EmbedOptions {
       0;  ///< bytes; a larger estimate is refused before the work starts; 0: 80 % of free memory
   /// Cell embeddings from elsewhere, [cells, input_dim]: counts are not read. Empty: computed from the
   /// counts.
-  Tensor<float> cell_embeddings;
-  std::string cell_embeddings_source;  ///< names it in messages
+  Tensor<float> cell_embeddings{};
+  std::string cell_embeddings_source{};  ///< names it in messages
 
   /// \throws UsageError for a value out of range.
   void validate() const;
@@ -50,7 +45,7 @@ struct EmbedOptions {
 
 /// Seconds of one stage.
 struct StageTime {
-  std::string stage;
+  std::string stage{};
   double seconds = 0;
 };
 
@@ -71,15 +66,15 @@ struct LibraryInfo {
   std::int32_t first_label =
       0;                  ///< macro labels of the library are first_label .. first_label + virtual_cells - 1
   double modularity = 0;  ///< Leiden; 0 with k-means
-  double centre[2] = {0, 0};  ///< of the bounding box, in the unit of the file
-  double diagonal = 0;        ///< of the bounding box, in the unit of the file
-  Tensor<double> virtual_xy;  ///< [virtual_cells, 2] in normalised coordinates
+  double centre[2] = {0, 0};    ///< of the bounding box, in the unit of the file
+  double diagonal = 0;          ///< of the bounding box, in the unit of the file
+  Tensor<double> virtual_xy{};  ///< [virtual_cells, 2] in normalised coordinates
 };
 
 /// What embedding would take; nothing of the kind is computed.
 struct EmbedPlan {
   std::int64_t cells = 0;
-  GeneCoverage coverage;  ///< empty with precomputed cell embeddings
+  GeneCoverage coverage{};  ///< empty with precomputed cell embeddings
   std::int64_t pieces = 0;
   std::int64_t largest_piece = 0;    ///< cells
   std::int64_t width = 0;            ///< of the embedding
@@ -87,24 +82,24 @@ struct EmbedPlan {
   std::int64_t allowed_bytes = 0;    ///< max_memory, or 80 % of what is free
   std::string device = "cpu";
   int threads = 1;
-  Notices notices;
+  Notices notices{};
 };
 
 struct EmbedResult {
-  Tensor<float> embeddings;                 ///< [cells, width], in the order of the slice, all finite
-  std::vector<std::int32_t> macro_labels;   ///< [cells] virtual cell of each cell; empty for cells_only
-  std::vector<std::int32_t> piece_of_cell;  ///< [cells] index in `pieces`; empty for cells_only
-  std::vector<PieceInfo> pieces;
-  std::vector<LibraryInfo> libraries;          ///< one if the slice has no libraries
-  std::vector<std::int64_t> zero_count_cells;  ///< cells without any count, embedded as [<cls>] (row D05)
+  Tensor<float> embeddings{};                 ///< [cells, width], in the order of the slice, all finite
+  std::vector<std::int32_t> macro_labels{};   ///< [cells] virtual cell of each cell; empty for cells_only
+  std::vector<std::int32_t> piece_of_cell{};  ///< [cells] index in `pieces`; empty for cells_only
+  std::vector<PieceInfo> pieces{};
+  std::vector<LibraryInfo> libraries{};          ///< one if the slice has no libraries
+  std::vector<std::int64_t> zero_count_cells{};  ///< cells without any count, embedded as [<cls>] (row D05)
   std::vector<std::int64_t>
       no_gene_cells;                 ///< cells without a vocabulary gene, embedded as [<cls>] (row D07)
   std::int64_t truncated_cells = 0;  ///< cells with more genes than a sequence holds (row D08)
   std::int64_t tokens = 0;           ///< of all cells, <cls> included
-  GeneCoverage coverage;
-  EmbedPlan plan;
-  Notices notices;  ///< of the slice and of every stage
-  std::vector<StageTime> timings;
+  GeneCoverage coverage{};
+  EmbedPlan plan{};
+  Notices notices{};  ///< of the slice and of every stage
+  std::vector<StageTime> timings{};
   std::int64_t peak_memory = 0;  ///< bytes that tensors held at most during the call, weights included
 
   std::int64_t virtual_cells() const {

@@ -55,7 +55,7 @@ struct GeneCoverage {
   std::int64_t duplicates_summed = 0;    ///< columns added to an earlier one of the same name
   std::int64_t shared_tokens =
       0;  ///< columns whose token an earlier, differently named column has too (kept)
-  std::vector<std::string> first_unmatched;  ///< up to 10, as in the file
+  std::vector<std::string> first_unmatched{};  ///< up to 10, as in the file
   double matched_share() const {
     return genes > 0 ? static_cast<double>(matched) / static_cast<double>(genes) : 0;
   }
@@ -63,14 +63,15 @@ struct GeneCoverage {
 
 /// What the tokenizer needs of each column, and the report.
 struct GeneMapping {
-  std::vector<std::int32_t> tokens;       ///< [columns], -1: no token
-  std::vector<double> medians;            ///< [columns], 0 where there is no token
-  std::vector<std::int32_t> summed_into;  ///< [columns], the column that its counts belong to; mostly itself
-  std::vector<std::uint8_t> counted;      ///< [columns], 0: does not enter the total of a cell
-  bool any_summed = false;                ///< whether summed_into differs from the identity
+  std::vector<std::int32_t> tokens{};  ///< [columns], -1: no token
+  std::vector<double> medians{};       ///< [columns], 0 where there is no token
+  std::vector<std::int32_t>
+      summed_into{};                    ///< [columns], the column that its counts belong to; mostly itself
+  std::vector<std::uint8_t> counted{};  ///< [columns], 0: does not enter the total of a cell
+  bool any_summed = false;              ///< whether summed_into differs from the identity
   std::int32_t cls_token = 0;
-  GeneCoverage coverage;
-  Notices notices;
+  GeneCoverage coverage{};
+  Notices notices{};
 
   std::int64_t columns() const { return static_cast<std::int64_t>(tokens.size()); }
 };

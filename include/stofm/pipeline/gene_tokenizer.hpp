@@ -38,11 +38,12 @@ struct TokenizerOptions {
 struct TokenizedCells {
   std::int64_t first_row = 0;
   std::vector<std::int64_t> offsets{0};  ///< [cells + 1]
-  std::vector<std::int32_t> tokens;      ///< [offsets.back()], each sequence starts with <cls>
-  std::vector<double> values;  ///< [offsets.back()] what is ranked, +inf at <cls>; empty unless asked for
-  std::vector<std::int64_t> zero_count_cells;  ///< cells of the slice without any count: [<cls>] (row D05)
-  std::vector<std::int64_t> no_gene_cells;  ///< cells with counts, none in the vocabulary: [<cls>] (row D07)
-  std::int64_t truncated_cells = 0;         ///< cells whose lowest genes were cut off (row D08)
+  std::vector<std::int32_t> tokens{};    ///< [offsets.back()], each sequence starts with <cls>
+  std::vector<double> values{};  ///< [offsets.back()] what is ranked, +inf at <cls>; empty unless asked for
+  std::vector<std::int64_t> zero_count_cells{};  ///< cells of the slice without any count: [<cls>] (row D05)
+  std::vector<std::int64_t>
+      no_gene_cells{};               ///< cells with counts, none in the vocabulary: [<cls>] (row D07)
+  std::int64_t truncated_cells = 0;  ///< cells whose lowest genes were cut off (row D08)
 
   std::int64_t cells() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
 };
