@@ -169,7 +169,8 @@ class JsonScanner {
     for (;;) {
       skip_blanks();
       if (++values_ > limits_.max_values)
-        refuse("STOFM-3209", concat("more than ", limits_.max_values, " values"), "a smaller document");
+        refuse("STOFM-3209", concat("more than ", limits_.max_values, " values"),
+               concat("at most the cap of ", limits_.max_values, " values"));
       const std::int64_t start = position();
       switch (peek()) {
         case '{':

@@ -276,7 +276,7 @@ inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::in
                      "Write the file again with a safetensors library."});
   const JsonLimits json{.max_bytes = limits.max_header_bytes,
                         .max_depth = 64,
-                        .max_values = 16 * (limits.max_tensors + 16),
+                        .max_values = 16 * limits.max_tensors,
                         .max_string_bytes = limits.max_header_bytes};
   const JsonSource source{file, "header", 8, "Write the file again with a safetensors library."};
   JsonNoHandler check;
