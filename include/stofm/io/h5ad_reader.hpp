@@ -10,7 +10,6 @@
 /// forked child, because libhdf5 1.10 crashes on some damaged files (bench figure:
 /// tests/io/h5ad_flip_test.cpp); the child lives as long as the slice's functions do.
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -81,13 +80,7 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
 /// The reader's child: opens, sends the slice, then answers requests {begin, end} with {rows, notices}.
 inline void serve_h5ad(Channel& channel, const std::string& path, const H5adReadOptions& options) {
   const Hdf5Quiet quiet;
-  auto last = std::chrono::steady_clock::now();
-  H5adOpen open = open_h5ad(path, options, [&channel, &last] {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last < std::chrono::milliseconds(250)) return;
-    last = now;
-    if (!channel.send(Channel::Kind::alive, "")) ::_exit(0);
-  });
+  H5adOpen open = open_h5ad(path, options, channel.ticker());
   if (!channel.send(Channel::Kind::data, pack(open.slice))) return;
   Channel::Kind kind{};
   std::string request;

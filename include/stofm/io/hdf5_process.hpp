@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -119,6 +120,17 @@ class Channel {
     head[0] = static_cast<char>(kind);
     std::memcpy(head + 1, &size, 8);
     return send_all(head, sizeof(head)) && send_all(payload.data(), payload.size());
+  }
+
+  /// A function for the child to call often: says "alive" four times a second and ends the child if nobody
+  /// listens.
+  std::function<void()> ticker() const {
+    return [this, last = std::chrono::steady_clock::now()]() mutable {
+      const auto now = std::chrono::steady_clock::now();
+      if (now - last < std::chrono::milliseconds(250)) return;
+      last = now;
+      if (!send(Kind::alive, "")) ::_exit(0);
+    };
   }
 
   /// Waits at most `silence_ms` (-1: for ever) for each piece. \return 1, 0: the other end is gone, -1:
@@ -288,7 +300,8 @@ class Hdf5Process {
   [[noreturn]] void run_child(int fd, const Body& body) const {
     for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGALRM})
       ::signal(signal, SIG_DFL);
-    for (const int signal : {SIGINT, SIGPIPE, SIGHUP}) ::signal(signal, SIG_IGN);  // the parent decides
+    for (const int signal : {SIGINT, SIGPIPE, SIGHUP, SIGXFSZ})
+      ::signal(signal, SIG_IGN);  // the parent decides
     const rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
     close_others(fd);

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What is written into an .h5ad file next to what is there. No libhdf5 here.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "stofm/core/tensor.hpp"
+#include "stofm/io/h5ad_options.hpp"
+
+namespace stofm::io {
+
+/// One entry of obsm: a matrix with a row for each cell of the slice. Not copied: it must live until the
+/// write returns.
+struct H5adTable {
+  std::string key;                 ///< "X_stofm"
+  TensorView<const float> values;  ///< [cells, C], rows may be strided
+};
+
+/// One column of obs. Exactly one of `integers`, `reals`, `codes` has an entry for each cell.
+struct H5adColumn {
+  std::string name;
+  std::vector<std::int64_t> integers;
+  std::vector<double> reals;
+  std::vector<std::int32_t> codes;  ///< index into `categories`, -1: missing
+  std::vector<std::string> categories;
+};
+
+/// A value of uns[key].
+using H5adValue = std::variant<std::string, std::int64_t, double, std::vector<std::string>>;
+
+/// All that is written. Cells that were left out (`file_rows` not empty) get rows of NaN, -1 or missing, and
+/// the column obs["stofm_embedded"] says which cells have an embedding.
+struct H5adResult {
+  std::vector<H5adTable> obsm;
+  std::vector<H5adColumn> obs;
+  std::map<std::string, H5adValue> uns;  ///< becomes uns[uns_key], a dict
+  std::string uns_key = "stofm";
+  std::vector<std::int64_t> file_rows;  ///< Slice::file_rows; empty: the cells are the rows of the file
+};
+
+/// How the file comes into being.
+struct H5adWriteOptions {
+  bool in_place = false;   ///< output is the input: a changed copy takes its place by one rename
+  bool overwrite = false;  ///< an existing output may be replaced
+  H5adIsolation isolation = H5adIsolation::child_process;
+  double silence_limit_s = 120;
+};
+
+}  // namespace stofm::io

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Writing small HDF5 things the way h5py and anndata do: groups, attributes, arrays, strings.
+/// The caller holds hdf5_mutex() and a Hdf5Quiet.
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "stofm/io/hdf5_object.hpp"
+
+namespace stofm::io {
+
+/// A file open for writing, and the names of what is being written.
+class Hdf5Writer {
+ public:
+  explicit Hdf5Writer(const Hdf5File& file) : file_(&file) {}
+
+  /// UTF-8, variable length: h5py's str.
+  static Hdf5Handle string_type() {
+    Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+    H5Tset_size(type.get(), H5T_VARIABLE);
+    H5Tset_cset(type.get(), H5T_CSET_UTF8);
+    return type;
+  }
+  /// h5py's bool: an enumeration over i8.
+  static Hdf5Handle bool_type() {
+    Hdf5Handle type(H5Tenum_create(H5T_STD_I8LE), H5Tclose);
+    std::int8_t value = 0;
+    H5Tenum_insert(type.get(), "FALSE", &value);
+    value = 1;
+    H5Tenum_insert(type.get(), "TRUE", &value);
+    return type;
+  }
+
+  void require(bool success, const std::string& where, const char* action) const {
+    if (success) return;
+    const std::string reason = hdf5_reason();
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || reason.find("No space") != std::string::npos)
+      throw ResourceError({"STOFM-5011", file_->path, where, concat("no space left (", reason, ")"),
+                           "room for the output", "Free some space or write to another disk."});
+    throw FileError({"STOFM-3541", file_->path, where, concat("libhdf5 can not ", action, " (", reason, ")"),
+                     "a file that takes new parts",
+                     "The input may be damaged: write it again with anndata."});
+  }
+
+  Hdf5Handle create_group(hid_t parent, const std::string& name) const {
+    Hdf5Handle group(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+    require(static_cast<bool>(group), name, "make a group");
+    return group;
+  }
+
+  /// Removes a link of the group if it is there (the space in the file is not given back).
+  void remove(hid_t parent, const std::string& name) const {
+    const htri_t exists = H5Lexists(parent, name.c_str(), H5P_DEFAULT);
+    require(exists >= 0, name, "look up a link");
+    if (exists > 0) require(H5Ldelete(parent, name.c_str(), H5P_DEFAULT) >= 0, name, "remove a link");
+  }
+
+  /// One string. An attribute that is there already is replaced.
+  void set_attribute(hid_t object, const char* name, const std::string& text) const {
+    const char* value = text.c_str();
+    const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    put_attribute(object, name, string_type(), space, static_cast<const void*>(&value));
+  }
+  void set_attribute(hid_t object, const char* name, bool value) const {
+    const std::int8_t byte = value ? 1 : 0;
+    const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    put_attribute(object, name, bool_type(), space, &byte);
+  }
+  void set_attribute(hid_t object, const char* name, const std::vector<std::string>& texts) const {
+    std::vector<const char*> values;
+    for (const std::string& text : texts) values.push_back(text.c_str());
+    const hsize_t count = values.size();
+    const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    put_attribute(object, name, string_type(), space, static_cast<const void*>(values.data()));
+  }
+  void set_encoding(hid_t object, const char* type, const char* version) const {
+    set_attribute(object, "encoding-type", std::string(type));
+    set_attribute(object, "encoding-version", std::string(version));
+  }
+
+  /// A contiguous data set of the given shape, nothing written yet.
+  Hdf5Handle create_dataset(hid_t parent, const std::string& name, hid_t type,
+                            const std::vector<hsize_t>& dims) const {
+    const Hdf5Handle space(dims.empty()
+                               ? H5Screate(H5S_SCALAR)
+                               : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                           H5Sclose);
+    Hdf5Handle data(
+        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+    require(static_cast<bool>(data), name, "make a data set");
+    return data;
+  }
+  /// A whole data set at once. `memory_type` describes `values`, `type` the file.
+  Hdf5Handle write_dataset(hid_t parent, const std::string& name, hid_t type, hid_t memory_type,
+                           const std::vector<hsize_t>& dims, const void* values) const {
+    Hdf5Handle data = create_dataset(parent, name, type, dims);
+    hsize_t count = 1;
+    for (const hsize_t d : dims) count *= d;
+    if (count > 0)
+      require(H5Dwrite(data.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, name,
+              "write a data set");
+    return data;
+  }
+  Hdf5Handle write_strings(hid_t parent, const std::string& name,
+                           const std::vector<std::string>& texts) const {
+    std::vector<const char*> values;
+    for (const std::string& text : texts) values.push_back(text.c_str());
+    const Hdf5Handle type = string_type();
+    return write_dataset(parent, name, type.get(), type.get(), {values.size()}, values.data());
+  }
+
+ private:
+  void put_attribute(hid_t object, const char* name, const Hdf5Handle& type, const Hdf5Handle& space,
+                     const void* value) const {
+    if (H5Aexists(object, name) > 0) require(H5Adelete(object, name) >= 0, name, "remove an attribute");
+    const Hdf5Handle attribute(H5Acreate2(object, name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
+                               H5Aclose);
+    require(static_cast<bool>(attribute), name, "make an attribute");
+    require(H5Awrite(attribute.get(), type.get(), value) >= 0, name, "write an attribute");
+  }
+
+  const Hdf5File* file_;
+};
+
+}  // namespace stofm::io
