@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint64_t seed = 20240711;
 // With the published 0.02 an untrained encoder is nearly the identity and every cell looks alike. A deviation
 // of 0.07 spreads the attention scores, so that the most expressed genes of a cell decide its embedding.
-constexpr double cell_encoder_deviation = 0.07;
+constexpr double cell_encoder_deviation = 0.1;
 constexpr double se2_deviation = 0.06;
 
 nlohmann::json se2_config() {
