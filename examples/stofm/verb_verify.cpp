@@ -1,8 +1,36 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// `stofm verify`: one JSON line per compared tensor on stdout; exit code 1 if one is out of its tolerance.
+
+#include <cmath>
+#include <cstdio>
+
+#include "console.hpp"
+#include "model_bundle.hpp"
+#include "stofm/pipeline/verify_case.hpp"
 #include "verbs.hpp"
 
 namespace stofm::program {
 
-int run_verify(const VerifyArguments&) { return 70; }
+int run_verify(const VerifyArguments& a) {
+  const LoadedModel loaded = load_model_bundle(a.weights);
+  for (const Notice& notice : loaded.notices) Console::get().warn(notice.text, {{"code", notice.code}});
+  pipeline::VerifyOptions options;
+  if (a.tolerance > 0) options.tolerance = options.wide_tolerance = a.tolerance;
+  const auto entries =
+      pipeline::verify_case(loaded.model.se2.get(), loaded.model.cell_encoder.get(), a.case_file, options);
+  const auto number = [](double value) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.6g", value);
+    return std::isfinite(value) ? std::string(text) : std::string("null");
+  };
+  std::string lines;
+  for (const auto& entry : entries)
+    lines +=
+        concat("{\"tensor\":", json_text(entry.tensor), ",\"max_abs_diff\":", number(entry.max_abs_diff),
+               ",\"tolerance\":", number(entry.tolerance), ",\"ok\":", entry.ok ? "true" : "false", "}\n");
+  print(lines);
+  return pipeline::all_ok(entries) ? 0 : 1;
+}
 
 }  // namespace stofm::program
