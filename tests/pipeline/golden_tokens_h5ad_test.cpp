@@ -106,8 +106,13 @@ TEST_CASE("tokens of osmFISH are the reference's") {
   CHECK(compare("tokens_osmfish", test::source_dir() / "tests/data/osmfish_sscortex_6471.h5ad"));
 }
 
+TEST_CASE("mouse ids through the map give the same tokens") {
+  CHECK(compare("tokens_osmfish", test::source_dir() / "tests/data/osmfish_sscortex_6471.h5ad", "index"));
+}
+
 TEST_CASE("tokens of STARmap are the reference's") {
   compare("tokens_starmap", data_dir() / "starmap_BZ5.h5ad");
+  compare("tokens_starmap", data_dir() / "starmap_BZ5.h5ad", "index");
 }
 
 TEST_CASE("tokens of HER2ST are the reference's, cut at 2,048") {
