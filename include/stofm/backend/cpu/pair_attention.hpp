@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
@@ -15,36 +17,32 @@
 
 namespace stofm::backend {
 
-/// What the layers so far left behind: their queries and keys, and the bias. O(nodes) per head and layer.
+/// What one layer left behind: its queries and keys [nodes, heads * width], and their packed forms where the
+/// kernels of the level want them (AMX: both as [heads][tiles][groups][2 KB]; AVX-512: keys as
+/// [heads][panels][width, 32]).
+template <class T>
+struct PairLayer {
+  Tensor<T> q, k;
+  Tensor<std::uint8_t> packed_q, packed_k;
+};
+
+/// What the layers so far left behind, and the bias. O(nodes) per head and layer, O(entries) per head.
 template <class T>
 struct PairState {
   std::int64_t nodes = 0, heads = 0, width = 0, layer_count = 0;
   MatmulGrade grade = MatmulGrade::float32;
+  CpuKernels level = CpuKernels::generic;
   std::vector<std::int64_t> row_offsets;
   std::vector<std::int32_t> columns;
-  Tensor<T> values;
+  Tensor<T> values;  ///< [heads, entries], for AMX in the order of `runs`
   std::vector<T> background;
-  std::vector<std::pair<Tensor<T>, Tensor<T>>> layers;  ///< (q, k), [nodes, heads * width] each
-};
+  SparseRuns runs;
+  std::vector<PairLayer<T>> layers;
 
-/// logits [rows, nodes] of one head for rows [begin, end): sum over layers of q k^T, plus the listed bias
-/// entries.
-template <class T>
-void pair_logits_generic(const PairState<T>& state, std::int64_t head, std::int64_t begin, std::int64_t end,
-                         T* logits) {
-  const std::int64_t n = state.nodes, column = head * state.width;
-  auto s = eigen_rows(logits, end - begin, n, n);
-  s.setZero();
-  for (const auto& [q, k] : state.layers)
-    s.noalias() +=
-        eigen_rows(q.data() + begin * q.stride(0) + column, end - begin, state.width, q.stride(0)) *
-        eigen_rows(k.data() + column, n, state.width, k.stride(0)).transpose();
-  const T* values = state.values.data() + head * state.values.stride(0);
-  for (std::int64_t i = begin; i < end; ++i)
-    for (std::int64_t e = state.row_offsets[static_cast<std::size_t>(i)];
-         e < state.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
-      logits[(i - begin) * n + state.columns[static_cast<std::size_t>(e)]] += values[e];
-}
+  std::int64_t row_blocks() const { return (nodes + 31) / 32; }
+  /// Bytes of one head of packed_q and packed_k (AMX).
+  std::int64_t head_bytes() const { return row_blocks() * 2 * ((width + 31) / 32) * 2048; }
+};
 
 template <class T>
 PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_t width,
@@ -56,8 +54,23 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
   state.grade = grade;
   state.row_offsets.assign(bias.row_offsets.begin(), bias.row_offsets.end());
   state.columns.assign(bias.columns.begin(), bias.columns.end());
-  state.values = bias.values.clone();
   state.background = bias.background;
+  state.values = bias.values.clone();
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
+  if (state.level == CpuKernels::amx) {
+    state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
+    const auto entries = static_cast<std::int64_t>(state.columns.size());
+    const auto given = bias.values.view();
+    parallel_for(heads, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t h = begin; h < end; ++h)
+        for (std::int64_t e = 0; e < entries; ++e)
+          state.values.data()[h * entries + e] =
+              given.data[h * given.stride(0) +
+                         state.runs.order[static_cast<std::size_t>(e)] * given.stride(1)];
+    });
+  }
+#endif
   return state;
 }
 
@@ -65,6 +78,35 @@ template <class T>
 void pair_reset(Cpu, PairState<T>& state) {
   state.layers.clear();
   state.layer_count = 0;
+}
+
+/// logits [rows, nodes] of one head for rows [begin, end): sum over layers of q k^T, plus the listed bias
+/// entries.
+template <class T>
+void pair_logits_generic(const PairState<T>& state, std::int64_t head, std::int64_t begin, std::int64_t end,
+                         T* logits) {
+  const std::int64_t n = state.nodes, column = head * state.width;
+  auto s = eigen_rows(logits, end - begin, n, n);
+  s.setZero();
+  for (const auto& layer : state.layers)
+    s.noalias() += eigen_rows(layer.q.data() + begin * layer.q.stride(0) + column, end - begin, state.width,
+                              layer.q.stride(0)) *
+                   eigen_rows(layer.k.data() + column, n, state.width, layer.k.stride(0)).transpose();
+  const T* values = state.values.data() + head * static_cast<std::int64_t>(state.columns.size());
+  if (!state.runs.block_offsets.empty()) {
+    for (std::int64_t block = begin / 32; block * 32 < end; ++block)
+      for (const SparseRun& run : state.runs.of_block(block))
+        for (std::int64_t e = run.begin; e < run.end; ++e) {
+          const int position = state.runs.positions[static_cast<std::size_t>(e)];
+          const std::int64_t i = block * 32 + position / 32;
+          if (i >= begin && i < end) logits[(i - begin) * n + run.group * 32 + position % 32] += values[e];
+        }
+    return;
+  }
+  for (std::int64_t i = begin; i < end; ++i)
+    for (std::int64_t e = state.row_offsets[static_cast<std::size_t>(i)];
+         e < state.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
+      logits[(i - begin) * n + state.columns[static_cast<std::size_t>(e)]] += values[e];
 }
 
 /// out: [rows, nodes, heads], background included.
@@ -84,22 +126,116 @@ void pair_rows(Cpu, const PairState<T>& state, TensorView<T> out, std::span<cons
   });
 }
 
+#if defined(STOFM_X86_KERNELS)
+inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
+  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
+  const auto q = std::as_const(layer.q).view(), k = std::as_const(layer.k).view();
+  if (state.level == CpuKernels::amx) {
+    const std::int64_t tile_step = amx::groups_of(width) * amx::pair_bytes;
+    layer.packed_q = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
+    layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
+    parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) {
+        const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
+        amx::pack_row_block(layer.packed_q.data() + at + block * 2 * tile_step,
+                            q.row(block * 32) + head * width, q.stride(0),
+                            std::min<std::int64_t>(n - block * 32, 32), width, 1.0F);
+        amx::pack_key_tiles(layer.packed_k.data() + at, k.data + head * width, k.stride(0), n, width,
+                            block * 2, block * 2 + 2);
+      }
+    });
+  } else if (state.level == CpuKernels::avx512) {
+    layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * blocks * 32 * width * 4});
+    auto* panels = reinterpret_cast<float*>(layer.packed_k.data());
+    parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t)
+        avx512::pack_panel_transposed(panels + t * 32 * width, k.row(t % blocks * 32) + t / blocks * width,
+                                      k.stride(0), std::min<std::int64_t>(n - t % blocks * 32, 32), width);
+    });
+  }
+}
+
+inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, TensorView<const float> v) {
+  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks(),
+                     groups = amx::groups_of(width);
+  const std::int64_t value_step = amx::groups_of(n) * amx::pair_bytes,
+                     value_bytes = (width + 31) / 32 * 2 * value_step;
+  const auto entries = static_cast<std::int64_t>(state.columns.size());
+  std::uint8_t* values = scratch_bytes<5>(state.heads * value_bytes);
+  parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t h = begin; h < end; ++h)
+      amx::pack_values(values + h * value_bytes, v.data + h * width, v.stride(0), n, width);
+  });
+  parallel_for(state.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<amx::Segment> segments(state.layers.size());
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
+      for (std::size_t s = 0; s < segments.size(); ++s)
+        segments[s] = {state.layers[s].packed_q.data() + at + block * 2 * groups * amx::pair_bytes,
+                       state.layers[s].packed_k.data() + at};
+      amx::attend_rows(
+          state.grade, y.row(block * 32) + head * width, y.stride(0),
+          std::min<std::int64_t>(n - block * 32, 32), n, segments, groups, values + head * value_bytes,
+          value_step, width,
+          {state.runs.of_block(block), state.runs.positions.data(), state.values.data() + head * entries});
+    }
+  });
+}
+
+inline void pair_attend_avx512(const PairState<float>& state, TensorView<float> y,
+                               TensorView<const float> v) {
+  constexpr std::int64_t rows = avx512::attention_rows;
+  const std::int64_t n = state.nodes, width = state.width, blocks = (n + rows - 1) / rows;
+  const std::int64_t value_floats = (width + 31) / 32 * 32 * n,
+                     panel_floats = state.row_blocks() * 32 * width;
+  const auto entries = static_cast<std::int64_t>(state.columns.size());
+  float* values = scratch<float, 5>(state.heads * value_floats);
+  parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t h = begin; h < end; ++h)
+      avx512::pack_panels(values + h * value_floats, v.data + h * width, v.stride(0), n, width);
+  });
+  parallel_for(state.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<avx512::Segment> segments(state.layers.size());
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int64_t head = t / blocks, first = t % blocks * rows;
+      for (std::size_t s = 0; s < segments.size(); ++s)
+        segments[s] = {state.layers[s].q.data() + first * state.heads * width + head * width,
+                       reinterpret_cast<const float*>(state.layers[s].packed_k.data()) + head * panel_floats};
+      avx512::attend_rows(
+          y.row(first) + head * width, y.stride(0), std::min(n - first, rows), n, segments,
+          state.heads * width, width, 1.0F, values + head * value_floats, width,
+          {state.row_offsets.data() + first, state.columns.data(), state.values.data() + head * entries});
+    }
+  });
+}
+#endif
+
 template <class T>
 void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<const T> k) {
   auto copy = [](TensorView<const T> from) {
     Tensor<T> to(from.shape);
-    parallel_for(from.dim(0), 128, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(from.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         std::copy(from.row(i), from.row(i) + from.dim(1), to.data() + i * from.dim(1));
     });
     return to;
   };
-  state.layers.emplace_back(copy(q), copy(k));
+  PairLayer<T> layer{copy(q), copy(k), {}, {}};
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) pair_pack(state, layer);
+#endif
+  state.layers.push_back(std::move(layer));
   ++state.layer_count;
 }
 
 template <class T>
 void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v) {
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    if (state.level == CpuKernels::amx) return pair_attend_amx(state, y, v);
+    if (state.level == CpuKernels::avx512) return pair_attend_avx512(state, y, v);
+  }
+#endif
   constexpr std::int64_t block = 32;
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + block - 1) / block;
   parallel_for(blocks * state.heads, 1, [&](std::int64_t first, std::int64_t last) {

@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
@@ -36,32 +38,64 @@ void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> 
       s * eigen_rows(v.row(rows.key_begin) + column, keys, width, v.stride(0));
 }
 
+/// One head of one task: `rows` has at least one query and one key.
+template <class T>
+void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
+                 AttentionSpan rows, std::int64_t head, std::int64_t width, const AttentionOptions& options) {
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    const CpuKernels level = cpu_kernels();
+    const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
+    const std::int64_t column = head * width;
+    const auto scale = static_cast<float>(options.scale);
+    float* out = y.row(rows.query_begin) + column;
+    const float* query = q.row(rows.query_begin) + column;
+    const float* key = k.row(rows.key_begin) + column;
+    const float* value = v.row(rows.key_begin) + column;
+    if (level != CpuKernels::generic) {
+      if (queries == 1)
+        avx512::attend_single(out, query, key, k.stride(0), value, v.stride(0), keys, width, scale);
+      else if (level == CpuKernels::amx)
+        amx::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value, v.stride(0), keys,
+                    width, scale, options.grade);
+      else
+        avx512::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value, v.stride(0),
+                       keys, width, scale);
+      return;
+    }
+  }
+#endif
+  constexpr std::int64_t block = 64;
+  for (std::int64_t i = rows.query_begin; i < rows.query_end; i += block)
+    attend_generic(y, q, k, v, {i, std::min(i + block, rows.query_end), rows.key_begin, rows.key_end}, head,
+                   width, static_cast<T>(options.scale));
+}
+
 /// Shapes and offsets were checked. A query without keys gets zeros.
 template <class T>
 void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<const T> k,
                       TensorView<const T> v, std::span<const std::int64_t> query_offsets,
                       std::span<const std::int64_t> key_offsets, AttentionOptions options) {
-  constexpr std::int64_t block = 64;
+  constexpr std::int64_t task_rows = 512;  // keys and values are packed once per task
   if (y.numel() == 0) return;
   const std::int64_t width = y.dim(1) / options.heads;
   std::vector<AttentionSpan> tasks;
   for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s)
-    for (std::int64_t i = query_offsets[s]; i < query_offsets[s + 1]; i += block)
-      tasks.push_back({i, std::min(i + block, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
-  const auto count = static_cast<std::int64_t>(tasks.size());
-  parallel_for(count * options.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t) {
-      const AttentionSpan& rows = tasks[static_cast<std::size_t>(t % count)];
-      const std::int64_t head = t / count;
-      if (rows.key_begin == rows.key_end) {
-        eigen_rows(y.row(rows.query_begin) + head * width, rows.query_end - rows.query_begin, width,
-                   y.stride(0))
-            .setZero();
-        continue;
-      }
-      attend_generic(y, q, k, v, rows, head, width, static_cast<T>(options.scale));
-    }
-  });
+    for (std::int64_t i = query_offsets[s]; i < query_offsets[s + 1]; i += task_rows)
+      tasks.push_back({i, std::min(i + task_rows, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
+  parallel_for(static_cast<std::int64_t>(tasks.size()) * options.heads, 1,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t t = begin; t < end; ++t) {
+                   const AttentionSpan& rows = tasks[static_cast<std::size_t>(t / options.heads)];
+                   const std::int64_t head = t % options.heads;
+                   if (rows.key_begin == rows.key_end)
+                     eigen_rows(y.row(rows.query_begin) + head * width, rows.query_end - rows.query_begin,
+                                width, y.stride(0))
+                         .setZero();
+                   else
+                     attend_span(y, q, k, v, rows, head, width, options);
+                 }
+               });
 }
 
 }  // namespace stofm::backend

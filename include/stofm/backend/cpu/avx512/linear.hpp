@@ -5,6 +5,9 @@
 /// 32), the right operand packed in panels of 32 columns, the left one read by broadcasts. Limiter: the two
 /// FMA ports.
 
+#include <algorithm>
+#include <span>
+
 #include "stofm/backend/cpu/avx512/vector_math.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/core/parallel.hpp"
@@ -25,21 +28,31 @@ struct Epilogue {
   bool accumulate = false;
 };
 
-/// y [R, columns <= 32] from x [R, k] and one panel [k, 32].
+/// One product of the sum that makes a block: rows of x, `stride` apart, against one panel [k, 32].
+struct Segment {
+  const float* x;
+  const float* panel;
+};
+
+/// y [R, columns <= 32] = sum over segments of x [R, k] panel [k, 32].
 template <int R>
-STOFM_TARGET_AVX512 void multiply_tile(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
-                                       const float* panel, std::int64_t k, std::int64_t columns,
-                                       const Epilogue& epilogue) {
+STOFM_TARGET_AVX512 void multiply_tile(float* y, std::int64_t y_stride, const Segment* segments,
+                                       std::int64_t count, std::int64_t row, std::int64_t x_stride,
+                                       std::int64_t k, std::int64_t columns, const Epilogue& epilogue) {
   __m512 sums[R][2];
 #pragma GCC unroll 14
   for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-  for (std::int64_t p = 0; p < k; ++p) {
-    const __m512 b0 = _mm512_load_ps(panel + p * 32), b1 = _mm512_load_ps(panel + p * 32 + 16);
+  for (std::int64_t s = 0; s < count; ++s) {
+    const float* x = segments[s].x + row * x_stride;
+    const float* panel = segments[s].panel;
+    for (std::int64_t p = 0; p < k; ++p) {
+      const __m512 b0 = _mm512_load_ps(panel + p * 32), b1 = _mm512_load_ps(panel + p * 32 + 16);
 #pragma GCC unroll 14
-    for (int r = 0; r < R; ++r) {
-      const __m512 a = _mm512_set1_ps(x[r * x_stride + p]);
-      sums[r][0] = _mm512_fmadd_ps(a, b0, sums[r][0]);
-      sums[r][1] = _mm512_fmadd_ps(a, b1, sums[r][1]);
+      for (int r = 0; r < R; ++r) {
+        const __m512 a = _mm512_set1_ps(x[r * x_stride + p]);
+        sums[r][0] = _mm512_fmadd_ps(a, b0, sums[r][0]);
+        sums[r][1] = _mm512_fmadd_ps(a, b1, sums[r][1]);
+      }
     }
   }
   const __mmask16 first = first_lanes(columns), second = first_lanes(columns - 16);
@@ -77,17 +90,19 @@ STOFM_TARGET_AVX512 void multiply_tile(float* y, std::int64_t y_stride, const fl
   }
 }
 
-/// Any number of rows against one panel.
-inline void multiply_panel(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
-                           std::int64_t rows, const float* panel, std::int64_t k, std::int64_t columns,
+/// Any number of rows against one panel per segment.
+inline void multiply_panel(float* y, std::int64_t y_stride, std::span<const Segment> segments,
+                           std::int64_t x_stride, std::int64_t rows, std::int64_t k, std::int64_t columns,
                            const Epilogue& epilogue) {
+  const Segment* first = segments.data();
+  const auto count = static_cast<std::int64_t>(segments.size());
   std::int64_t r = 0;
   for (; r + row_tile <= rows; r += row_tile)
-    multiply_tile<14>(y + r * y_stride, y_stride, x + r * x_stride, x_stride, panel, k, columns, epilogue);
+    multiply_tile<14>(y + r * y_stride, y_stride, first, count, r, x_stride, k, columns, epilogue);
   for (; r + 4 <= rows; r += 4)
-    multiply_tile<4>(y + r * y_stride, y_stride, x + r * x_stride, x_stride, panel, k, columns, epilogue);
+    multiply_tile<4>(y + r * y_stride, y_stride, first, count, r, x_stride, k, columns, epilogue);
   for (; r < rows; ++r)
-    multiply_tile<1>(y + r * y_stride, y_stride, x + r * x_stride, x_stride, panel, k, columns, epilogue);
+    multiply_tile<1>(y + r * y_stride, y_stride, first, count, r, x_stride, k, columns, epilogue);
 }
 
 /// One panel [k, 32] from `rows` <= 32 rows of w [., k]; missing columns are zeros.
@@ -128,8 +143,9 @@ inline void linear(TensorView<float> y, TensorView<const float> x, const float* 
     for (std::int64_t column = 0; column < n; column += panel_columns) {
       const Epilogue epilogue{bias != nullptr ? bias + column : nullptr, static_cast<float>(options.scale),
                               options.activation, false};
-      multiply_panel(y.row(begin) + column, y.stride(0), x.row(begin), x.stride(0), end - begin,
-                     weights + column * k, k, n - column, epilogue);
+      const Segment segment{x.row(begin), weights + column * k};
+      multiply_panel(y.row(begin) + column, y.stride(0), {&segment, 1}, x.stride(0), end - begin, k,
+                     n - column, epilogue);
     }
   });
 }
