@@ -17,6 +17,7 @@
 
 #include "stofm/model/config.hpp"
 #include "stofm/model/parameter_lists.hpp"
+#include "stofm/model/sequence_chunks.hpp"
 #include "stofm/model/transformer_parts.hpp"
 #include "stofm/ops/l2_normalize.hpp"
 #include "stofm/ops/layer_norm.hpp"
@@ -27,7 +28,7 @@ namespace stofm::model {
 
 /// How the cell encoder is built and run.
 struct CellEncoderOptions {
-  ParameterOptions parameters;
+  ParameterOptions parameters = {};
   /// Tokens computed at once (at least one sequence): bounds the memory to about
   /// tokens * (6 hidden_size + intermediate_size) * sizeof(T).
   std::int64_t tokens_per_chunk = 4096;
@@ -67,11 +68,7 @@ class CellEncoder {
     ops::PackedLinear<T> query;                    // scaled by 1/sqrt(head_dim)
     std::vector<ops::PackedLinear<T>> key, value;  // per head: W_k^T [hidden, d] and W_v [d, hidden] with b_v
   };
-  /// Some sequences, packed.
-  struct Chunk {
-    std::vector<std::int64_t> cells, offsets{0};
-    std::vector<std::int32_t> tokens;
-  };
+  using Chunk = detail::SequenceChunk;
   /// Working memory of one chunk, reused by the next.
   struct Workspace {
     std::int64_t tokens = 0;  // most that a chunk is expected to have
@@ -81,9 +78,6 @@ class CellEncoder {
   Layer make_layer(std::int64_t l) const;
   void make_folded();
   void check_input(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets) const;
-  template <class Body>
-  void for_chunks(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets,
-                  Body&& body) const;
   void reserve(Workspace& space, std::int64_t tokens) const;
   Tensor<T> embed_tokens(const Chunk& chunk, Workspace& space) const;
   /// Everything behind the attention of a layer: x, attention result -> x. Rows of `x` are `rows` many.
@@ -176,7 +170,7 @@ void CellEncoder<T>::check_input(std::span<const std::int32_t> tokens,
   const auto count = static_cast<std::int64_t>(tokens.size());
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != count ||
       !std::is_sorted(offsets.begin(), offsets.end()))
-    throw ShapeError({"STOFM-1322", "", "[CellEncoder] offsets",
+    throw ShapeError({"STOFM-1327", "", "[CellEncoder] offsets",
                       concat(offsets.size(), " offsets", offsets.empty() ? "" : " ending in ",
                              offsets.empty() ? "" : std::to_string(offsets.back())),
                       concat("ascending offsets from 0 to ", count, ", one more than cells"),
@@ -194,30 +188,6 @@ void CellEncoder<T>::check_input(std::span<const std::int32_t> tokens,
                          concat("token id ", token), concat("0 to vocab_size - 1 = ", config_.vocab_size - 1),
                          "The gene table and the weights must belong together."});
     }
-  }
-}
-
-/// Calls body(chunk) on cells in the order of their lengths (equal lengths: in the order of the cells).
-template <Real T>
-template <class Body>
-void CellEncoder<T>::for_chunks(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets,
-                                Body&& body) const {
-  std::vector<std::int64_t> order(offsets.size() - 1);
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  const auto length = [&](std::int64_t cell) {
-    return offsets[static_cast<std::size_t>(cell) + 1] - offsets[static_cast<std::size_t>(cell)];
-  };
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) < length(b); });
-  for (std::size_t next = 0; next < order.size();) {
-    Chunk chunk;
-    while (next < order.size() &&
-           (chunk.cells.empty() || chunk.offsets.back() + length(order[next]) <= tokens_per_chunk_)) {
-      const std::int64_t cell = order[next++], begin = offsets[static_cast<std::size_t>(cell)];
-      chunk.cells.push_back(cell);
-      chunk.tokens.insert(chunk.tokens.end(), tokens.begin() + begin, tokens.begin() + begin + length(cell));
-      chunk.offsets.push_back(static_cast<std::int64_t>(chunk.tokens.size()));
-    }
-    body(std::as_const(chunk));
   }
 }
 
@@ -324,7 +294,7 @@ Tensor<T> CellEncoder<T>::embed(std::span<const std::int32_t> tokens,
   Tensor<T> result({cells, width});
   Workspace space;
   space.tokens = std::min(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
-  for_chunks(tokens, offsets, [&](const Chunk& chunk) {
+  detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (std::size_t l = 0; l + 1 < layers_.size(); ++l) full_layer(layers_[l], chunk, x, space);
     const Tensor<T> rows = ops::l2_normalize_rows(projection_(first_rows_layer(chunk, x)));
@@ -343,7 +313,7 @@ Tensor<T> CellEncoder<T>::last_hidden_state(std::span<const std::int32_t> tokens
   Tensor<T> result({static_cast<std::int64_t>(tokens.size()), w});
   Workspace space;
   space.tokens = std::min(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
-  for_chunks(tokens, offsets, [&](const Chunk& chunk) {
+  detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (const Layer& layer : layers_) full_layer(layer, chunk, x, space);
     for (std::size_t s = 0; s < chunk.cells.size(); ++s) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "stofm/model/bias_table.hpp"
+#include "stofm/model/bias_table_builder.hpp"
 #include "stofm/model/gaussian_network.hpp"
 #include "stofm/ops/pair_attention.hpp"
 #include "stofm/ops/pair_distances.hpp"
@@ -30,7 +31,7 @@ enum class AffineRounding {
 struct DistanceBiasOptions {
   bool use_table = true;  ///< false: always the network itself
   AffineRounding rounding = AffineRounding::own;
-  BiasTableOptions table;
+  BiasTableOptions table = {};
 };
 
 template <Real T>

@@ -34,8 +34,8 @@ struct ParameterSpec {
 /// How strict `check_parameters` is.
 struct ParameterOptions {
   bool allow_nonfinite = false;  ///< accept NaN and inf in weights (`--allow-nonfinite`)
-  std::string file;              ///< where the tensors came from, for messages
-  std::string prefix;            ///< printed before each name ("se2/"), for messages
+  std::string file = {};         ///< where the tensors came from, for messages
+  std::string prefix = {};       ///< printed before each name ("se2/"), for messages
 };
 
 /// What the check has to say about a set it accepted.

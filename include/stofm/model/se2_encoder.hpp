@@ -16,6 +16,7 @@
 
 #include "stofm/model/config.hpp"
 #include "stofm/model/distance_bias.hpp"
+#include "stofm/model/node_rows.hpp"
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/transformer_parts.hpp"
 #include "stofm/ops/layer_norm.hpp"
@@ -43,8 +44,8 @@ struct Se2Output {
 
 /// How the model is built.
 struct Se2EncoderOptions {
-  ParameterOptions parameters;
-  DistanceBiasOptions distance_bias;
+  ParameterOptions parameters = {};
+  DistanceBiasOptions distance_bias = {};
 };
 
 /// A const Se2Encoder may be used by several threads at once.
@@ -95,61 +96,6 @@ class Se2Encoder {
   std::vector<Layer> layers_;
 };
 
-namespace detail {
-
-/// The listed entries between the nodes in `kept` (ascending), renumbered.
-inline PairDistances restrict_to(const PairDistances& distances, std::span<const std::int64_t> kept) {
-  std::vector<std::int32_t> position(static_cast<std::size_t>(distances.nodes), -1);
-  for (std::size_t i = 0; i < kept.size(); ++i)
-    position[static_cast<std::size_t>(kept[i])] = static_cast<std::int32_t>(i);
-  PairDistances result;
-  result.nodes = static_cast<std::int64_t>(kept.size());
-  for (const std::int64_t row : kept) {
-    const auto at = static_cast<std::size_t>(row);
-    for (std::int64_t e = distances.row_offsets[at]; e < distances.row_offsets[at + 1]; ++e) {
-      const std::int32_t column =
-          position[static_cast<std::size_t>(distances.columns[static_cast<std::size_t>(e)])];
-      if (column < 0) continue;
-      result.columns.push_back(column);
-      result.values.push_back(distances.values[static_cast<std::size_t>(e)]);
-    }
-    result.row_offsets.push_back(result.entries());
-  }
-  return result;
-}
-
-/// Rows of a dense [M, C] at `kept` of a zero [N, C].
-template <Real T>
-Tensor<T> spread_rows(const Tensor<T>& rows, std::span<const std::int64_t> kept, std::int64_t nodes) {
-  auto result = Tensor<T>::zeros({nodes, rows.dim(1)});
-  for (std::size_t i = 0; i < kept.size(); ++i)
-    std::copy_n(rows.data() + static_cast<std::int64_t>(i) * rows.dim(1), rows.dim(1),
-                result.data() + kept[i] * rows.dim(1));
-  return result;
-}
-
-/// Phi(D) of every pair, [H, N, N].
-template <Real T>
-Tensor<T> dense_bias(const DistanceBias<T>& bias, const PairDistances& distances) {
-  const std::int64_t n = distances.nodes, h = bias.heads();
-  Tensor<T> result({h, n, n});
-  std::vector<T> listed(static_cast<std::size_t>(checked_mul(distances.entries(), h)));
-  const std::vector<T> values(distances.values.begin(), distances.values.end());
-  bias.evaluate(values, listed.data());
-  for (std::int64_t k = 0; k < h; ++k) {
-    T* plane = result.data() + k * n * n;
-    std::fill_n(plane, n * n, bias.background()[static_cast<std::size_t>(k)]);
-    for (std::int64_t i = 0; i < n; ++i)
-      for (std::int64_t e = distances.row_offsets[static_cast<std::size_t>(i)];
-           e < distances.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
-        plane[i * n + distances.columns[static_cast<std::size_t>(e)]] =
-            listed[static_cast<std::size_t>(e * h + k)];
-  }
-  return result;
-}
-
-}  // namespace detail
-
 template <Real T>
 Se2Encoder<T>::Se2Encoder(const Se2Config& config, const NamedTensors<T>& weights,
                           const Se2EncoderOptions& options)
@@ -185,14 +131,14 @@ void Se2Encoder<T>::check_input(TensorView<const T> token_embeddings, const Pair
   if (token_embeddings.rank() != 2 || token_embeddings.dim(0) != nodes ||
       token_embeddings.dim(1) != config_.input_dim || (nodes > 0 && token_embeddings.stride(1) != 1))
     throw ShapeError(
-        {"STOFM-1320", "", "[Se2Encoder::forward] token_embeddings", to_string(token_embeddings.shape),
+        {"STOFM-1325", "", "[Se2Encoder::forward] token_embeddings", to_string(token_embeddings.shape),
          concat("[", nodes, ", ", config_.input_dim, "] with dense rows (one per token type, input_dim)"),
          "Give one embedding per node."});
   const auto offsets = static_cast<std::int64_t>(distances.row_offsets.size());
   if (distances.nodes != nodes || offsets != nodes + 1 ||
       distances.row_offsets.back() != distances.entries() ||
       distances.values.size() != distances.columns.size())
-    throw ShapeError({"STOFM-1321", "", "[Se2Encoder::forward] distances",
+    throw ShapeError({"STOFM-1326", "", "[Se2Encoder::forward] distances",
                       concat(distances.nodes, " nodes, ", offsets, " row offsets, ", distances.columns.size(),
                              " columns, ", distances.values.size(), " values"),
                       concat("a list over ", nodes, " nodes"), "Build it with build_sub_slice()."});
