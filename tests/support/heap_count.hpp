@@ -22,7 +22,8 @@ inline HeapCount& heap_count() {
 
 }  // namespace stofm::test
 
-void* operator new(std::size_t size) {
+// Not inlined: the compiler would else see malloc and delete, or new and free, meet.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   auto& heap = stofm::test::heap_count();
   ++heap.calls;
   if (heap.fail_at != 0 && (heap.calls == heap.fail_at || (heap.sticky && heap.calls > heap.fail_at)))
@@ -34,10 +35,10 @@ void* operator new(std::size_t size) {
   heap.peak = heap.now > heap.peak ? heap.now : heap.peak;
   return block + 2;
 }
-void operator delete(void* pointer) noexcept {
+[[gnu::noinline]] void operator delete(void* pointer) noexcept {
   if (pointer == nullptr) return;
   auto* block = static_cast<std::size_t*>(pointer) - 2;
   stofm::test::heap_count().now -= *block;
   std::free(block);
 }
-void operator delete(void* pointer, std::size_t) noexcept { operator delete(pointer); }
+[[gnu::noinline]] void operator delete(void* pointer, std::size_t) noexcept { operator delete(pointer); }

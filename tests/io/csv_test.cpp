@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "stofm/io/csv.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <fstream>
+#include <random>
+
+#include "stofm/io/csv_writer.hpp"
+#include "stofm/io/spatial_csv.hpp"
+#include "tests/support/paths.hpp"
+#include "tests/support/refusal.hpp"
+
+using namespace stofm;
+using namespace stofm::io;
+using namespace std::string_literals;
+using stofm::test::check_refused;
+using stofm::test::ScratchDir;
+
+namespace {
+void put(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+void refuse(const std::string& text, const stofm::test::Refusal& expected) {
+  const ScratchDir dir;
+  put(dir / "cells.csv", text);
+  CAPTURE(quoted(text.substr(0, 80)));
+  check_refused(dir / "cells.csv", expected, [&] { (void)read_csv(dir / "cells.csv"); });
+}
+SpatialCsvResult spatial(const std::string& text, const std::vector<std::string>& cells) {
+  const ScratchDir dir;
+  put(dir / "cells.csv", text);
+  return read_spatial_csv(dir / "cells.csv", cells);
+}
+}  // namespace
+
+TEST_CASE("fields may be quoted and hold delimiters, quotes and line ends; lines may end in CR LF") {
+  const auto table = parse_csv(
+      "\xef\xbb\xbfid,\"a,b\",c\r\n1,\"x \"\"y\"\"\",\"two\r\nlines\"\r\n,,\r\n\"\",\"\"\"\",z", "f.csv");
+  CHECK(table.columns() == 3);
+  CHECK(table.rows() == 3);
+  CHECK(table.header(0) == "id");
+  CHECK(table.column("a,b") == 1);
+  CHECK(table.at(0, 1) == "x \"y\"");
+  CHECK(table.at(0, 2) == "two\r\nlines");
+  CHECK(table.at(1, 0) == "");
+  CHECK(table.at(1, 2) == "");
+  CHECK(table.at(2, 1) == "\"");
+  CHECK(table.at(2, 2) == "z");
+  CHECK(table.line(0) == 2);
+  CHECK(table.line(1) == 4);
+  CHECK(parse_csv("a\n", "f").rows() == 0);
+  CHECK(parse_csv("a,b\n1,2\n\n\n", "f").rows() == 1);
+  CHECK(parse_csv("a\tb\n1\t2", "f", {.delimiter = '\t'}).at(0, 1) == "2");
+}
+
+TEST_CASE("D35: broken tables are refused with the line") {
+  refuse("", {"STOFM-3401", "line 1", "an empty file", "RFC 4180"});
+  refuse("\n\n", {"STOFM-3401", "line", "an empty file", "RFC 4180"});
+  refuse("a,b\n1,2\n1\n", {"STOFM-3405", "line 3", "1 fields", "Quote"});
+  refuse("a,b\n1,2,3\n", {"STOFM-3405", "line 2", "3 fields", "Quote"});
+  refuse("a,b\n\n1,2\n", {"STOFM-3405", "line 2", "an empty line", "Remove"});
+  refuse("a\n\n1\n", {"STOFM-3405", "line 2", "an empty line", "Remove"});
+  refuse("a,b\n1,\"2\n3,4\n", {"STOFM-3403", "line 2", "without end", "truncated"});
+  refuse("a,b\n1,\"2\"x\n", {"STOFM-3404", "line 2", "after a closing quote", "RFC 4180"});
+  refuse("a,b\n1,2\"x\n", {"STOFM-3404", "line 2", "a quote inside", "RFC 4180"});
+  refuse("a,b\r1,2\r", {"STOFM-3404", "line 1", "carriage return", "RFC 4180"});
+  refuse("a,b\n1,\0\n"s, {"STOFM-3402", "line 2", "a NUL at byte 6", "UTF-8"});
+  refuse("a,b\n1,\"\0\"\n"s, {"STOFM-3402", "line 2", "a NUL at byte 7", "UTF-8"});
+  refuse("a,b\n1,\xe9t\xe9\n", {"STOFM-3402", "line 2", "invalid UTF-8", "UTF-8"});
+  refuse(
+      "\xff\xfe"
+      "a\0"s,
+      {"STOFM-3402", "line 1", "UTF-16", "UTF-8"});
+  refuse("\x1f\x8b\x08", {"STOFM-3402", "line 1", "gzip", "gunzip"});
+  refuse("PK\x03\x04xlsx", {"STOFM-3402", "line 1", "zip", "Export"});
+  refuse("a\n" + std::string((1 << 20) + 1, 'x'), {"STOFM-3406", "line 2", "more than 1048576", "RFC 4180"});
+  refuse(std::string(70'000, ','), {"STOFM-3406", "line 1", "more than 65536 columns", "RFC 4180"});
+  const auto table = parse_csv("a,b,a\n1,2,3", "f.csv");
+  CHECK_THROWS_WITH_AS((void)table.column("c"), doctest::Contains("the columns \"a\", \"b\", \"a\""),
+                       FileError);
+  CHECK_THROWS_WITH_AS((void)table.column("a"), doctest::Contains("2 columns named \"a\""), FileError);
+}
+
+TEST_CASE(
+    "D35: what the writer writes, the reader reads: names with commas, quotes, line ends, blanks, 1 MB") {
+  const ScratchDir dir;
+  std::vector<std::string> names = {
+      "",   "plain", "a,b", "say \"hi\"", "two\nlines",       "cr\rlf\r\n", " blank ",
+      "\"", ",",     "\n",  "näme ☃",     "\xef\xbb\xbfmark", "=1+1",       std::string(1 << 20, 'n')};
+  std::mt19937 random(3);
+  for (int i = 0; i < 200; ++i) {
+    std::string name;
+    for (auto n = random() % 6; n > 0; --n) name += "ab,\"\n\r x"[random() % 8];
+    names.push_back(name);
+  }
+  atomic_write(dir / "f.csv", [&](OutputFile& out) {
+    CsvWriter csv(out);
+    csv.field("cell").field("value").end_row();
+    for (std::size_t i = 0; i < names.size(); ++i) csv.field(names[i]).field(i).end_row();
+  });
+  const auto table = read_csv(dir / "f.csv");
+  REQUIRE(table.rows() == static_cast<std::int64_t>(names.size()));
+  for (std::size_t i = 0; i < names.size(); ++i) CHECK(table.at(static_cast<std::int64_t>(i), 0) == names[i]);
+  atomic_write(dir / "one.csv", [&](OutputFile& out) {
+    CsvWriter csv(out);
+    csv.field("only").end_row();
+    for (const std::string& name : names) csv.field(name).end_row();
+  });
+  const auto one = read_csv(dir / "one.csv");
+  REQUIRE(one.rows() == static_cast<std::int64_t>(names.size()));
+  for (std::size_t i = 0; i < names.size(); ++i) CHECK(one.at(static_cast<std::int64_t>(i), 0) == names[i]);
+}
+
+TEST_CASE("C07: numbers are written as the shortest text that reads back, whatever the locale") {
+  const ScratchDir dir;
+  const std::vector<double> values = {0.1, -0.0, 1e300, 4.9e-324, 1.0 / 3, 123456789.0, 1e-7};
+  atomic_write(dir / "f.csv", [&](OutputFile& out) {
+    CsvWriter csv(out);
+    csv.field("v").field("f").end_row();
+    for (const double value : values) csv.field(value).field(static_cast<float>(value)).end_row();
+    csv.field(std::numeric_limits<double>::quiet_NaN())
+        .field(std::numeric_limits<float>::infinity())
+        .end_row();
+  });
+  const auto table = read_csv(dir / "f.csv");
+  CHECK(table.at(0, 0) == "0.1");
+  CHECK(table.at(0, 1) == "0.1");
+  for (std::size_t i = 0; i < values.size(); ++i)
+    CHECK(std::bit_cast<std::uint64_t>(*parse_decimal(table.at(static_cast<std::int64_t>(i), 0))) ==
+          std::bit_cast<std::uint64_t>(values[i]));
+  CHECK(std::isnan(*parse_decimal(table.at(7, 0))));
+  CHECK(std::isinf(*parse_decimal(table.at(7, 1))));
+}
+
+TEST_CASE("decimal numbers: blanks and signs are fine, anything else is not a number") {
+  for (const auto& [text, value] : std::vector<std::pair<std::string, double>>{{"1", 1},
+                                                                               {" -2.5 ", -2.5},
+                                                                               {"+1e3", 1000},
+                                                                               {"1.", 1},
+                                                                               {".5", 0.5},
+                                                                               {"1e400", HUGE_VAL},
+                                                                               {"-1e400", -HUGE_VAL},
+                                                                               {"1e-400", 0},
+                                                                               {"inf", HUGE_VAL},
+                                                                               {"-inf", -HUGE_VAL}})
+    CHECK_MESSAGE(parse_decimal(text) == value, text);
+  CHECK(std::isnan(*parse_decimal("NaN")));
+  for (const std::string text :
+       {"", " ", "x", "1,5", "1 2", "0x10", "--1", "+-1", "1e", "1.5.2", "+", "-", "1f"})
+    CHECK_MESSAGE(!parse_decimal(text).has_value(), text);
+}
+
+TEST_CASE("coordinates are joined on the cell index, in the order of the cells") {
+  const auto result =
+      spatial("cell,area,spatial_2,spatial_1\nb,9,2.5,1\na,9,-4,3e0\n\"c,d\",9,6,5\n", {"a", "c,d", "b"});
+  CHECK(result.coordinates.shape() == Shape{3, 2});
+  CHECK(std::ranges::equal(result.coordinates.span(), std::vector<double>{3, -4, 5, 6, 1, 2.5}));
+  CHECK(result.notices.empty());
+  const auto more = spatial(",spatial_1,spatial_2\na,1,2\nz,1,2\ny,,NA\n", {"a", "y"});
+  REQUIRE(more.notices.size() == 1);
+  CHECK(more.notices[0].code == "STOFM-W3401");
+  CHECK(more.notices[0].count == 1);
+  CHECK(std::isnan(more.coordinates(1, 0)));
+  CHECK(std::isnan(more.coordinates(1, 1)));
+  CHECK(spatial("i,spatial_1,spatial_2\n", {}).coordinates.shape() == Shape{0, 2});
+}
+
+TEST_CASE(
+    "H36, H37: missing columns, cells without a line, repeated cells and text instead of numbers are "
+    "refused") {
+  const ScratchDir dir;
+  const auto path = dir / "cells.csv";
+  auto join = [&](const std::string& text, std::vector<std::string> cells,
+                  const stofm::test::Refusal& expected) {
+    put(path, text);
+    check_refused(path, expected, [&] { (void)read_spatial_csv(path, cells); });
+  };
+  const std::string head = "cell,spatial_1,spatial_2\n";
+  join("cell,x,y\na,1,2\n", {"a"}, {"STOFM-3407", "line 1", "one column \"spatial_1\"", "Rename"});
+  join(head + "a,1,2\n", {"a", "b", "c"},
+       {"STOFM-3409", "cell index", "no line for 2 of 3 cells: \"b\", \"c\"", "first column"});
+  join(head + "a,1,2\nb,1,2\na,3,4\n", {"a"}, {"STOFM-3410", "line 4", "first in line 2", "repeated line"});
+  join(head + "a,1,2\n", {"a", "a"}, {"STOFM-3411", "line 2", "two cells", "unique"});
+  join(head + "a,1,two\n", {"a"}, {"STOFM-3408", "line 2, column \"spatial_2\"", "two", "decimal point"});
+  join(head + "a,\"1,5\",2\n", {"a"}, {"STOFM-3408", "line 2, column \"spatial_1\"", "1,5", "decimal point"});
+  std::vector<std::string> many;
+  for (int i = 0; i < 50; ++i) many.push_back(concat("cell", i));
+  join(head + "a,1,2\n", many, {"STOFM-3409", "cell index", "no line for 50 of 50", "first column"});
+}
