@@ -47,7 +47,7 @@ def random_weights(shapes, generator):
             value = torch.rand(shape, generator=generator) * 3
         elif name == "gaussian.stds.weight":
             value = torch.rand(shape, generator=generator) * 3 * torch.sign(normal)
-            value[0, :: 13] *= 1e-3                        # a few very narrow ones
+            value[0, :: 13] *= 1e-2                        # a few very narrow ones
         elif name == "gaussian.linear.weight":
             value = torch.full(shape, 0.2) + 0.1 * torch.rand(shape, generator=generator)
         elif "norm" in name.lower():

@@ -107,7 +107,7 @@ def dense(shape):
     strides, step = [], 1
     for size in reversed(shape):
         strides.insert(0, step)
-        step *= size
+        step *= max(size, 1)
     return strides
 
 

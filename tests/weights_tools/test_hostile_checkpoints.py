@@ -28,11 +28,11 @@ ONE = np.arange(6, dtype="<f4").reshape(2, 3)
 
 class Rows(unittest.TestCase):
     def refuse(self, data, code, *words):
-        """The file is refused within a second, with this code and these words."""
-        start = time.monotonic()
+        """The file is refused within a second of processor time, with this code and these words."""
+        start = time.process_time()
         with self.assertRaises(ConvertError) as caught:
             read_torch(BytesSource(data, "hostile.pth"))
-        self.assertLess(time.monotonic() - start, 1.0)
+        self.assertLess(time.process_time() - start, 1.0)
         e = caught.exception
         self.check_error(e, code, *words)
         self.assertEqual(e.file, "hostile.pth")
@@ -147,6 +147,7 @@ class Rows(unittest.TestCase):
                             (5, "at most the 5")):
             self.refuse_tensor(tensor(storage(numel), (2, 3), (3, 1)), 3630, word)
         self.refuse_tensor(tensor(storage(6), (1 << 61, 8), (8, 1)), 3630, "at most the 6")
+        self.refuse_tensor(tensor(storage(6), (0, 1 << 61), (1, 1)), 3630, "product")
         two = state({"v": tensor(storage(6), (2,), (1,)), "w": tensor(storage(3, "0", "DoubleStorage"), (2,), (1,))})
         self.refuse_pickle(two, 3630, "one type and size", records={"0": bytes(24)})
 
@@ -163,6 +164,10 @@ class Rows(unittest.TestCase):
     def test_P13_stride_zero(self):
         self.refuse_tensor(tensor(storage(6), (1 << 40,), (0,)), 3630, "expanded")
         self.refuse_tensor(tensor(storage(6), (6,), (0,)), 3630, "stride 0", "contiguous()")
+        empty = self.accept(archive(state({"w": tensor(storage(0), (0, 3), (0, 0))}), {"0": b""}))
+        self.assertEqual(empty["w"].shape, (0, 3))
+        one = self.accept(archive(state({"w": tensor(storage(6), (1, 6), (1 << 62, 1))}), {"0": ONE.tobytes()}))
+        np.testing.assert_array_equal(one["w"][0], ONE.ravel())
         self.assertEqual(self.accept(archive(state({"w": tensor(storage(6), (1, 6), (0, 1))}), {"0": ONE.tobytes()}))["w"].shape,
                          (1, 6))
 

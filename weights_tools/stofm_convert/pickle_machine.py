@@ -72,6 +72,7 @@ class _Mark:
     pass
 
 
+PROTO, STOP = 0x80, ord(".")
 MARK = _Mark()
 NAMES = {
     "(": "MARK", ".": "STOP", "0": "POP", "1": "POP_MARK", "2": "DUP", "F": "FLOAT", "I": "INT", "J": "BININT",
@@ -94,10 +95,14 @@ class PickleMachine:
 
     def __init__(self, data, file, entry, plain=False):
         self.data, self.file, self.entry, self.plain = data, file, entry, plain
-        self.allowed = PLAIN_OPS if plain else TORCH_OPS
+        self.handlers = PLAIN_HANDLERS if plain else TORCH_HANDLERS
         self.at = self.start = 0
-        self.op = "?"
+        self.code = None                # of the opcode being read; None at the end of the stream
         self.stack, self.memo, self.storages = [], {}, {}
+
+    @property
+    def op(self):
+        return "end" if self.code is None else NAMES.get(chr(self.code), "0x%02x" % self.code)
 
     def fail(self, code, found, expected, remedy="Save the file again; this one is damaged or not a state dict."):
         where = "%s at pickle offset %d (%s)" % (self.entry, self.start, self.op) if self.entry else \
@@ -186,30 +191,30 @@ class PickleMachine:
     # The whole.
     def load(self):
         """The value of the pickle. \\throws ConvertError for anything else than plain values and tensors."""
-        handlers, ops = self.HANDLERS, 0
+        data, handlers, end, ops = self.data, self.handlers, len(self.data), 0
         while True:
-            self.start = self.at
-            if self.at >= len(self.data):
-                self.op = "end"
-                raise self.fail(3621, "truncated at byte %d: no STOP" % len(self.data), "a whole pickle",
+            self.start = at = self.at
+            if at >= end:
+                self.code = None
+                raise self.fail(3621, "truncated at byte %d: no STOP" % end, "a whole pickle",
                                 "Truncated? Download or save the file again.")
-            code = chr(self.data[self.at])
-            self.op = NAMES.get(code, "0x%02x" % ord(code))
-            self.at += 1
+            self.code = code = data[at]
+            self.at = at + 1
             ops += 1
             if ops > MAX_OPS:
                 raise self.fail(3626, "more than %d opcodes" % MAX_OPS, "fewer")
-            if (self.start == 0) != (code == "\x80"):
+            if (at == 0) != (code == PROTO):
                 raise self.fail(3627, "opcode %s" % self.op, "PROTO as the first opcode and nowhere else",
                                 "Save with torch.save's default protocol (2).")
-            if code == ".":
+            if code == STOP:
                 break
-            if code not in self.allowed:
+            handler = handlers[code]
+            if handler is None:
                 raise self.fail(3627, "opcode %s" % self.op, "an opcode of a state dict written by torch.save"
                                 if not self.plain else "an opcode of a plain dict",
                                 "Save model.state_dict() with torch.save's default protocol (2)." if not self.plain
                                 else "Save it as a plain dict of str, int and float.")
-            handlers[code](self)
+            handler(self)
         result = self.pop()
         if self.stack:
             raise self.fail(3628, "%d more values under the result" % len(self.stack), "one value")
@@ -334,16 +339,16 @@ class PickleMachine:
         if offset < 0 or min(shape + strides, default=0) < 0:
             raise self.fail(3630, "offset %s, size %s, stride %s" % (short(offset), short(shape), short(strides)),
                             "nothing negative")
-        numel, last = 1, offset
+        numel, last, span = 1, offset, storage.item_size
         for size, stride in zip(shape, strides):
-            if size >= 1 << 62:
-                raise self.fail(3630, "a size of %s" % short(size), "below 2^62")
-            numel, last = numel * size, last + (size - 1) * stride
+            numel, last, span = numel * size, last + (size - 1) * stride, span * max(size, 1)
+        if not numel and span >= 1 << 62:     # a zero must not hide an absurd other size
+            raise self.fail(3630, "size %s" % short(shape), "sizes whose product is below 2^62")
         if numel > storage.numel:
             raise self.fail(3630, "size %s with stride %s: %s elements" % (short(shape), short(strides), short(numel)),
                             "at most the %d of its storage (expanded tensors are refused)" % storage.numel,
                             "Call .contiguous() and save again.")
-        if any(n > 1 and s == 0 for n, s in zip(shape, strides)):
+        if numel and any(n > 1 and s == 0 for n, s in zip(shape, strides)):
             raise self.fail(3630, "stride 0 (an expanded tensor)", "strides above 0", "Call .contiguous() and save again.")
         if (numel and last >= storage.numel) or offset > storage.numel:
             raise self.fail(3630, "offset %s, size %s, stride %s: last element %s"
@@ -404,6 +409,10 @@ class PickleMachine:
         "r": lambda m: m.put(m.length("<I")), "h": lambda m: m.get(m.length("<B")),
         "j": lambda m: m.get(m.length("<I")), "\x94": lambda m: m.put(len(m.memo)), "s": op_set_item,
         "u": op_set_items, "a": op_append, "e": op_appends, "0": lambda m: m.pop()}
+
+
+TORCH_HANDLERS, PLAIN_HANDLERS = ([PickleMachine.HANDLERS[chr(code)] if chr(code) in ops and chr(code) != "." else None
+                                   for code in range(256)] for ops in (TORCH_OPS, PLAIN_OPS))
 
 
 def no_hooks(value):

@@ -55,9 +55,11 @@ def read_safetensors(source):
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(is_count, offsets)):
             raise fail(where, "data_offsets " + quoted(str(offsets)), "two counts")
         begin, end = offsets
-        count = 1
+        count, span = 1, ITEM[dtype]
         for d in shape:
-            count *= d
+            count, span = count * d, span * max(d, 1)
+        if span >= 1 << 62:     # a zero must not hide an absurd other size
+            raise fail(where, "shape %s" % shape, "sizes whose product is below 2^62")
         if begin > end or end > data:
             raise fail(where, "bytes %d to %d" % (begin, end), "a range within the %d bytes of data" % data, "Truncated? " + AGAIN)
         if count * ITEM[dtype] != end - begin:

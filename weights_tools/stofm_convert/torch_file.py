@@ -133,6 +133,7 @@ def reader(archive, root, ref):
         reach = 1 + sum((n - 1) * s for n, s in zip(ref.shape, ref.strides))
         raw = archive.source.read(record.begin + ref.offset * item, reach * item)
         flat = np.frombuffer(raw, kind)
-        view = np.lib.stride_tricks.as_strided(flat, ref.shape, [s * item for s in ref.strides], writeable=False)
+        view = np.lib.stride_tricks.as_strided(flat, ref.shape, [s * item if n > 1 else 0 for n, s in zip(ref.shape, ref.strides)],
+                                               writeable=False)
         return np.ascontiguousarray(view).reshape(ref.shape)
     return array
