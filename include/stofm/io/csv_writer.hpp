@@ -15,24 +15,28 @@
 
 namespace stofm::io {
 
+/// A field as it stands in a file: quoted if it holds the delimiter, a quote, a line end, blanks at its ends
+/// or a byte order mark. An empty field is quoted where it begins a row, as a row of one empty field would be
+/// an empty line.
+inline std::string csv_field(std::string_view text, char delimiter = ',', bool begins_row = false) {
+  bool plain = text.empty() ? !begins_row : text.front() != ' ' && text.back() != ' ';
+  for (const char c : text) plain = plain && c != delimiter && c != '"' && c != '\n' && c != '\r';
+  if (plain && text.substr(0, 3) != "\xef\xbb\xbf") return std::string(text);
+  std::string field = "\"";
+  for (const char c : text) field.append(c == '"' ? 2 : 1, c);
+  return field + '"';
+}
+
 /// Writes fields and rows to an open output. Usage: `csv.field("cell").field("x").end_row();`
 class CsvWriter {
  public:
   explicit CsvWriter(OutputFile& output, char delimiter = ',') : output_(output), delimiter_(delimiter) {}
 
-  /// A text field; quoted if it holds the delimiter, a quote, a line end, or blanks at its ends.
+  /// A text field.
   CsvWriter& field(std::string_view text) {
+    const bool begins_row = !started_;
     separate();
-    bool plain = text.empty() || (text.front() != ' ' && text.back() != ' ');
-    for (const char c : text) plain = plain && c != delimiter_ && c != '"' && c != '\n' && c != '\r';
-    // A row of one empty field would be an empty line, and a leading byte order mark would be skipped.
-    if (plain && !(text.empty() && first_) && text.substr(0, 3) != "\xef\xbb\xbf") {
-      output_.write(text);
-      return *this;
-    }
-    std::string quoted_text = "\"";
-    for (const char c : text) quoted_text.append(c == '"' ? 2 : 1, c);
-    output_.write(quoted_text + '"');
+    output_.write(csv_field(text, delimiter_, begins_row));
     return *this;
   }
   CsvWriter& field(const char* text) { return field(std::string_view(text)); }
@@ -48,20 +52,18 @@ class CsvWriter {
   }
   void end_row() {
     output_.write("\n");
-    first_ = true;
     started_ = false;
   }
 
  private:
   void separate() {
-    first_ = !started_;
     if (started_) output_.write(std::string_view(&delimiter_, 1));
     started_ = true;
   }
 
   OutputFile& output_;
   char delimiter_;
-  bool first_ = true, started_ = false;
+  bool started_ = false;
 };
 
 }  // namespace stofm::io

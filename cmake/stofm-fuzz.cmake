@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# The fuzz targets tests/fuzz/*_fuzz.cpp. With any compiler they replay their corpus as tests; with STOFM_FUZZ (clang) they
+# are libFuzzer programs in build/fuzz/, run by tests/fuzz/run.sh.
+option(STOFM_FUZZ "Build the fuzz targets with libFuzzer, ASan and UBSan (needs clang)" OFF)
+if(STOFM_FUZZ AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "STOFM_FUZZ needs clang: configure with -DCMAKE_CXX_COMPILER=clang++")
+endif()
+
+file(GLOB STOFM_FUZZ_TARGETS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/fuzz/*_fuzz.cpp")
+foreach(source IN LISTS STOFM_FUZZ_TARGETS)
+  get_filename_component(name "${source}" NAME_WE)
+  string(REGEX REPLACE "_fuzz$" "" name "${name}")
+  add_executable(fuzz_${name} "${source}")
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  target_include_directories(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(fuzz_${name} PRIVATE stofm_developer_flags)
+  if(STOFM_FUZZ)
+    set(flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
+    target_compile_options(fuzz_${name} PRIVATE ${flags} -O2 -g1)
+    target_link_options(fuzz_${name} PRIVATE ${flags})
+  else()
+    target_sources(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cpp")
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name} "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS cpu TIMEOUT 120)
+  endif()
+endforeach()
