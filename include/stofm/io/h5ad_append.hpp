@@ -63,7 +63,7 @@ class H5adAppender {
     const auto check_name = [this](const std::string& name) {
       if (name.empty() || name == "." || name.find('/') != std::string::npos ||
           name.find('\0') != std::string::npos || find_invalid_utf8(name) != std::string::npos)
-        fail("name of a result", quoted(name, 60), "UTF-8 text without '/'");
+        fail("name of a result", stofm::quoted(name, 60), "UTF-8 text without '/'");
     };
     for (std::size_t i = 0; i < rows_->size(); ++i) {
       const std::int64_t row = (*rows_)[i];

@@ -31,7 +31,7 @@ namespace detail {
 inline std::string name_list(const std::vector<std::string>& names, std::size_t most = 10) {
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), most); ++i)
-    text += (i > 0 ? ", " : "") + quoted(names[i], 60);
+    text += (i > 0 ? ", " : "") + stofm::quoted(names[i], 60);
   if (names.size() > most) text += concat(" and ", names.size() - most, " more");
   return text.empty() ? "nothing" : text;
 }
@@ -75,7 +75,7 @@ inline std::vector<double> numbers_of_text(Hdf5Dataset& data, std::int64_t memor
     if (!parse_number(text, values[i]))
       throw DataError({"STOFM-3536", data.file().path,
                        concat(data.where(), ", row ", static_cast<std::int64_t>(i) / data.dim(1)),
-                       quoted(text, 60), "a number", "Write the coordinates as numbers."});
+                       stofm::quoted(text, 60), "a number", "Write the coordinates as numbers."});
   }
   return values;
 }
@@ -134,7 +134,8 @@ inline std::string choose_spatial_key(const Hdf5File& file, const H5adFrame& obs
       if (columns != 2 && columns != 3) continue;
       notices.push_back(
           {"STOFM-W3507",
-           "coordinates are taken from obsm[" + quoted(key, 60) + "]: there is no obsm[\"spatial\"]", 1});
+           "coordinates are taken from obsm[" + stofm::quoted(key, 60) + "]: there is no obsm[\"spatial\"]",
+           1});
       return key;
     }
   }

@@ -118,7 +118,7 @@ class H5adCounts {
   }
 
   [[noreturn]] void fail(std::int64_t row, std::size_t column, double value) const {
-    const std::string gene = quoted(gene_ids_[static_cast<std::size_t>(column_of_gene_[column])], 60);
+    const std::string gene = stofm::quoted(gene_ids_[static_cast<std::size_t>(column_of_gene_[column])], 60);
     const std::string where = concat(matrix_.path(), ", row ", row, ", gene ", gene);
     if (value >= 0 && value <= largest)
       throw DataError({"STOFM-3529", file_, where, concat("the fraction ", value), "raw counts",

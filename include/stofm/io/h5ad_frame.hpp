@@ -28,7 +28,7 @@ inline std::string read_encoding(const Hdf5File& file, const Hdf5Object& object)
   const std::string version = read_string_attribute(file, object, "encoding-version").value_or("");
   if (!version.empty() && version != "0.1.0" && version != "0.2.0")
     throw FileError({"STOFM-3508", file.path, object.path,
-                     concat("encoding ", quoted(type, 60), " version ", quoted(version, 40)),
+                     concat("encoding ", stofm::quoted(type, 60), " version ", stofm::quoted(version, 40)),
                      "version 0.1.0 or 0.2.0", "Write the file again with anndata 0.8 to 0.13."});
   return type;
 }
@@ -51,7 +51,7 @@ class H5adFrame {
       fail("STOFM-3507", path, "nothing", "the data frame " + path, "Write the file again with anndata.");
     const std::string encoding = read_encoding(file, group_);
     if (!encoding.empty() && encoding != "dataframe")
-      fail("STOFM-3508", path, "encoding " + quoted(encoding, 60), "dataframe",
+      fail("STOFM-3508", path, "encoding " + stofm::quoted(encoding, 60), "dataframe",
            "Write the file again with anndata.");
     index_ = read_string_attribute(file, group_, "_index").value_or("_index");
     if (index_.empty() || index_.find('/') != std::string::npos || !has(index_))
@@ -117,7 +117,7 @@ class H5adFrame {
                       const std::string& encoding) const {
     if (object.kind == Hdf5Kind::group) {
       if (encoding == "categorical") return true;
-      fail("STOFM-3508", at(column), "encoding " + quoted(encoding, 60),
+      fail("STOFM-3508", at(column), "encoding " + stofm::quoted(encoding, 60),
            "an array, categorical, or nullable-integer, -boolean or -string-array",
            "Write the column as text or numbers.");
     }
@@ -131,7 +131,7 @@ class H5adFrame {
     if (object.kind == Hdf5Kind::group) {
       const std::string encoding = read_encoding(*file_, object);
       if (encoding != "categorical" && !encoding.starts_with("nullable-"))
-        fail("STOFM-3508", at(column), "encoding " + quoted(encoding, 60),
+        fail("STOFM-3508", at(column), "encoding " + stofm::quoted(encoding, 60),
              "string-array, categorical or nullable", "Write the file again with anndata.");
       data_path += encoding == "categorical" ? "/codes" : "/values";
     }
@@ -200,7 +200,7 @@ inline std::vector<double> H5adFrame::numbers(const std::string& column) const {
   std::vector<double> values(text.size());
   for (std::size_t i = 0; i < text.size(); ++i)
     if (!detail::parse_number(text[i], values[i]))
-      throw DataError({"STOFM-3536", file_->path, concat(at(column), ", row ", i), quoted(text[i], 60),
+      throw DataError({"STOFM-3536", file_->path, concat(at(column), ", row ", i), stofm::quoted(text[i], 60),
                        "a number", "Write the column as numbers."});
   return values;
 }

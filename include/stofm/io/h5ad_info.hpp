@@ -90,7 +90,7 @@ inline H5adEntry describe_frame(const Hdf5File& file, const std::string& path, s
     const H5adFrame frame(file, path, std::int64_t{1} << 30);
     length = frame.length();
     entry.shape = concat(length);
-    entry.type = "index " + quoted(frame.index(), 60);
+    entry.type = "index " + stofm::quoted(frame.index(), 60);
     entry.note = name_list(frame.columns(), 40);
   } catch (const Error& error) {
     entry.note = error.what();
@@ -129,10 +129,10 @@ inline H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& op
     return detail::describe_open_h5ad(open_hdf5_file(path));
   }
   std::unique_lock lock(hdf5_mutex());
-  Hdf5Process process(path, options.silence_limit_s, [&path](Channel& channel) {
+  Hdf5Process process(path, options.silence_limit_s, [&path, &options](Channel& channel) {
     const Hdf5Quiet quiet;
     Hdf5File file = open_hdf5_file(path);
-    file.progress = channel.ticker();
+    file.progress = channel.ticker(options.busy_limit_s);
     const H5adInfo info = detail::describe_open_h5ad(file);
     ByteSink sink;
     for (const std::int64_t number : {info.file_bytes, info.superblock, info.cells, info.genes})

@@ -99,7 +99,7 @@ class H5adMatrix {
     const Hdf5Dataset& data = values();
     const std::string encoding = read_encoding(*file_, data.object());
     if (!encoding.empty() && encoding != "array")
-      fail("STOFM-3508", "", "encoding " + quoted(encoding, 60), "array, csr_matrix or csc_matrix");
+      fail("STOFM-3508", "", "encoding " + stofm::quoted(encoding, 60), "array, csr_matrix or csc_matrix");
     if (data.rank() != 2) fail("STOFM-3510", "", concat("an array of rank ", data.rank()), "cells x genes");
     require_numbers();
     check_shape(data.dim(0), data.dim(1));
@@ -121,7 +121,7 @@ class H5adMatrix {
       storage_ = H5adStorage::csc;
     } else {
       fail("STOFM-3508", "",
-           kind.empty() ? "a group without an encoding-type" : "encoding " + quoted(kind, 60),
+           kind.empty() ? "a group without an encoding-type" : "encoding " + stofm::quoted(kind, 60),
            "array, csr_matrix or csc_matrix");
     }
     auto shape = read_integer_list(*file_, group, "shape");

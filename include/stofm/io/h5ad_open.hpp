@@ -47,7 +47,7 @@ inline void require_anndata(const Hdf5File& file) {
         {"STOFM-3504", file.path, "", "a 10x file (feature-barcode matrix)", "an AnnData file (.h5ad)",
          "Convert with scanpy: sc.read_10x_h5(FILE).write(\"out.h5ad\"), and add obsm[\"spatial\"]."});
   if (!encoding.empty() && encoding != "anndata")
-    throw FileError({"STOFM-3508", file.path, "", "encoding " + quoted(encoding, 60), "anndata",
+    throw FileError({"STOFM-3508", file.path, "", "encoding " + stofm::quoted(encoding, 60), "anndata",
                      "Write the file again with anndata."});
 }
 
@@ -63,7 +63,7 @@ inline std::string count_candidates(const Hdf5File& file, const std::string& but
                           [](const std::string& name) { return name == "counts"; });
     for (const auto& name : names)
       if (but != "layers/" + name)
-        add("layers[" + quoted(name, 60) + "] (--layer " + name.substr(0, 60) + ")");
+        add("layers[" + stofm::quoted(name, 60) + "] (--layer " + name.substr(0, 60) + ")");
   }
   if (but != "raw/X" && open_hdf5_object(file, "raw/X").kind != Hdf5Kind::absent) add("raw/X (--use-raw)");
   return text;

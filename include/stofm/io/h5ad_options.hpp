@@ -38,6 +38,7 @@ struct H5adReadOptions {
   H5adIsolation isolation = H5adIsolation::child_process;
   /// Seconds without a sign of life after which the child is given up (hanging file system, damaged file).
   double silence_limit_s = 60;
+  double busy_limit_s = 4;  ///< seconds of computing without progress after which the child is given up
   /// Cap of what is held of one array at once (indptr, a whole CSC matrix, names); 0: 80 % of the free
   /// memory.
   std::int64_t memory_limit = 0;

@@ -80,7 +80,7 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
 /// The reader's child: opens, sends the slice, then answers requests {begin, end} with {rows, notices}.
 inline void serve_h5ad(Channel& channel, const std::string& path, const H5adReadOptions& options) {
   const Hdf5Quiet quiet;
-  H5adOpen open = open_h5ad(path, options, channel.ticker());
+  H5adOpen open = open_h5ad(path, options, channel.ticker(options.busy_limit_s));
   if (!channel.send(Channel::Kind::data, pack(open.slice))) return;
   Channel::Kind kind{};
   std::string request;

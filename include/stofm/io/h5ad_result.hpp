@@ -49,6 +49,7 @@ struct H5adWriteOptions {
   bool overwrite = false;  ///< an existing output may be replaced
   H5adIsolation isolation = H5adIsolation::child_process;
   double silence_limit_s = 120;
+  double busy_limit_s = 4;  ///< seconds of computing without progress after which the child is given up
 };
 
 }  // namespace stofm::io

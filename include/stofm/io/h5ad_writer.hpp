@@ -107,7 +107,7 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
     std::unique_lock lock(hdf5_mutex());
     Hdf5Process process(input, options.silence_limit_s, [&](Channel& channel) {
       const Hdf5Quiet quiet;
-      H5adAppender(temporary, input, channel.ticker()).append(result);
+      H5adAppender(temporary, input, channel.ticker(options.busy_limit_s)).append(result);
       channel.send(Channel::Kind::data, "done");
     });
     lock.unlock();

@@ -88,15 +88,17 @@ inline std::string hdf5_reason() {
   std::string text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, detail::keep_innermost, &text);
   H5Eclear2(H5E_DEFAULT);
-  return text.empty() ? "no reason given" : quoted(text);
+  return text.empty() ? "no reason given" : stofm::quoted(text);
 }
 
 /// Throws if libhdf5 failed. `where` is the path in the file.
 inline void require_hdf5(bool success, const std::string& file, const std::string& where,
                          const char* action) {
   if (success) return;
-  throw FileError({"STOFM-3532", file, where, concat("libhdf5 can not ", action, " (", hdf5_reason(), ")"),
-                   "an undamaged HDF5 object", "The file is damaged: download or write it again."});
+  throw FileError(
+      {"STOFM-3532", file, where, concat("libhdf5 can not ", action, " (", hdf5_reason(), ")"),
+       "an undamaged HDF5 object",
+       "The file is damaged, or of a newer HDF5: download it again, or write it with default settings."});
 }
 
 /// Owns `id`, or throws as require_hdf5.

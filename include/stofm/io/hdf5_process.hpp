@@ -13,12 +13,14 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -124,11 +126,13 @@ class Channel {
 
   /// A function for the child to call often: says "alive" four times a second and ends the child if nobody
   /// listens.
-  std::function<void()> ticker() const {
-    return [this, last = std::chrono::steady_clock::now()]() mutable {
+  std::function<void()> ticker(double busy_limit_s) const {
+    set_alarm(busy_limit_s);
+    return [this, busy_limit_s, last = std::chrono::steady_clock::now()]() mutable {
       const auto now = std::chrono::steady_clock::now();
       if (now - last < std::chrono::milliseconds(250)) return;
       last = now;
+      set_alarm(busy_limit_s);
       if (!send(Kind::alive, "")) ::_exit(0);
     };
   }
@@ -152,6 +156,13 @@ class Channel {
   }
 
  private:
+  /// Processor time, so that a slow disk is no reason to stop.
+  static void set_alarm(double seconds) {
+    const itimerval timer{
+        {0, 0},
+        {static_cast<time_t>(seconds), static_cast<suseconds_t>((seconds - std::floor(seconds)) * 1e6)}};
+    ::setitimer(ITIMER_PROF, &timer, nullptr);
+  }
   bool send_all(const char* bytes, std::size_t size) const {
     while (size > 0) {
       const ssize_t sent = ::send(fd_, bytes, size, MSG_NOSIGNAL);
@@ -269,6 +280,9 @@ class Hdf5Process {
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
       throw ResourceError({"STOFM-5037", file_, "", "the reading process was killed (out of memory?)",
                            "enough memory", "Use a machine with more memory."});
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF)
+      throw FileError({"STOFM-3540", file_, "", "content that hangs libhdf5", "an undamaged HDF5 file",
+                       "The file is damaged: download or write it again."});
     throw FileError({"STOFM-3533", file_, "",
                      WIFSIGNALED(status)
                          ? concat("content that crashes libhdf5 (signal ", WTERMSIG(status), ")")
@@ -298,10 +312,13 @@ class Hdf5Process {
   }
 
   [[noreturn]] void run_child(int fd, const Body& body) const {
-    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGALRM})
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGALRM, SIGPROF})
       ::signal(signal, SIG_DFL);
     for (const int signal : {SIGINT, SIGPIPE, SIGHUP, SIGXFSZ})
       ::signal(signal, SIG_IGN);  // the parent decides
+    sigset_t nothing;
+    ::sigemptyset(&nothing);
+    ::sigprocmask(SIG_SETMASK, &nothing, nullptr);
     const rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
     close_others(fd);
@@ -316,7 +333,7 @@ class Hdf5Process {
           {"STOFM-5035", file_, "", "no memory to read", "enough memory", "Use a machine with more memory."});
     } catch (const std::exception& error) {
       send_error(channel, ErrorKind::file,
-                 {"STOFM-3532", file_, "", quoted(error.what()), "a readable file", ""});
+                 {"STOFM-3532", file_, "", stofm::quoted(error.what()), "a readable file", ""});
     }
     ::_exit(0);
   }

@@ -117,9 +117,9 @@ class GlobalHeap {
 
 inline void check_string(const Hdf5Dataset& data, std::int64_t row, std::string_view text) {
   if (text.find('\0') != std::string_view::npos)
-    throw_string(data, row, concat("a NUL inside ", quoted(text, 40)));
+    throw_string(data, row, concat("a NUL inside ", stofm::quoted(text, 40)));
   if (const std::size_t at = find_invalid_utf8(text); at != std::string_view::npos)
-    throw_string(data, row, concat("invalid UTF-8 at byte ", at, " of ", quoted(text, 40)));
+    throw_string(data, row, concat("invalid UTF-8 at byte ", at, " of ", stofm::quoted(text, 40)));
 }
 
 /// Compact data sets lie in the object header: libhdf5 follows the references. At most 4,096 strings.
