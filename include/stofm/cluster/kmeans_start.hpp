@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// First centres for k-means: greedy k-means++ on a sample, each new centre the best of a few drawn with probability
-/// proportional to the squared distance to the centres so far.
-/// Source: Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding" (2007); number of trials
-/// 2 + log(K) from the authors' implementation.
+/// First centres for k-means: greedy k-means++ on a sample, each new centre the best of a few drawn with
+/// probability proportional to the squared distance to the centres so far. Source: Arthur and Vassilvitskii,
+/// "k-means++: the advantages of careful seeding" (2007); number of trials 2 + log(K) from the authors'
+/// implementation.
 
 #include <algorithm>
 #include <cmath>
@@ -25,15 +25,17 @@ inline std::int64_t draw_weighted(const std::vector<double>& cumulative, double 
 }
 }  // namespace detail
 
-/// Up to `k` centres [<= k, C] chosen among the rows, all different. Fewer come back only where there are fewer distinct
-/// rows. `sample_size` rows (all, if there are not more) are looked at; the rest only if the sample has too few distinct
-/// ones. Cost: K log K sample_size C operations. Deterministic: yes for a state of `random`.
+/// Up to `k` centres [<= k, C] chosen among the rows, all different. Fewer come back only where there are
+/// fewer distinct rows. `sample_size` rows (all, if there are not more) are looked at; the rest only if the
+/// sample has too few distinct ones. Cost: K log K sample_size C operations. Deterministic: yes for a state
+/// of `random`.
 inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, std::int64_t sample_size,
                                   Random& random) {
   const std::int64_t n = rows.dim(0), d = rows.dim(1), s = std::min(n, sample_size);
   Tensor<float> centres({k, d}), sample({s, d});
   for (std::int64_t i = 0; i < s; ++i) {
-    const std::int64_t row = s == n ? i : static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(n)));
+    const std::int64_t row =
+        s == n ? i : static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(n)));
     std::copy_n(rows.row(row), d, sample.data() + i * d);
   }
   const PackedPoints packed(sample.view());
@@ -48,7 +50,8 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
       candidates.push_back(static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(s))));
     } else {
       double sum = 0;
-      for (std::size_t i = 0; i < cumulative.size(); ++i) cumulative[i] = sum += static_cast<double>(nearest[i]);
+      for (std::size_t i = 0; i < cumulative.size(); ++i)
+        cumulative[i] = sum += static_cast<double>(nearest[i]);
       if (!(sum > 0)) break;  // every row of the sample is a centre
       for (std::int64_t t = 0; t < trials; ++t)
         candidates.push_back(detail::draw_weighted(cumulative, random.uniform()));
@@ -59,7 +62,8 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
       const std::size_t count = std::min<std::size_t>(4, candidates.size() - first);
       std::vector<float> points(count * static_cast<std::size_t>(d));
       for (std::size_t t = 0; t < count; ++t)
-        std::copy_n(sample.data() + candidates[first + t] * d, d, points.data() + static_cast<std::int64_t>(t) * d);
+        std::copy_n(sample.data() + candidates[first + t] * d, d,
+                    points.data() + static_cast<std::int64_t>(t) * d);
       detail::distances_dispatched(points.data(), d, static_cast<std::int64_t>(count), packed, tried.data());
       for (std::size_t t = 0; t < count; ++t) {
         float* distance = tried.data() + t * padded;

@@ -20,10 +20,10 @@ struct Neighbours2d {
 };
 
 /// The k nearest other points of each point; k is lowered to points - 1.
-/// Shapes: `xy` [N, 2], rows dense. Throws: ShapeError for other shapes or k < 0, DataError for a coordinate that is not
-/// finite (or beyond 1e150). Cost: O(N log N + N k), about 0.5 us a point at k = 9; memory 12 N k bytes for the result
-/// and about 120 N while it runs. Deterministic: yes, any thread count. 1,000 or 1,000,000 points at one place, lines and
-/// outliers cost no more.
+/// Shapes: `xy` [N, 2], rows dense. Throws: ShapeError for other shapes or k < 0, DataError for a coordinate
+/// that is not finite (or beyond 1e150). Cost: O(N log N + N k), about 0.5 us a point at k = 9; memory 12 N k
+/// bytes for the result and about 120 N while it runs. Deterministic: yes, any thread count. 1,000 or
+/// 1,000,000 points at one place, lines and outliers cost no more.
 inline Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int64_t k) {
   detail::require_points_2d(xy, "[nearest_neighbours_2d]");
   if (k < 0)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Leiden on modularity: clusters of a weighted graph, each connected, such that no node can move to gain anything.
+/// Leiden on modularity: clusters of a weighted graph, each connected, such that no node can move to gain
+/// anything.
 ///
 ///     gain of node i in cluster c = w(i, c) - g k_i K_c / 2m
 ///
-/// One pass: nodes move to their best cluster while any is queued; each cluster is refined into well-connected parts;
-/// the parts become the nodes of a smaller graph, and so on until nothing merges. Passes repeat until one changes nothing.
-/// Source: Traag, Waltman, van Eck, "From Louvain to Leiden" (2019), algorithm A.2, with the refinement's random choice
-/// replaced by the best one (the limit theta -> 0), which makes the result a function of the graph and the seed.
+/// One pass: nodes move to their best cluster while any is queued; each cluster is refined into
+/// well-connected parts; the parts become the nodes of a smaller graph, and so on until nothing merges.
+/// Passes repeat until one changes nothing. Source: Traag, Waltman, van Eck, "From Louvain to Leiden" (2019),
+/// algorithm A.2, with the refinement's random choice replaced by the best one (the limit theta -> 0), which
+/// makes the result a function of the graph and the seed.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,204 +19,27 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/cluster/leiden_steps.hpp"
 #include "stofm/cluster/weighted_graph.hpp"
 #include "stofm/core/random.hpp"
 
 namespace stofm::cluster {
 
 struct LeidenOptions {
-  double resolution = 1.0;           ///< g; SPEC section 3
-  std::int64_t max_passes = -1;      ///< -1: until stable (SPEC section 3)
-  std::uint64_t seed = 0;            ///< of the order in which nodes are looked at
+  double resolution = 1.0;       ///< g; SPEC section 3
+  std::int64_t max_passes = -1;  ///< -1: until stable (SPEC section 3)
+  std::uint64_t seed = 0;        ///< of the order in which nodes are looked at
 };
 
 struct LeidenResult {
-  std::vector<std::int32_t> labels;  ///< [nodes], clusters numbered by size, largest first; equal sizes by first node
+  std::vector<std::int32_t>
+      labels;  ///< [nodes], clusters numbered by size, largest first; equal sizes by first node
   std::int64_t clusters = 0;
   double modularity = 0;
   std::int64_t passes = 0;
 };
 
 namespace detail {
-/// A level of the hierarchy: weights in double, what lies inside a node counted in its degree only.
-struct LeidenLevel {
-  std::vector<std::int64_t> offsets;
-  std::vector<std::int32_t> columns;
-  std::vector<double> weights;
-  std::vector<double> degrees;
-
-  std::size_t nodes() const { return degrees.size(); }
-};
-
-/// Rows of either kind of graph.
-template <class Weight>
-struct LeidenRows {
-  const std::int64_t* offsets;
-  const std::int32_t* columns;
-  const Weight* weights;
-};
-
-/// Weights from one node to the clusters around it: dense array plus the list of clusters touched.
-class ClusterWeights {
- public:
-  explicit ClusterWeights(std::size_t clusters) : weight_(clusters, -1.0) {}
-  void add(std::int32_t cluster, double weight) {
-    double& w = weight_[static_cast<std::size_t>(cluster)];
-    if (w < 0) {
-      touched_.push_back(cluster);
-      w = weight;
-    } else {
-      w += weight;
-    }
-  }
-  double of(std::int32_t cluster) const { return std::max(weight_[static_cast<std::size_t>(cluster)], 0.0); }
-  const std::vector<std::int32_t>& touched() const { return touched_; }
-  void clear() {
-    for (const std::int32_t c : touched_) weight_[static_cast<std::size_t>(c)] = -1.0;
-    touched_.clear();
-  }
-
- private:
-  std::vector<double> weight_;
-  std::vector<std::int32_t> touched_;
-};
-
-/// Smallest advantage that counts, as a share of the node's degree: below it is the rounding of incremental sums.
-inline constexpr double leiden_tolerance = 1e-10;
-
-inline std::vector<std::int32_t> shuffled(std::size_t count, Random& random) {
-  std::vector<std::int32_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  for (std::size_t i = count; i > 1; --i) {
-    const std::uint64_t draw = (std::uint64_t{random.bits()} * i) >> 32;  // bias below 2^-32 n does not matter here
-    std::swap(order[i - 1], order[draw]);
-  }
-  return order;
-}
-
-/// Moves nodes to their best cluster until no node gains. Cluster ids are below the number of nodes.
-/// \return whether anything moved.
-template <class Weight>
-bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees, double factor,
-                std::vector<std::int32_t>& cluster, Random& random) {
-  const std::size_t n = degrees.size();
-  std::vector<double> total(n, 0.0);
-  std::vector<std::int32_t> members(n, 0), empty;
-  for (std::size_t i = 0; i < n; ++i) {
-    total[static_cast<std::size_t>(cluster[i])] += degrees[i];
-    ++members[static_cast<std::size_t>(cluster[i])];
-  }
-  for (std::size_t c = n; c-- > 0;)
-    if (members[c] == 0) empty.push_back(static_cast<std::int32_t>(c));
-  std::vector<std::int32_t> queue = shuffled(n, random);  // circular
-  std::vector<std::uint8_t> queued(n, 1);
-  std::size_t head = 0, waiting = n;
-  ClusterWeights around(n);
-  bool moved = false;
-  while (waiting > 0) {
-    const auto i = static_cast<std::size_t>(queue[head]);
-    head = head + 1 == n ? 0 : head + 1;
-    --waiting;
-    queued[i] = 0;
-    const std::int32_t own = cluster[i];
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e)
-      around.add(cluster[static_cast<std::size_t>(rows.columns[e])], static_cast<double>(rows.weights[e]));
-    const double scaled = factor * degrees[i];
-    const double stay = around.of(own) - scaled * (total[static_cast<std::size_t>(own)] - degrees[i]);
-    double best_gain = stay + leiden_tolerance * degrees[i];
-    std::int32_t best = own;
-    for (const std::int32_t c : around.touched()) {
-      if (c == own) continue;
-      const double gain = around.of(c) - scaled * total[static_cast<std::size_t>(c)];
-      if (gain > best_gain || (gain == best_gain && best != own && c < best)) {
-        best_gain = gain;
-        best = c;
-      }
-    }
-    if (best_gain < 0 && members[static_cast<std::size_t>(own)] > 1) best = empty.back();
-    around.clear();
-    if (best == own) continue;
-    moved = true;
-    total[static_cast<std::size_t>(own)] -= degrees[i];
-    if (members[static_cast<std::size_t>(best)] == 0) empty.pop_back();
-    if (--members[static_cast<std::size_t>(own)] == 0) {
-      empty.push_back(own);
-      total[static_cast<std::size_t>(own)] = 0;
-    }
-    total[static_cast<std::size_t>(best)] += degrees[i];
-    ++members[static_cast<std::size_t>(best)];
-    cluster[i] = best;
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e) {
-      const auto j = static_cast<std::size_t>(rows.columns[e]);
-      if (queued[j] || cluster[j] == best) continue;
-      queued[j] = 1;
-      std::size_t tail = head + waiting;
-      if (tail >= n) tail -= n;
-      queue[tail] = static_cast<std::int32_t>(j);
-      ++waiting;
-    }
-  }
-  return moved;
-}
-
-/// Splits each cluster into well-connected parts: from single nodes, those that are well connected to their cluster join
-/// the part that gains most. \return the part of each node, numbered from 0 in order of first node.
-template <class Weight>
-std::vector<std::int32_t> refine(const LeidenRows<Weight>& rows, std::span<const double> degrees, double factor,
-                                 const std::vector<std::int32_t>& cluster, Random& random, std::int64_t& parts) {
-  const std::size_t n = degrees.size();
-  std::vector<double> cluster_total(n, 0.0), total(degrees.begin(), degrees.end());
-  std::vector<double> outward(n, 0.0);  // weight from a part to the rest of its cluster
-  std::vector<std::int32_t> part(n), members(n, 1);
-  std::iota(part.begin(), part.end(), 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    cluster_total[static_cast<std::size_t>(cluster[i])] += degrees[i];
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e)
-      if (cluster[static_cast<std::size_t>(rows.columns[e])] == cluster[i])
-        outward[i] += static_cast<double>(rows.weights[e]);
-  }
-  ClusterWeights around(n);
-  for (const std::int32_t node : shuffled(n, random)) {
-    const auto i = static_cast<std::size_t>(node);
-    if (members[i] != 1 || part[i] != node) continue;  // no longer alone
-    const double whole = cluster_total[static_cast<std::size_t>(cluster[i])];
-    if (outward[i] < factor * degrees[i] * (whole - degrees[i])) continue;  // not well connected
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e) {
-      const auto j = static_cast<std::size_t>(rows.columns[e]);
-      if (cluster[j] == cluster[i]) around.add(part[j], static_cast<double>(rows.weights[e]));
-    }
-    double best_gain = leiden_tolerance * degrees[i];
-    std::int32_t best = node;
-    for (const std::int32_t c : around.touched()) {
-      const auto p = static_cast<std::size_t>(c);
-      if (outward[p] < factor * total[p] * (whole - total[p])) continue;
-      const double gain = around.of(c) - factor * degrees[i] * total[p];
-      if (gain > best_gain || (gain == best_gain && best != node && c < best)) {
-        best_gain = gain;
-        best = c;
-      }
-    }
-    if (best != node) {
-      const auto p = static_cast<std::size_t>(best);
-      outward[p] += outward[i] - 2 * around.of(best);
-      total[p] += degrees[i];
-      ++members[p];
-      members[i] = 0;
-      part[i] = best;
-    }
-    around.clear();
-  }
-  std::vector<std::int32_t> number(n, -1);
-  std::int32_t next = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::int32_t& id = number[static_cast<std::size_t>(part[i])];
-    if (id < 0) id = next++;
-    part[i] = id;
-  }
-  parts = next;
-  return part;
-}
-
 /// The graph whose nodes are the parts. Entries of a row come in order of first meeting.
 template <class Weight>
 LeidenLevel aggregate(const LeidenRows<Weight>& rows, std::span<const double> degrees,
@@ -227,7 +52,8 @@ LeidenLevel aggregate(const LeidenRows<Weight>& rows, std::span<const double> de
   {
     std::vector<std::int64_t> next(begin.begin(), begin.end() - 1);
     for (std::size_t i = 0; i < n; ++i)
-      by_part[static_cast<std::size_t>(next[static_cast<std::size_t>(part[i])]++)] = static_cast<std::int32_t>(i);
+      by_part[static_cast<std::size_t>(next[static_cast<std::size_t>(part[i])]++)] =
+          static_cast<std::int32_t>(i);
   }
   LeidenLevel level;
   level.offsets.assign(count + 1, 0);
@@ -281,7 +107,8 @@ bool coarsen(const LeidenRows<Weight>& rows, std::span<const double> degrees, do
   return true;
 }
 
-/// One pass from the clusters given; they are replaced by those found (compact). \return whether anything moved.
+/// One pass from the clusters given; they are replaced by those found (compact). \return whether anything
+/// moved.
 inline bool leiden_pass(const WeightedGraph& graph, std::span<const double> degrees, double factor,
                         std::vector<std::int32_t>& labels, Random& random) {
   const LeidenRows<float> base{graph.row_offsets.data(), graph.columns.data(), graph.weights.data()};
@@ -289,7 +116,8 @@ inline bool leiden_pass(const WeightedGraph& graph, std::span<const double> degr
   bool moved = move_nodes(base, degrees, factor, cluster, random);
   LeidenLevel level;
   labels = cluster;
-  std::vector<std::int32_t> node_of(labels.size());  // node of the current level that holds each node of the graph
+  std::vector<std::int32_t> node_of(
+      labels.size());  // node of the current level that holds each node of the graph
   bool merged = coarsen(base, degrees, factor, cluster, random, part, level);
   if (merged) node_of = part;
   while (merged) {
@@ -307,10 +135,10 @@ inline bool leiden_pass(const WeightedGraph& graph, std::span<const double> degr
 }
 }  // namespace detail
 
-/// Clusters of `graph`. No cap on their number; islands stay apart; a node without edges is a cluster of its own.
-/// Throws: UsageError for a resolution that is not positive, ShapeError for an inconsistent graph. Cost: about 1 us per
-/// listed entry and pass, 3 to 20 passes; memory about 80 bytes a node and 12 an entry beyond the graph. Deterministic:
-/// yes, for a seed; one thread, no recursion.
+/// Clusters of `graph`. No cap on their number; islands stay apart; a node without edges is a cluster of its
+/// own. Throws: UsageError for a resolution that is not positive, ShapeError for an inconsistent graph. Cost:
+/// about 1 us per listed entry and pass, 3 to 20 passes; memory about 80 bytes a node and 12 an entry beyond
+/// the graph. Deterministic: yes, for a seed; one thread, no recursion.
 inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& options = {}) {
   if (!(options.resolution > 0))
     throw UsageError({"STOFM-1212", "", "resolution", concat(options.resolution), "a number > 0",
@@ -348,7 +176,8 @@ inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& opti
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
     return sizes[static_cast<std::size_t>(a)] > sizes[static_cast<std::size_t>(b)];
   });
-  for (std::size_t r = 0; r < order.size(); ++r) rank[static_cast<std::size_t>(order[r])] = static_cast<std::int32_t>(r);
+  for (std::size_t r = 0; r < order.size(); ++r)
+    rank[static_cast<std::size_t>(order[r])] = static_cast<std::int32_t>(r);
   for (std::int32_t& label : result.labels) label = rank[static_cast<std::size_t>(label)];
   result.modularity = modularity(graph, result.labels, options.resolution);
   return result;

@@ -3,11 +3,12 @@
 /// \file
 /// Mini-batch k-means: a faster choice of clusters than Leiden, for points of any dimension.
 ///
-/// Centres start by greedy k-means++ on a sample; each batch of points is assigned, then every point pulls its centre by
-/// 1 / (points this centre has seen); batches go on until their mean distance stops falling. Then all points are assigned
-/// and a few full steps (centre = mean of its points) finish it.
-/// Source: Sculley, "Web-scale k-means clustering" (2010); Arthur and Vassilvitskii, "k-means++" (2007). Batch size, sample
-/// size and the rule to stop are those of scikit-learn's MiniBatchKMeans. Number of clusters, if not given: ours.
+/// Centres start by greedy k-means++ on a sample; each batch of points is assigned, then every point pulls
+/// its centre by 1 / (points this centre has seen); batches go on until their mean distance stops falling.
+/// Then all points are assigned and a few full steps (centre = mean of its points) finish it. Source:
+/// Sculley, "Web-scale k-means clustering" (2010); Arthur and Vassilvitskii, "k-means++" (2007). Batch size,
+/// sample size and the rule to stop are those of scikit-learn's MiniBatchKMeans. Number of clusters, if not
+/// given: ours.
 
 #include <cmath>
 #include <cstdint>
@@ -35,11 +36,11 @@ struct MiniBatchKMeansResult {
   std::int64_t clusters = 0;         ///< K: what was asked for, or fewer (see notices)
   double inertia = 0;                ///< sum of squared distances to the own centre
   std::int64_t batches = 0;
-  Notices notices;                   ///< W1201: fewer distinct points than clusters
+  Notices notices;  ///< W1201: fewer distinct points than clusters
 };
 
-/// Number of clusters for N points if none is given: floor(sqrt(N / 2)), at least 1. Ours; on the three slices at hand
-/// (30, 1,049, 6,471 cells) it gives 3, 22, 56, which are the numbers Leiden finds there.
+/// Number of clusters for N points if none is given: floor(sqrt(N / 2)), at least 1. Ours; on the three
+/// slices at hand (30, 1,049, 6,471 cells) it gives 3, 22, 56, which are the numbers Leiden finds there.
 inline std::int64_t kmeans_cluster_count(std::int64_t n) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::sqrt(static_cast<double>(n) / 2)));
 }
@@ -50,7 +51,8 @@ inline std::int64_t kmeans_part_rows(std::int64_t n) { return std::max<std::int6
 
 /// Moves each centre to the mean of its rows (kept where it has none). \return rows per centre.
 inline std::vector<std::int64_t> centres_to_means(TensorView<const float> rows,
-                                                  const std::vector<std::int32_t>& labels, Tensor<float>& centres) {
+                                                  const std::vector<std::int32_t>& labels,
+                                                  Tensor<float>& centres) {
   const std::int64_t n = rows.dim(0), d = rows.dim(1), k = centres.dim(0), per_part = kmeans_part_rows(n);
   const auto size = static_cast<std::size_t>(checked_mul(k, d, "centres"));
   const auto parts = static_cast<std::size_t>((n + per_part - 1) / per_part);
@@ -68,13 +70,14 @@ inline std::vector<std::int64_t> centres_to_means(TensorView<const float> rows,
     for (std::size_t e = 0; e < size; ++e) sums[e] += sums[p * size + e];
   for (std::int64_t c = 0; c < k; ++c)
     for (std::int64_t j = 0; j < d && counts[static_cast<std::size_t>(c)] > 0; ++j)
-      centres.data()[c * d + j] = static_cast<float>(sums[static_cast<std::size_t>(c * d + j)] /
-                                                     static_cast<double>(counts[static_cast<std::size_t>(c)]));
+      centres.data()[c * d + j] =
+          static_cast<float>(sums[static_cast<std::size_t>(c * d + j)] /
+                             static_cast<double>(counts[static_cast<std::size_t>(c)]));
   return counts;
 }
 
-/// Gives each centre without rows the row farthest from its centre (lowest index of equals), until none is empty or no row
-/// is away from its centre. \return centres still empty.
+/// Gives each centre without rows the row farthest from its centre (lowest index of equals), until none is
+/// empty or no row is away from its centre. \return centres still empty.
 inline std::int64_t fill_empty_centres(TensorView<const float> rows, Tensor<float>& centres,
                                        std::vector<std::int32_t>& labels, std::vector<float>& distances) {
   const std::int64_t d = rows.dim(1), k = centres.dim(0);
@@ -116,8 +119,8 @@ inline void drop_empty_centres(Tensor<float>& centres, std::vector<std::int32_t>
 }
 
 /// The batches. \return how many.
-inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMeansOptions& options, Random& random,
-                                Tensor<float>& centres) {
+inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMeansOptions& options,
+                                Random& random, Tensor<float>& centres) {
   const std::int64_t n = rows.dim(0), d = rows.dim(1), size = std::min(options.batch, n);
   Tensor<float> batch({size, d});
   std::vector<std::int32_t> labels(static_cast<std::size_t>(size));
@@ -125,7 +128,8 @@ inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMe
   std::vector<double> seen(static_cast<std::size_t>(centres.dim(0)), 0);
   PackedPoints packed(centres.view());
   const double alpha = std::min(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n + 1));
-  const std::int64_t most = std::max<std::int64_t>(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
+  const std::int64_t most =
+      std::max<std::int64_t>(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
   double mean = 0, least = std::numeric_limits<double>::infinity();
   std::int64_t step = 0;
   for (std::int64_t waited = 0; step < most && waited < options.patience; ++step) {
@@ -152,10 +156,11 @@ inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMe
 }  // namespace detail
 
 /// Clusters of `rows` [N, C] (float, rows dense).
-/// K is what is asked for or chosen; where there are fewer distinct points it becomes their number (said in notices). No
-/// cluster is empty. Throws: ShapeError for another shape, UsageError for options out of range, DataError (STOFM-1232) for
-/// no rows or a value that is not finite. Cost: one batch N_b K C operations, full steps N K C; memory 12 N bytes plus the
-/// centres (16 K C doubles at most while they are averaged). Deterministic: yes for a seed, any thread count.
+/// K is what is asked for or chosen; where there are fewer distinct points it becomes their number (said in
+/// notices). No cluster is empty. Throws: ShapeError for another shape, UsageError for options out of range,
+/// DataError (STOFM-1232) for no rows or a value that is not finite. Cost: one batch N_b K C operations, full
+/// steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
+/// Deterministic: yes for a seed, any thread count.
 inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
                                                const MiniBatchKMeansOptions& options = {}) {
   if (rows.rank() != 2 || rows.dim(1) < 1 || (rows.dim(1) > 1 && rows.stride(1) != 1))
@@ -164,12 +169,14 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   const std::int64_t n = rows.dim(0), d = rows.dim(1);
   if (options.clusters < 0 || options.batch < 1 || options.max_passes < 1 || options.patience < 1 ||
       options.full_steps < 0)
-    throw UsageError({"STOFM-1233", "", "[mini_batch_kmeans]",
-                      concat("clusters ", options.clusters, ", batch ", options.batch, ", passes ",
-                             options.max_passes, ", patience ", options.patience, ", full steps ", options.full_steps),
-                      "clusters, full steps >= 0 and the others >= 1", "Check the options."});
+    throw UsageError(
+        {"STOFM-1233", "", "[mini_batch_kmeans]",
+         concat("clusters ", options.clusters, ", batch ", options.batch, ", passes ", options.max_passes,
+                ", patience ", options.patience, ", full steps ", options.full_steps),
+         "clusters, full steps >= 0 and the others >= 1", "Check the options."});
   if (n == 0)
-    throw DataError({"STOFM-1232", "", "[mini_batch_kmeans]", "no rows", "at least one", "Give some points."});
+    throw DataError(
+        {"STOFM-1232", "", "[mini_batch_kmeans]", "no rows", "at least one", "Give some points."});
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t j = 0; j < d; ++j)
       if (!(std::abs(rows.row(i)[j]) <= 1e17F))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The nearest of K centres for each of N points, any dimension: d = sum_j (x_j - c_j)^2 in float, in the order of j, so
-/// that the bits do not depend on the width of the vectors; ties go to the lowest centre.
+/// The nearest of K centres for each of N points, any dimension: d = sum_j (x_j - c_j)^2 in float, in the
+/// order of j, so that the bits do not depend on the width of the vectors; ties go to the lowest centre.
 ///
-/// Centres are packed 16 side by side, so that one vector instruction serves 16 of them; four points share each load.
+/// Centres are packed 16 side by side, so that one vector instruction serves 16 of them; four points share
+/// each load.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,8 +18,8 @@
 
 namespace stofm::cluster {
 
-/// Points in blocks of 16, coordinate by coordinate: value j of point 16 b + l is at (b d + j) 16 + l. Places beyond the last
-/// point are at infinity.
+/// Points in blocks of 16, coordinate by coordinate: value j of point 16 b + l is at (b d + j) 16 + l. Places
+/// beyond the last point are at infinity.
 class PackedPoints {
  public:
   static constexpr std::int64_t lanes = 16;
@@ -26,7 +27,8 @@ class PackedPoints {
   explicit PackedPoints(TensorView<const float> points)
       : points_(points.dim(0)),
         dimension_(points.dim(1)),
-        values_(static_cast<std::size_t>(checked_mul((points_ + lanes - 1) / lanes * lanes, dimension_, "points")),
+        values_(static_cast<std::size_t>(
+                    checked_mul((points_ + lanes - 1) / lanes * lanes, dimension_, "points")),
                 std::numeric_limits<float>::infinity()) {
     for (std::int64_t i = 0; i < points_; ++i) set(i, points.row(i));
   }
@@ -48,8 +50,9 @@ namespace detail {
 constexpr std::int64_t nearest_rows_at_once = 4;
 
 /// Squared distances of four rows to one block of 16.
-[[gnu::always_inline]] inline void block_distances(const float* const (&x)[nearest_rows_at_once], const float* block,
-                                                   std::int64_t d, float (&sum)[nearest_rows_at_once][16]) {
+[[gnu::always_inline]] inline void block_distances(const float* const (&x)[nearest_rows_at_once],
+                                                   const float* block, std::int64_t d,
+                                                   float (&sum)[nearest_rows_at_once][16]) {
   for (auto& row : sum)
     for (float& s : row) s = 0;
   for (std::int64_t j = 0; j < d; ++j)
@@ -130,8 +133,8 @@ inline bool wide_vectors() {
 }
 #endif
 
-inline void nearest_dispatched(const float* rows, std::int64_t stride, std::int64_t count, const PackedPoints& centres,
-                               std::int32_t* label, float* distance) {
+inline void nearest_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
+                               const PackedPoints& centres, std::int32_t* label, float* distance) {
 #if defined(__x86_64__)
   if (wide_vectors())
     return nearest_avx512(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label,

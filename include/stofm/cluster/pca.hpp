@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The two leading principal components of many rows: centred, not scaled; the sign of each is such that its loading of
-/// largest magnitude is positive (SPEC section 3). Works on the rows in place, one block at a time.
+/// The two leading principal components of many rows: centred, not scaled; the sign of each is such that its
+/// loading of largest magnitude is positive (SPEC section 3). Works on the rows in place, one block at a
+/// time.
 
 #include <algorithm>
 #include <cmath>
@@ -25,9 +26,11 @@ struct Pca2 {
 };
 
 namespace detail {
-/// gram += rows^T rows on the upper half, for `rows` centred rows of `c` doubles. Each entry sums over rows in their order,
-/// so the bits do not depend on the vector width. `a_block`: rows are cut where the products stay in registers.
-[[gnu::always_inline]] inline void add_gram(const double* rows, std::int64_t count, std::int64_t c, double* gram) {
+/// gram += rows^T rows on the upper half, for `rows` centred rows of `c` doubles. Each entry sums over rows
+/// in their order, so the bits do not depend on the vector width. `a_block`: rows are cut where the products
+/// stay in registers.
+[[gnu::always_inline]] inline void add_gram(const double* rows, std::int64_t count, std::int64_t c,
+                                            double* gram) {
   constexpr std::int64_t height = 4, width = 16;
   for (std::int64_t i = 0; i < c; i += height) {
     const std::int64_t i_count = std::min(height, c - i);
@@ -54,8 +57,9 @@ namespace detail {
   }
 }
 #if defined(__x86_64__)
-[[gnu::target("avx512f,prefer-vector-width=512")]] inline void add_gram_avx512(const double* rows, std::int64_t count, std::int64_t c,
-                                                    double* gram) {
+[[gnu::target("avx512f,prefer-vector-width=512")]] inline void add_gram_avx512(const double* rows,
+                                                                               std::int64_t count,
+                                                                               std::int64_t c, double* gram) {
   add_gram(rows, count, c, gram);
 }
 #endif
@@ -72,9 +76,10 @@ inline std::int64_t pca_part_rows(std::int64_t n) { return std::max<std::int64_t
 }  // namespace detail
 
 /// PCA2 of `rows` [N, C] (float, rows dense, stride free).
-/// A component whose variance is rounding (below C 2^-52 of the first; N < 2: both) has zero scores and loadings.
-/// Throws: ShapeError; DataError (STOFM-1222) for a value that is not finite. Cost: three reads of the rows and N C^2
-/// operations in double; memory 16 C^2 doubles at most, plus the scores. Deterministic: yes, any thread count.
+/// A component whose variance is rounding (below C 2^-52 of the first; N < 2: both) has zero scores and
+/// loadings. Throws: ShapeError; DataError (STOFM-1222) for a value that is not finite. Cost: three reads of
+/// the rows and N C^2 operations in double; memory 16 C^2 doubles at most, plus the scores. Deterministic:
+/// yes, any thread count.
 inline Pca2 pca2(TensorView<const float> rows) {
   if (rows.rank() != 2 || (rows.dim(0) > 0 && rows.dim(1) > 1 && rows.stride(1) != 1))
     throw ShapeError({"STOFM-1221", "", "[pca2]", to_string(rows.shape), "[rows, columns], rows dense",
@@ -132,8 +137,8 @@ inline Pca2 pca2(TensorView<const float> rows) {
       covariance[j * width + i] = covariance[i * width + j];
     }
   const LeadingEigenpairs pairs = leading_eigenpairs(std::move(covariance), c, std::min<std::int64_t>(2, c));
-  const double noise =
-      pairs.values[0] * std::numeric_limits<double>::epsilon() * static_cast<double>(std::max<std::int64_t>(c, 16));
+  const double noise = pairs.values[0] * std::numeric_limits<double>::epsilon() *
+                       static_cast<double>(std::max<std::int64_t>(c, 16));
   for (std::size_t k = 0; k < pairs.values.size(); ++k) {
     if (!(pairs.values[k] > noise) || !(pairs.values[k] > 0)) continue;
     const double* v = pairs.vectors.data() + k * width;

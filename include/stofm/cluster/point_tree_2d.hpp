@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// A balanced k-d tree over points of the plane that answers "which points may be among the k nearest of this one",
-/// exactly, for any input: outliers, lines, lattices and heaps of coincident points cost no more than generic ones.
+/// A balanced k-d tree over points of the plane that answers "which points may be among the k nearest of this
+/// one", exactly, for any input: outliers, lines, lattices and heaps of coincident points cost no more than
+/// generic ones.
 ///
-/// Median splits keep the tree balanced whatever the points are. Of the points at one place only the `max_per_place`
-/// lowest indices enter the tree (more can not be among the k nearest when ties go to the lowest index); the others are
-/// answered from the list of their place. Queries run in the order of the leaves, so that the radius of one bounds the
-/// next: r_k(q) <= r_k(p) + |pq|.
+/// Median splits keep the tree balanced whatever the points are. Of the points at one place only the
+/// `max_per_place` lowest indices enter the tree (more can not be among the k nearest when ties go to the
+/// lowest index); the others are answered from the list of their place. Queries run in the order of the
+/// leaves, so that the radius of one bounds the next: r_k(q) <= r_k(p) + |pq|.
 
 #include <algorithm>
 #include <bit>
@@ -52,8 +53,8 @@ inline void require_points_2d(TensorView<const double> xy, const char* op) {
 /// The tree. Deterministic; built and queried in parallel. Memory: about 64 bytes a point.
 class PointTree2d {
  public:
-  /// `xy`: [N, 2]. `k`: neighbours that will be asked for, 0 < k < N. `max_per_place`: at least k + 1, or anything larger
-  /// if all points of a place are wanted. \throws ShapeError, DataError
+  /// `xy`: [N, 2]. `k`: neighbours that will be asked for, 0 < k < N. `max_per_place`: at least k + 1, or
+  /// anything larger if all points of a place are wanted. \throws ShapeError, DataError
   PointTree2d(TensorView<const double> xy, std::int64_t k, std::int64_t max_per_place) : xy_(xy), k_(k) {
     detail::require_points_2d(xy, "[PointTree2d]");
     if (k < 1 || k >= xy.dim(0) || max_per_place <= k)
@@ -67,9 +68,10 @@ class PointTree2d {
   /// Number of queries: one per point, in an order of the tree's own.
   std::int64_t queries() const { return xy_.dim(0); }
 
-  /// Calls visit_one(point, candidates) for queries [begin, end). `candidates` holds the k nearest in front, in no
-  /// order, and behind them every other point that is as near as the k-th when squared distances are rounded to float
-  /// (and some farther ones); never the point itself. The callee may reorder it. Cost: 2k to 3k candidates a query.
+  /// Calls visit_one(point, candidates) for queries [begin, end). `candidates` holds the k nearest in front,
+  /// in no order, and behind them every other point that is as near as the k-th when squared distances are
+  /// rounded to float (and some farther ones); never the point itself. The callee may reorder it. Cost: 2k to
+  /// 3k candidates a query.
   template <class Visit>
   void visit(std::int64_t begin, std::int64_t end, Visit&& visit_one) const {
     std::vector<Candidate2d> found;
@@ -120,7 +122,8 @@ class PointTree2d {
     return (size() * node_in_level) >> level;
   }
 
-  /// Lists the points of each place in index order (hash table on the coordinates) and fills `entries_` / `left_out_`.
+  /// Lists the points of each place in index order (hash table on the coordinates) and fills `entries_` /
+  /// `left_out_`.
   void group_places(std::int64_t max_per_place) {
     const std::int64_t n = xy_.dim(0);
     const auto count = static_cast<std::size_t>(n);
@@ -154,7 +157,8 @@ class PointTree2d {
     }
   }
 
-  /// Splits level by level at the median of the longer side; node i of level l owns [n i / 2^l, n (i+1) / 2^l).
+  /// Splits level by level at the median of the longer side; node i of level l owns [n i / 2^l, n (i+1) /
+  /// 2^l).
   void build() {
     const auto n = static_cast<std::int64_t>(entries_.size());
     id_.resize(entries_.size());
@@ -206,7 +210,8 @@ class PointTree2d {
     return bound;
   }
 
-  /// Appends every point but `self` with squared distance <= bound. Iterative: the stack holds one node a level.
+  /// Appends every point but `self` with squared distance <= bound. Iterative: the stack holds one node a
+  /// level.
   void collect(double x, double y, double bound, std::int32_t self, std::vector<Candidate2d>& found) const {
     std::int64_t stack[72];
     int top = 0;

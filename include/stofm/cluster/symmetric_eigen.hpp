@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The few largest eigenpairs of a dense symmetric matrix: Householder tridiagonalisation, bisection by Sturm counts,
-/// inverse iteration. Source: Golub and Van Loan, "Matrix Computations", 8.3 to 8.4.
+/// The few largest eigenpairs of a dense symmetric matrix: Householder tridiagonalisation, bisection by Sturm
+/// counts, inverse iteration. Source: Golub and Van Loan, "Matrix Computations", 8.3 to 8.4.
 
 #include <algorithm>
 #include <cmath>
@@ -10,11 +10,12 @@
 #include <limits>
 #include <vector>
 
-#include "stofm/core/error.hpp"
+#include "stofm/core/checked.hpp"
 
 namespace stofm::cluster {
 
-/// Largest eigenvalues, descending, and their unit eigenvectors (vectors[i * n + j]: entry j of eigenvector i).
+/// Largest eigenvalues, descending, and their unit eigenvectors (vectors[i * n + j]: entry j of eigenvector
+/// i).
 struct LeadingEigenpairs {
   std::vector<double> values;
   std::vector<double> vectors;
@@ -112,13 +113,15 @@ inline void solve_shifted(const Tridiagonal& t, double x, double tiny, std::vect
 }
 }  // namespace detail
 
-/// The `count` largest eigenpairs of the symmetric matrix `a` (n x n row-major, only the lower half is read, destroyed).
-/// Vectors of equal eigenvalues are orthogonal; their basis is arbitrary but the same in every run. Signs are arbitrary.
-/// Throws: ShapeError. Cost: 4/3 n^3 operations, O(n) memory beyond `a`. Deterministic: yes.
+/// The `count` largest eigenpairs of the symmetric matrix `a` (n x n row-major, only the lower half is read,
+/// destroyed). Vectors of equal eigenvalues are orthogonal; their basis is arbitrary but the same in every
+/// run. Signs are arbitrary. Throws: ShapeError. Cost: 4/3 n^3 operations, O(n) memory beyond `a`.
+/// Deterministic: yes.
 inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t size, std::int64_t count) {
   if (size < 0 || count < 0 || count > size ||
       static_cast<std::int64_t>(a.size()) != checked_mul(size, size, "eigenpairs"))
-    throw ShapeError({"STOFM-1220", "", "[leading_eigenpairs]", concat(a.size(), " entries, ", count, " pairs"),
+    throw ShapeError({"STOFM-1220", "", "[leading_eigenpairs]",
+                      concat(a.size(), " entries, ", count, " pairs"),
                       concat("a matrix of ", size, " x ", size), "Check the sizes."});
   const auto n = static_cast<std::size_t>(size);
   LeadingEigenpairs result;
@@ -131,18 +134,22 @@ inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t 
   const detail::Tridiagonal t = detail::tridiagonalise(a, n);
   double reach = 0;
   for (std::size_t i = 0; i < n; ++i)
-    reach = std::max(reach, std::abs(t.diagonal[i]) + std::abs(t.off[i]) + (i + 1 < n ? std::abs(t.off[i + 1]) : 0));
+    reach = std::max(reach,
+                     std::abs(t.diagonal[i]) + std::abs(t.off[i]) + (i + 1 < n ? std::abs(t.off[i + 1]) : 0));
   const double tiny = std::numeric_limits<double>::epsilon() * std::max(reach, 1e-300);
   for (std::int64_t which = 0; which < count; ++which) {
-    double low = -reach - tiny, high = reach + tiny;  // smallest x with at least n - which eigenvalues below it
+    double low = -reach - tiny,
+           high = reach + tiny;  // smallest x with at least n - which eigenvalues below it
     for (int step = 0; step < 80; ++step) {
       const double middle = 0.5 * (low + high);
-      (detail::sturm_count(t, middle, tiny * 1e-3) >= n - static_cast<std::size_t>(which) ? high : low) = middle;
+      (detail::sturm_count(t, middle, tiny * 1e-3) >= n - static_cast<std::size_t>(which) ? high : low) =
+          middle;
     }
     const double value = 0.5 * (low + high);
     std::vector<double> y(n);
     for (std::size_t i = 0; i < n; ++i)  // a start with a part along everything
-      y[i] = 1.0 + 0.5 * static_cast<double>((i * 7919 + static_cast<std::size_t>(which) * 104729) % 1009) / 1009.0;
+      y[i] = 1.0 +
+             0.5 * static_cast<double>((i * 7919 + static_cast<std::size_t>(which) * 104729) % 1009) / 1009.0;
     auto normalise = [&] {
       for (std::int64_t other = 0; other < which; ++other) {
         const double* v = result.vectors.data() + static_cast<std::size_t>(other) * n;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The fuzzy simplicial set of UMAP over points of the plane: the graph that the clusters of SToFM are found on.
+/// The fuzzy simplicial set of UMAP over points of the plane: the graph that the clusters of SToFM are found
+/// on.
 ///
 ///     w_ij = exp(-max(0, d_ij - rho_i) / sigma_i)        for the n_neighbors - 1 nearest others j of i
 ///     A    = W + W^T - W o W^T
 ///
 /// rho_i is the first non-zero distance of row i; sigma_i is found by bisection so that the row sums to
 /// log2(n_neighbors). Float arithmetic, as in the reference.
-/// Source: SPEC section 3; McInnes, Healy, Melville, "UMAP" (2018), algorithms 2 and 3, with the constants of umap-learn.
+/// Source: SPEC section 3; McInnes, Healy, Melville, "UMAP" (2018), algorithms 2 and 3, with the constants of
+/// umap-learn.
 
 #include <cmath>
 #include <cstdint>
@@ -23,10 +25,10 @@
 namespace stofm::cluster {
 
 struct UmapOptions {
-  std::int64_t n_neighbors = 10;      ///< the point itself counted (SPEC section 3)
-  int bisections = 64;                ///< at most; SPEC section 3
-  double tolerance = 1e-5;            ///< of the row sum; SPEC section 3
-  double smallest_bandwidth = 1e-3;   ///< sigma is at least this times the mean distance; SPEC section 3
+  std::int64_t n_neighbors = 10;     ///< the point itself counted (SPEC section 3)
+  int bisections = 64;               ///< at most; SPEC section 3
+  double tolerance = 1e-5;           ///< of the row sum; SPEC section 3
+  double smallest_bandwidth = 1e-3;  ///< sigma is at least this times the mean distance; SPEC section 3
 };
 
 namespace detail {
@@ -34,7 +36,8 @@ namespace detail {
 struct RowScale {
   float rho = 0, sigma = 1;
 };
-inline RowScale umap_row_scale(std::span<const float> distances, double everywhere, const UmapOptions& options) {
+inline RowScale umap_row_scale(std::span<const float> distances, double everywhere,
+                               const UmapOptions& options) {
   RowScale scale;
   float sum_of_distances = 0;
   for (const float d : distances) {
@@ -61,8 +64,10 @@ inline RowScale umap_row_scale(std::span<const float> distances, double everywhe
   return scale;
 }
 
-/// W + W^T - W o W^T of rows with a fixed number of entries, columns ascending; entries that are 0 are left out.
-inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row, const std::vector<std::int32_t>& columns,
+/// W + W^T - W o W^T of rows with a fixed number of entries, columns ascending; entries that are 0 are left
+/// out.
+inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row,
+                                 const std::vector<std::int32_t>& columns,
                                  const std::vector<float>& weights) {
   const auto count = static_cast<std::size_t>(n), width = static_cast<std::size_t>(per_row);
   // The transpose by counting; rows come in ascending order, so its columns ascend too.
@@ -115,10 +120,10 @@ inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row, const std
 }
 }  // namespace detail
 
-/// The graph of `z` [N, 2]. Fewer points than n_neighbors: 1 + N / 2 neighbours are used instead (as scanpy does); one
-/// point or none gives a graph without edges.
-/// Throws: as nearest_neighbours_2d; UsageError for n_neighbors < 2. Cost: O(N log N), about 2 us a point; memory about
-/// 300 bytes a point. Deterministic: yes, any thread count.
+/// The graph of `z` [N, 2]. Fewer points than n_neighbors: 1 + N / 2 neighbours are used instead (as scanpy
+/// does); one point or none gives a graph without edges. Throws: as nearest_neighbours_2d; UsageError for
+/// n_neighbors < 2. Cost: O(N log N), about 2 us a point; memory about 300 bytes a point. Deterministic: yes,
+/// any thread count.
 inline WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions& options = {}) {
   if (options.n_neighbors < 2)
     throw UsageError({"STOFM-1206", "", "n_neighbors", std::to_string(options.n_neighbors), "at least 2",

@@ -77,15 +77,17 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
                      "finite x and y", "Drop these cells (--drop-bad-coords) or mend the file."});
   NormalisedCoordinates result;
   result.xy = Tensor<double>({n, 2});
-  // Halves first: max - min may overflow where each half does not.
-  const double half[2] = {high[0] / 2 - low[0] / 2, high[1] / 2 - low[1] / 2};
+  const double largest = std::max({std::abs(low[0]), std::abs(high[0]), std::abs(low[1]), std::abs(high[1])});
+  const double shrink = largest > 1e300 ? 0x1p-8 : 1.0;  // a power of two: exact, and nothing overflows
+  const double half[2] = {(high[0] * shrink - low[0] * shrink) / 2, (high[1] * shrink - low[1] * shrink) / 2};
   const double half_diagonal = std::hypot(half[0], half[1]);
-  for (int axis = 0; axis < 2; ++axis) result.centre[axis] = low[axis] + half[axis];
-  result.diagonal = 2 * half_diagonal;
+  const double centre[2] = {low[0] * shrink + half[0], low[1] * shrink + half[1]};
+  for (int axis = 0; axis < 2; ++axis) result.centre[axis] = centre[axis] / shrink;
+  result.diagonal = 2 * half_diagonal / shrink;
   for (std::int64_t i = 0; i < n; ++i)
     for (int axis = 0; axis < 2; ++axis)
       result.xy.data()[2 * i + axis] =
-          half_diagonal > 0 ? (at(i, axis) - result.centre[axis]) / half_diagonal * 50 : 0.0;
+          half_diagonal > 0 ? (at(i, axis) * shrink - centre[axis]) / half_diagonal * 50 : 0.0;
   if (!(half_diagonal > 0)) return result;
 
   if (const std::int64_t outliers = detail::count_outliers(result.xy.view()); outliers > 0)
@@ -95,7 +97,6 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
                 " far from all others: distances between the others shrink to almost nothing; drop ",
                 outliers == 1 ? "it" : "them", " if misplaced"),
          outliers});
-  const double largest = std::max({std::abs(low[0]), std::abs(high[0]), std::abs(low[1]), std::abs(high[1])});
   const double spacing = result.diagonal / std::sqrt(static_cast<double>(n));
   if (all_float && spacing < 8 * largest * 0x1p-23)
     result.notices.push_back(

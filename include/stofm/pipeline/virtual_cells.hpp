@@ -74,21 +74,22 @@ inline double seconds_since(std::chrono::steady_clock::time_point begin) {
 }  // namespace detail
 
 /// z [N, 2] from normalised coordinates `xy` [N, 2] and cell embeddings `features` [N, C].
-/// Identical features or identical coordinates add nothing. Throws: ShapeError, DataError (a value that is not finite),
-/// UsageError for alpha outside [0, 1]. Cost: see pca2. Deterministic: yes.
+/// Identical features or identical coordinates add nothing. Throws: ShapeError, DataError (a value that is
+/// not finite), UsageError for alpha outside [0, 1]. Cost: see pca2. Deterministic: yes.
 inline Tensor<double> cluster_features(TensorView<const double> xy, TensorView<const float> features,
                                        double alpha = 0.2) {
   detail::require_cells(xy, features, "[cluster_features]");
   if (!(alpha >= 0 && alpha <= 1))
-    throw UsageError({"STOFM-4211", "", "alpha", concat(alpha), "a number in [0, 1]", "The published value is 0.2."});
+    throw UsageError(
+        {"STOFM-4211", "", "alpha", concat(alpha), "a number in [0, 1]", "The published value is 0.2."});
   auto z = Tensor<double>::zeros({xy.dim(0), 2});
   detail::add_scaled(z, xy, alpha);
   detail::add_scaled(z, cluster::pca2(features).scores.view(), 1 - alpha);
   return z;
 }
 
-/// Means of coordinates and features over the cells of each label. `clusters`: labels are below it; each has a cell.
-/// Sums in double in the order of cells. Throws: ShapeError. Cost: O(N C). Deterministic: yes.
+/// Means of coordinates and features over the cells of each label. `clusters`: labels are below it; each has
+/// a cell. Sums in double in the order of cells. Throws: ShapeError. Cost: O(N C). Deterministic: yes.
 inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int64_t clusters,
                                      TensorView<const double> xy, TensorView<const float> features) {
   detail::require_cells(xy, features, "[mean_of_clusters]");
@@ -106,17 +107,18 @@ inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int6
   }
   for (const std::int64_t size : result.sizes)
     if (size == 0)
-      throw ShapeError({"STOFM-4214", "", "[mean_of_clusters]", "a cluster without cells", "cells in every cluster",
-                        "Number the clusters without gaps."});
+      throw ShapeError({"STOFM-4214", "", "[mean_of_clusters]", "a cluster without cells",
+                        "cells in every cluster", "Number the clusters without gaps."});
   result.xy = Tensor<double>::zeros({clusters, 2});
   auto sums = Tensor<double>::zeros({clusters, width});
   // Columns apart: each sum runs over the cells in their order, on any number of threads.
-  parallel_for(width, std::max<std::int64_t>(16, (width + 15) / 16), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      double* sum = sums.data() + static_cast<std::int64_t>(labels[static_cast<std::size_t>(i)]) * width;
-      for (std::int64_t j = begin; j < end; ++j) sum[j] += static_cast<double>(features.row(i)[j]);
-    }
-  });
+  parallel_for(
+      width, std::max<std::int64_t>(16, (width + 15) / 16), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          double* sum = sums.data() + static_cast<std::int64_t>(labels[static_cast<std::size_t>(i)]) * width;
+          for (std::int64_t j = begin; j < end; ++j) sum[j] += static_cast<double>(features.row(i)[j]);
+        }
+      });
   for (std::int64_t i = 0; i < n; ++i)
     for (int axis = 0; axis < 2; ++axis)
       result.xy.data()[2 * labels[static_cast<std::size_t>(i)] + axis] += xy.row(i)[axis];
@@ -132,8 +134,8 @@ inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int6
 }
 
 /// Clusters and virtual cells of a slice: `xy` [N, 2] normalised, `features` [N, C] cell embeddings.
-/// Throws: as cluster_features; UsageError for options out of range. Cost: leiden about 10 us a cell, kmeans about 1.
-/// Deterministic: yes for a seed, any thread count.
+/// Throws: as cluster_features; UsageError for options out of range. Cost: leiden about 10 us a cell, kmeans
+/// about 1. Deterministic: yes for a seed, any thread count.
 inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<const float> features,
                                        const VirtualCellOptions& options = {}) {
   auto clock = std::chrono::steady_clock::now();

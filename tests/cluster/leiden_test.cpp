@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "stofm/cluster/leiden.hpp"
+#include "stofm/cluster/umap_graph.hpp"
+#include "tests/cluster/point_sets.hpp"
+
+using namespace stofm;
+using cluster::WeightedGraph;
+
+namespace {
+using Edges = std::map<std::pair<std::int32_t, std::int32_t>, float>;
+
+WeightedGraph graph_of(std::int64_t nodes, const Edges& edges) {
+  WeightedGraph graph;
+  graph.nodes = nodes;
+  std::vector<std::vector<std::pair<std::int32_t, float>>> rows(static_cast<std::size_t>(nodes));
+  for (const auto& [pair, weight] : edges) {
+    rows[static_cast<std::size_t>(pair.first)].emplace_back(pair.second, weight);
+    rows[static_cast<std::size_t>(pair.second)].emplace_back(pair.first, weight);
+  }
+  for (auto& row : rows) {
+    std::sort(row.begin(), row.end());
+    for (const auto& [column, weight] : row) {
+      graph.columns.push_back(column);
+      graph.weights.push_back(weight);
+    }
+    graph.row_offsets.push_back(graph.entries());
+  }
+  return graph;
+}
+
+/// Blocks of `size` nodes, edges with probability `inside` or `outside`.
+WeightedGraph planted(std::int64_t blocks, std::int64_t size, double inside, double outside,
+                      std::uint64_t seed) {
+  Random random(seed, 5);
+  Edges edges;
+  const auto n = static_cast<std::int32_t>(blocks * size);
+  for (std::int32_t i = 0; i < n; ++i)
+    for (std::int32_t j = 0; j < i; ++j)
+      if (random.uniform() < (i / size == j / size ? inside : outside))
+        edges[{j, i}] = static_cast<float>(0.5 + random.uniform());
+  return graph_of(n, edges);
+}
+
+/// The definition: sum over pairs of (A_ij - g k_i k_j / 2m) / 2m within clusters.
+double modularity_by_pairs(const WeightedGraph& graph, const std::vector<std::int32_t>& labels,
+                           double resolution) {
+  const auto n = static_cast<std::size_t>(graph.nodes);
+  std::vector<double> a(n * n, 0), k(n, 0);
+  double total = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    for (auto e = static_cast<std::size_t>(graph.row_offsets[i]);
+         e < static_cast<std::size_t>(graph.row_offsets[i + 1]); ++e) {
+      a[i * n + static_cast<std::size_t>(graph.columns[e])] = static_cast<double>(graph.weights[e]);
+      k[i] += static_cast<double>(graph.weights[e]);
+      total += static_cast<double>(graph.weights[e]);
+    }
+  double sum = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < n; ++j)
+      if (labels[i] == labels[j]) sum += (a[i * n + j] - resolution * k[i] * k[j] / total) / total;
+  return sum;
+}
+
+/// Every cluster hangs together.
+bool connected(const WeightedGraph& graph, const std::vector<std::int32_t>& labels, std::int64_t clusters) {
+  std::vector<char> seen(labels.size(), 0), started(static_cast<std::size_t>(clusters), 0);
+  for (std::size_t s = 0; s < labels.size(); ++s) {
+    if (seen[s]) continue;
+    if (started[static_cast<std::size_t>(labels[s])]++) return false;
+    std::vector<std::size_t> stack{s};
+    seen[s] = 1;
+    while (!stack.empty()) {
+      const std::size_t i = stack.back();
+      stack.pop_back();
+      for (auto e = static_cast<std::size_t>(graph.row_offsets[i]);
+           e < static_cast<std::size_t>(graph.row_offsets[i + 1]); ++e) {
+        const auto j = static_cast<std::size_t>(graph.columns[e]);
+        if (!seen[j] && labels[j] == labels[i]) {
+          seen[j] = 1;
+          stack.push_back(j);
+        }
+      }
+    }
+  }
+  return true;
+}
+}  // namespace
+
+TEST_CASE("modularity is its definition by pairs") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const auto graph = planted(4, 9, 0.5, 0.1, seed);
+    Random random(seed);
+    std::vector<std::int32_t> labels(36);
+    for (auto& label : labels) label = static_cast<std::int32_t>(random.below(6));
+    for (const double resolution : {0.5, 1.0, 2.0})
+      CHECK(cluster::modularity(graph, labels, resolution) ==
+            doctest::Approx(modularity_by_pairs(graph, labels, resolution)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("no single node can move to gain modularity, and clusters hang together") {
+  for (std::uint64_t seed = 0; seed < 60; ++seed)
+    for (const double resolution : {0.6, 1.0, 1.7}) {
+      const auto graph = planted(5, 8, 0.6, 0.08, seed);
+      const auto found = cluster::leiden(graph, {.resolution = resolution, .seed = seed});
+      CAPTURE(seed);
+      CHECK(connected(graph, found.labels, found.clusters));
+      CHECK(found.modularity ==
+            doctest::Approx(modularity_by_pairs(graph, found.labels, resolution)).epsilon(1e-12));
+      double best = found.modularity;
+      for (std::size_t i = 0; i < found.labels.size(); ++i)
+        for (std::int32_t c = 0; c <= found.clusters; ++c) {  // the last one is a cluster of its own
+          auto moved = found.labels;
+          moved[i] = std::min<std::int32_t>(c, static_cast<std::int32_t>(graph.nodes) - 1);
+          best = std::max(best, cluster::modularity(graph, moved, resolution));
+        }
+      CHECK(best <= found.modularity + 1e-9);
+    }
+}
+
+TEST_CASE("on tiny graphs the best of a few seeds is almost always the best of all partitions") {
+  int exact = 0;
+  for (std::uint64_t seed = 0; seed < 25; ++seed) {
+    const auto graph = planted(2, 4, 0.8, 0.25, seed);
+    // All set partitions of 8 nodes as restricted growth strings.
+    std::vector<std::int32_t> labels(8, 0);
+    double best = -1;
+    for (;;) {
+      best = std::max(best, cluster::modularity(graph, labels));
+      std::size_t i = 8;
+      while (--i > 0) {
+        const std::int32_t most =
+            *std::max_element(labels.begin(), labels.begin() + static_cast<std::ptrdiff_t>(i));
+        if (labels[i] <= most) break;
+      }
+      if (i == 0) break;
+      ++labels[i];
+      std::fill(labels.begin() + static_cast<std::ptrdiff_t>(i) + 1, labels.end(), 0);
+    }
+    double found = -1;
+    for (std::uint64_t s = 0; s < 8; ++s)
+      found = std::max(found, cluster::leiden(graph, {.seed = s}).modularity);
+    CAPTURE(seed);
+    CHECK(found <= best + 1e-9);
+    CHECK(found >= best - 0.01);  // a local optimum at worst
+    exact += found >= best - 1e-9;
+  }
+  CHECK(exact >= 23);
+}
+
+TEST_CASE("planted blocks are found") {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    const auto graph = planted(8, 40, 0.4, 0.01, seed);
+    const auto found = cluster::leiden(graph);
+    CHECK(found.clusters == 8);
+    for (std::int32_t i = 0; i < 320; ++i)
+      CHECK(found.labels[static_cast<std::size_t>(i)] == found.labels[static_cast<std::size_t>(i / 40 * 40)]);
+  }
+}
+
+TEST_CASE("graphs without edges, one node, no node (D02)") {
+  for (std::int64_t n : {0, 1, 5}) {
+    WeightedGraph graph;
+    graph.nodes = n;
+    graph.row_offsets.assign(static_cast<std::size_t>(n) + 1, 0);
+    const auto found = cluster::leiden(graph);
+    CHECK(found.clusters == n);
+    CHECK(found.modularity == 0);
+  }
+}
+
+TEST_CASE("210 islands of 15 cells are 210 clusters or more, well within 5 s (D27)") {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto graph = cluster::umap_graph_2d(test::point_set("islands", 210 * 15, 1).view());
+  const auto found = cluster::leiden(graph);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  CHECK(found.clusters >= 210);
+  CHECK(found.passes < 50);
+  CHECK(seconds < 5);
+  for (std::size_t i = 1; i < found.labels.size(); ++i)
+    if (i / 15 != (i - 1) / 15) CHECK(found.labels[i] != found.labels[i - 1]);
+}
+
+TEST_CASE("clusters are numbered by size and do not depend on threads; another seed is as good") {
+  const auto z = test::point_set("random", 3000, 9);
+  const int before = thread_count();
+  set_thread_count(1);
+  const auto one = cluster::leiden(cluster::umap_graph_2d(z.view()));
+  for (const int threads : {2, 4, 8}) {
+    set_thread_count(threads);
+    const auto more = cluster::leiden(cluster::umap_graph_2d(z.view()));
+    CHECK(more.labels == one.labels);
+    CHECK(more.modularity == one.modularity);
+  }
+  set_thread_count(before);
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(one.clusters), 0);
+  for (const std::int32_t label : one.labels) ++sizes[static_cast<std::size_t>(label)];
+  CHECK(std::is_sorted(sizes.rbegin(), sizes.rend()));
+  for (std::uint64_t seed = 1; seed < 6; ++seed)
+    CHECK(std::abs(cluster::leiden(cluster::umap_graph_2d(z.view()), {.seed = seed}).modularity -
+                   one.modularity) < 0.005);
+}
+
+TEST_CASE("options and graphs that make no sense are refused") {
+  WeightedGraph graph;
+  graph.nodes = 3;
+  CHECK_THROWS_AS(cluster::leiden(graph), ShapeError);
+  CHECK_THROWS_AS(cluster::leiden(WeightedGraph{}, {.resolution = 0}), UsageError);
+  CHECK_THROWS_AS(cluster::leiden(WeightedGraph{}, {.resolution = std::nan("")}), UsageError);
+  CHECK_THROWS_AS(cluster::modularity(WeightedGraph{}, std::vector<std::int32_t>{0}), ShapeError);
+}
