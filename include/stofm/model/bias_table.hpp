@@ -50,15 +50,23 @@ class BiasTable {
   bool usable() const { return usable_; }
   bool covers(float a) const { return a >= low_ && a <= high_; }
 
-  /// Phi at each a[i] (within [low, high]): out[i * stride + h], h < padded_heads(). Cost: one search, 6 FLOP
-  /// a head.
-  void evaluate(std::span<const float> a, float* out, std::int64_t stride) const;
-  /// heads rounded up to eight: what a row of `out` must hold.
-  std::int64_t padded_heads() const { return padded_; }
+  /// Where an argument lies: a row of coefficients and the place within it.
+  struct Place {
+    std::int32_t row;
+    float t;
+  };
+  /// The place of each a[i]; outside the knots it is the constant row. Cost: one search each.
+  void locate(std::span<const float> a, Place* places) const;
+  /// A place whose value is 0 for every head: Phi(0).
+  Place zero_place() const { return {static_cast<std::int32_t>(intervals()) + 1, 0.0F}; }
+  /// Phi - subtract at each place: out[h * head_stride + i * entry_stride]. `subtract` is [heads] or null.
+  /// Cost: 6 FLOP a head.
+  void evaluate(std::span<const Place> places, const float* subtract, float* out, std::int64_t head_stride,
+                std::int64_t entry_stride) const;
 
  private:
   friend class BiasTableBuilder;
-  std::int64_t interval_of(double a) const {
+  std::int64_t row_of(double a) const {
     const auto bucket = static_cast<std::size_t>(std::clamp((a - knots_.front()) * inverse_bucket_, 0.0,
                                                             static_cast<double>(bucket_first_.size() - 2)));
     std::int64_t first = bucket_first_[bucket], last = bucket_first_[bucket + 1];
@@ -76,28 +84,63 @@ class BiasTable {
   std::int64_t heads_ = 0, padded_ = 0, kinks_ = 0;
   double low_ = 0, high_ = 0, range_ = 0, measured_error_ = 0, inverse_bucket_ = 0;
   bool usable_ = false;
-  std::vector<double> knots_;               // [intervals + 1], ascending
-  std::vector<double> inverse_width_;       // [intervals]
-  std::vector<float> coefficients_;         // [intervals, 4, padded]
-  std::vector<float> constant_;             // [padded]: Phi where every Gaussian has died out
+  std::vector<double> knots_;          // [intervals + 1], ascending
+  std::vector<double> inverse_width_;  // [intervals]
+  std::vector<float> coefficients_;    // [intervals + 2, 4, padded]: behind the pieces, constant and zero
   std::vector<std::int32_t> bucket_first_;  // [buckets + 1]: interval that holds the start of the bucket
 };
 
-inline void BiasTable::evaluate(std::span<const float> a, float* out, std::int64_t stride) const {
+inline void BiasTable::locate(std::span<const float> a, Place* places) const {
+  const auto constant = static_cast<std::int32_t>(intervals());
   for (std::size_t i = 0; i < a.size(); ++i) {
-    float* row = out + static_cast<std::int64_t>(i) * stride;
     const auto x = static_cast<double>(a[i]);
     if (!(x >= knots_.front() && x < knots_.back())) {
-      std::copy(constant_.begin(), constant_.end(), row);
+      places[i] = {constant, 0.0F};
       continue;
     }
-    const std::int64_t interval = interval_of(x);
-    const auto at = static_cast<std::size_t>(interval);
-    const auto t = static_cast<float>((x - knots_[at]) * inverse_width_[at]);
-    const float* c = coefficients_.data() + interval * 4 * padded_;
-    for (std::int64_t h = 0; h < padded_; h += 8)
-      for (std::int64_t k = h; k < h + 8; ++k)
-        row[k] = c[k] + t * (c[padded_ + k] + t * (c[2 * padded_ + k] + t * c[3 * padded_ + k]));
+    const std::int64_t row = row_of(x);
+    const auto at = static_cast<std::size_t>(row);
+    places[i] = {static_cast<std::int32_t>(row), static_cast<float>((x - knots_[at]) * inverse_width_[at])};
+  }
+}
+
+namespace detail {
+
+/// Sixteen places, eight heads at a time, turned over so that a head's values are written side by side.
+struct CubicBatch {
+  static constexpr std::int64_t places = 16, heads = 8;
+
+  static void run(const BiasTable::Place* at, std::int64_t count, const float* coefficients,
+                  std::int64_t padded, float* turned) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float* c = coefficients + at[i].row * 4 * padded;
+      const float t = at[i].t;
+      float value[heads];
+      for (std::int64_t k = 0; k < heads; ++k)
+        value[k] = c[k] + t * (c[padded + k] + t * (c[2 * padded + k] + t * c[3 * padded + k]));
+      for (std::int64_t k = 0; k < heads; ++k) turned[k * places + i] = value[k];
+    }
+  }
+};
+
+}  // namespace detail
+
+inline void BiasTable::evaluate(std::span<const Place> places, const float* subtract, float* out,
+                                std::int64_t head_stride, std::int64_t entry_stride) const {
+  using Batch = detail::CubicBatch;
+  float turned[Batch::heads * Batch::places];
+  for (std::int64_t first = 0; first < padded_; first += Batch::heads) {
+    for (std::size_t begin = 0; begin < places.size(); begin += Batch::places) {
+      const auto count =
+          static_cast<std::int64_t>(std::min<std::size_t>(Batch::places, places.size() - begin));
+      Batch::run(places.data() + begin, count, coefficients_.data() + first, padded_, turned);
+      for (std::int64_t h = first; h < std::min(first + Batch::heads, heads_); ++h) {
+        const float background = subtract != nullptr ? subtract[h] : 0.0F;
+        const float* values = turned + (h - first) * Batch::places;
+        float* to = out + h * head_stride + static_cast<std::int64_t>(begin) * entry_stride;
+        for (std::int64_t i = 0; i < count; ++i) to[i * entry_stride] = values[i] - background;
+      }
+    }
   }
 }
 

@@ -49,14 +49,16 @@ class BiasTableBuilder {
   void cubic(const Piece& piece, double* c) const;
   double middle_error(const Piece& piece) const;
   void finish(BiasTable& table, const std::vector<Piece>& pieces, double low, double high);
+  /// The rows behind the pieces: Phi where every Gaussian has died out, and zero.
+  void append_constants(BiasTable& table) const;
   double check(BiasTable& table) const;
 
   const GaussianNetwork& network_;
   BiasTableOptions options_;
   std::int64_t hidden_, heads_;
   std::vector<Point> points_;
-  std::vector<double> range_;  // [heads]
-  double smallest_kink_ = 0;   // |z_j| W2 below this can not be seen
+  std::vector<double> range_, constant_;  // [heads]
+  double smallest_kink_ = 0;              // |z_j| W2 below this can not be seen
   std::int64_t kinks_ = 0;
 };
 
@@ -179,7 +181,6 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
   table.padded_ = (heads_ + 7) / 8 * 8;
   table.low_ = low;
   table.high_ = high;
-  table.constant_.assign(static_cast<std::size_t>(table.padded_), 0.0F);
   if (!(low < high) || !std::isfinite(low) || !std::isfinite(high)) return table;
 
   // Where every Gaussian has died out, Phi = W2 relu(b1) + b2.
@@ -192,11 +193,12 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
   end = std::min(end, high);
   const double dead[] = {std::numeric_limits<double>::max() / 4};
   const NetworkPoints constant = network_.evaluate(dead, false);
-  for (std::int64_t h = 0; h < heads_; ++h)
-    table.constant_[static_cast<std::size_t>(h)] =
-        static_cast<float>(constant.phi[static_cast<std::size_t>(h)]);
+  constant_ = constant.phi;
   if (!(begin < end)) {  // nothing alive in reach: constant everywhere
     table.knots_ = {low, low};
+    table.coefficients_.assign(static_cast<std::size_t>(4 * table.padded_),
+                               0.0F);  // a piece that no argument meets
+    append_constants(table);
     table.usable_ = true;
     return table;
   }
@@ -304,7 +306,10 @@ inline void BiasTableBuilder::finish(BiasTable& table, const std::vector<Piece>&
             static_cast<float>(c[static_cast<std::size_t>(order * heads_ + h)]);
   }
   table.knots_.push_back(high);
-  const std::int64_t buckets = std::clamp<std::int64_t>(2 * count, 256, 16384);
+  append_constants(table);
+  // So many buckets that nearly all lie within one interval: a search that branches costs more than the
+  // cubic.
+  const std::int64_t buckets = std::clamp<std::int64_t>(32 * count, 1024, 65536);
   table.inverse_bucket_ = static_cast<double>(buckets) / (high - low);
   // The bucket of a knot must be found as the lookup finds it, or rounding at a border loses an interval.
   table.bucket_first_.assign(static_cast<std::size_t>(buckets) + 1, static_cast<std::int32_t>(count - 1));
@@ -316,6 +321,13 @@ inline void BiasTableBuilder::finish(BiasTable& table, const std::vector<Piece>&
       table.bucket_first_[static_cast<std::size_t>(bucket)] = static_cast<std::int32_t>(i == 0 ? 0 : i - 1);
   }
   points_.clear();
+}
+
+inline void BiasTableBuilder::append_constants(BiasTable& table) const {
+  const std::size_t at = table.coefficients_.size();
+  table.coefficients_.resize(at + static_cast<std::size_t>(8 * table.padded_), 0.0F);
+  for (std::size_t h = 0; h < constant_.size(); ++h)
+    table.coefficients_[at + h] = static_cast<float>(constant_[h]);
 }
 
 /// The table as it will be used, in float, against the network: two places in each interval.
@@ -333,15 +345,13 @@ inline double BiasTableBuilder::check(BiasTable& table) const {
     }
   }
   const NetworkPoints exact = network_.evaluate(exact_at, false);
-  std::vector<float> row(static_cast<std::size_t>(table.padded_));
+  std::vector<BiasTable::Place> places(at.size());
+  std::vector<float> values(exact.phi.size());
+  table.locate(at, places.data());
+  table.evaluate(places, nullptr, values.data(), 1, heads_);
   double worst = 0;
-  for (std::size_t i = 0; i < at.size(); ++i) {
-    table.evaluate({&at[i], 1}, row.data(), table.padded_);
-    for (std::int64_t h = 0; h < heads_; ++h)
-      worst = std::max(
-          worst, std::abs(static_cast<double>(row[static_cast<std::size_t>(h)]) -
-                          exact.phi[i * static_cast<std::size_t>(heads_) + static_cast<std::size_t>(h)]));
-  }
+  for (std::size_t i = 0; i < values.size(); ++i)
+    worst = std::max(worst, std::abs(static_cast<double>(values[i]) - exact.phi[i]));
   return worst;
 }
 

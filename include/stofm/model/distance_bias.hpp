@@ -80,8 +80,8 @@ class DistanceBias {
  private:
   /// 1.5 times the largest possible distance.
   static constexpr float largest_tabulated = 1.5F * far_distance;
-  void evaluate_table(std::span<const float> distances, float* values, std::int64_t head_stride,
-                      std::int64_t entry_stride) const;
+  void evaluate_table(std::span<const float> distances, const float* subtract, float* values,
+                      std::int64_t head_stride, std::int64_t entry_stride) const;
   void check(const PairDistances& distances) const;
 
   GaussianNetwork network_;
@@ -118,36 +118,40 @@ void DistanceBias<T>::evaluate_exact(std::span<const T> distances, T* out) const
 }
 
 template <Real T>
-void DistanceBias<T>::evaluate_table(std::span<const float> distances, float* values,
+void DistanceBias<T>::evaluate_table(std::span<const float> distances, const float* subtract, float* values,
                                      std::int64_t head_stride, std::int64_t entry_stride) const {
-  constexpr std::size_t block = 64;
-  const std::int64_t width = table_->padded_heads();
-  std::vector<float> rows(static_cast<std::size_t>(width) * block);
+  constexpr std::size_t block = 256;
   float a[block];
+  BiasTable::Place places[block];
   for (std::size_t begin = 0; begin < distances.size(); begin += block) {
     const std::size_t count = std::min(block, distances.size() - begin);
     const std::span<const float> part = distances.subspan(begin, count);
     affine_arguments<float>(part, static_cast<float>(w_), static_cast<float>(b_), {a, count});
-    table_->evaluate({a, count}, rows.data(), width);
+    table_->locate({a, count}, places);
+    bool all_inside = true;
     for (std::size_t i = 0; i < count; ++i) {
-      if (part[i] == 0.0F) {
-        std::fill_n(rows.data() + static_cast<std::int64_t>(i) * width, width, 0.0F);
-      } else if (!(part[i] > 0.0F && part[i] <= largest_tabulated)) {
-        if constexpr (std::is_same_v<T, float>)
-          evaluate_exact(part.subspan(i, 1), rows.data() + static_cast<std::int64_t>(i) * width);
+      if (part[i] == 0.0F) places[i] = table_->zero_place();
+      all_inside = all_inside && part[i] >= 0.0F && part[i] <= largest_tabulated;
+    }
+    float* out = values + static_cast<std::int64_t>(begin) * entry_stride;
+    table_->evaluate({places, count}, subtract, out, head_stride, entry_stride);
+    if constexpr (std::is_same_v<T, float>) {
+      std::vector<float> exact(static_cast<std::size_t>(all_inside ? 0 : heads()));
+      for (std::size_t i = 0; !all_inside && i < count; ++i) {
+        if (part[i] >= 0.0F && part[i] <= largest_tabulated) continue;
+        evaluate_exact(part.subspan(i, 1), exact.data());
+        for (std::int64_t h = 0; h < heads(); ++h)
+          out[h * head_stride + static_cast<std::int64_t>(i) * entry_stride] =
+              exact[static_cast<std::size_t>(h)] - (subtract != nullptr ? subtract[h] : 0.0F);
       }
     }
-    for (std::int64_t h = 0; h < heads(); ++h)
-      for (std::size_t i = 0; i < count; ++i)
-        values[h * head_stride + static_cast<std::int64_t>(begin + i) * entry_stride] =
-            rows[i * static_cast<std::size_t>(width) + static_cast<std::size_t>(h)];
   }
 }
 
 template <Real T>
 void DistanceBias<T>::evaluate(std::span<const T> distances, T* out) const {
   if constexpr (std::is_same_v<T, float>) {
-    if (table_) return evaluate_table(distances, out, 1, heads());
+    if (table_) return evaluate_table(distances, nullptr, out, 1, heads());
   }
   evaluate_exact(distances, out);
 }
@@ -175,10 +179,7 @@ ops::SparsePairBias<T> DistanceBias<T>::pair_bias(const PairDistances& distances
     if constexpr (std::is_same_v<T, float>) {
       parallel_for(entries, 4096, [&](std::int64_t begin, std::int64_t end) {
         evaluate_table({distances.values.data() + begin, static_cast<std::size_t>(end - begin)},
-                       values.data() + begin, entries, 1);
-        for (std::int64_t h = 0; h < heads(); ++h)
-          for (std::int64_t e = begin; e < end; ++e)
-            values.data()[h * entries + e] -= background_[static_cast<std::size_t>(h)];
+                       background_.data(), values.data() + begin, entries, 1);
       });
     }
   } else {

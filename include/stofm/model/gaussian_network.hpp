@@ -10,11 +10,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <numbers>
 #include <span>
 #include <vector>
 
+#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/model/parameters.hpp"
@@ -44,6 +46,54 @@ void affine_arguments(std::span<const T> distances, T w, T b, std::span<T> a) {
   }
 }
 
+namespace detail {
+/// sums[j][p] = start[j] + sum_i w1[j][alive[i]] input[i][p] for eight points p.
+struct HiddenBlock {
+  static constexpr std::int64_t points = 8, rows = 4;
+  struct Arguments {
+    const double *w1, *start;  // [units, units]; [units] or null for 0
+    const std::int64_t* alive;
+    const double* input;  // [alive_count, points]
+    double* sums;         // [units, points]
+    std::int64_t units, alive_count;
+  };
+
+  /// One register of AVX-512, four of SSE2.
+  using Points = double __attribute__((vector_size(points * sizeof(double))));
+
+  template <std::int64_t Rows>
+  [[gnu::always_inline]] static void unit_rows(const Arguments& a, std::int64_t j) {
+    Points sum[Rows] = {};
+    for (std::int64_t r = 0; r < Rows; ++r) sum[r] += a.start != nullptr ? a.start[j + r] : 0.0;
+    for (std::int64_t i = 0; i < a.alive_count; ++i) {
+      const double* weight = a.w1 + j * a.units + a.alive[i];
+      Points x;
+      std::memcpy(&x, a.input + i * points, sizeof x);
+      for (std::int64_t r = 0; r < Rows; ++r) sum[r] += weight[r * a.units] * x;
+    }
+    std::memcpy(a.sums + j * points, sum, sizeof sum);
+  }
+  [[gnu::always_inline]] static void run(const Arguments& a) {
+    std::int64_t j = 0;
+    for (; j + rows <= a.units; j += rows) unit_rows<rows>(a, j);
+    for (; j < a.units; ++j) unit_rows<1>(a, j);
+  }
+#if defined(STOFM_X86_KERNELS)
+  __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma"))) static void run_avx512(
+      const Arguments& a) {
+    run(a);
+  }
+#endif
+  static void run_generic(const Arguments& a) { run(a); }
+  static void run_best(const Arguments& a) {
+#if defined(STOFM_X86_KERNELS)
+    if (cpu_kernels() >= CpuKernels::avx512) return run_avx512(a);
+#endif
+    run_generic(a);
+  }
+};
+}  // namespace detail
+
 class GaussianNetwork {
  public:
   /// Reads gaussian.{linear,means,stds,proj.0,proj.2} of a checked parameter set. s_k is formed in T, as the
@@ -64,6 +114,8 @@ class GaussianNetwork {
     b1_ = values("gaussian.proj.0.bias");
     w2_ = values("gaussian.proj.2.weight");
     b2_ = values("gaussian.proj.2.bias");
+    for (std::int64_t j = 0; j < gaussians_; ++j)
+      for (std::int64_t h = 0; h < heads_; ++h) w2_by_unit_.push_back(output_weight(h, j));
   }
 
   std::int64_t gaussians() const { return gaussians_; }
@@ -94,7 +146,7 @@ class GaussianNetwork {
   }
 
  private:
-  static constexpr std::int64_t block_points = 8;
+  static constexpr std::int64_t block_points = detail::HiddenBlock::points;
 
   /// psi_k(a) and its derivative. exp is not called where the result is below the smallest float.
   std::pair<double, double> gaussian(std::int64_t k, double a) const {
@@ -107,7 +159,7 @@ class GaussianNetwork {
                       double* phi) const;
 
   std::int64_t gaussians_, heads_;
-  std::vector<double> mean_, width_, w1_, b1_, w2_, b2_;
+  std::vector<double> mean_, width_, w1_, b1_, w2_, b2_, w2_by_unit_;
 };
 
 inline void GaussianNetwork::evaluate_block(std::span<const double> a, bool with_slopes, double* z,
@@ -128,28 +180,23 @@ inline void GaussianNetwork::evaluate_block(std::span<const double> a, bool with
     psi.insert(psi.end(), value, value + block_points);
     if (with_slopes) psi_slope.insert(psi_slope.end(), slope, slope + block_points);
   }
-  const auto product = [&](const std::vector<double>& input, std::int64_t j, double start, double* out) {
-    double sum[block_points];
-    std::fill_n(sum, block_points, start);
-    const double* row = w1_.data() + j * gaussians_;
-    for (std::size_t i = 0; i < alive.size(); ++i) {
-      const double weight = row[alive[i]];
-      const double* x = input.data() + i * block_points;
-      for (std::int64_t p = 0; p < block_points; ++p) sum[p] += weight * x[p];
-    }
-    for (std::int64_t p = 0; p < count; ++p) out[p * gaussians_ + j] = sum[p];
+  const auto product = [&](const std::vector<double>& input, const double* start, double* out) {
+    std::vector<double> sums(static_cast<std::size_t>(gaussians_ * block_points));
+    detail::HiddenBlock::run_best({w1_.data(), start, alive.data(), input.data(), sums.data(), gaussians_,
+                                   static_cast<std::int64_t>(alive.size())});
+    for (std::int64_t j = 0; j < gaussians_; ++j)
+      for (std::int64_t p = 0; p < count; ++p)
+        out[p * gaussians_ + j] = sums[static_cast<std::size_t>(j * block_points + p)];
   };
-  for (std::int64_t j = 0; j < gaussians_; ++j) {
-    product(psi, j, b1_[static_cast<std::size_t>(j)], z);
-    if (with_slopes) product(psi_slope, j, 0.0, z_slope);
-  }
+  product(psi, b1_.data(), z);
+  if (with_slopes) product(psi_slope, nullptr, z_slope);
   for (std::int64_t p = 0; p < count; ++p) {
-    for (std::int64_t h = 0; h < heads_; ++h) {
-      double sum = b2_[static_cast<std::size_t>(h)];
-      const double *row = w2_.data() + h * gaussians_, *input = z + p * gaussians_;
-      for (std::int64_t j = 0; j < gaussians_; ++j)
-        sum += input[j] > 0.0 ? row[j] * input[j] : 0.0 * input[j];
-      phi[p * heads_ + h] = sum;
+    double* out = phi + p * heads_;
+    std::copy(b2_.begin(), b2_.end(), out);
+    for (std::int64_t j = 0; j < gaussians_; ++j) {
+      const double input = z[p * gaussians_ + j], active = input > 0.0 ? input : 0.0 * input;  // NaN stays
+      const double* weights = w2_by_unit_.data() + j * heads_;
+      for (std::int64_t h = 0; h < heads_; ++h) out[h] += weights[h] * active;
     }
   }
 }

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/// Cells of the published cell encoder's size (Geneformer V1: 6 layers, 256 wide, 4 heads, random weights) a
+/// second. Sequences: the cells of the tokens case named by STOFM_TOKENS, else synthetic lengths. Baseline in
+/// the same binary: the full last layer for every token instead of position 0 alone.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/io/safetensors.hpp"
+#include "stofm/model/cell_encoder.hpp"
+#include "tests/model/random_model.hpp"
+
+namespace {
+
+using namespace stofm;
+
+model::CellEncoderConfig published() {
+  model::CellEncoderConfig config;
+  config.vocab_size = 25427;
+  config.hidden_size = 256;
+  config.intermediate_size = 512;
+  config.num_attention_heads = 4;
+  config.num_hidden_layers = 6;
+  config.max_position_embeddings = 2048;
+  config.type_vocab_size = 2;
+  config.hidden_act = "relu";
+  config.projection_dim = 256;
+  return config;
+}
+
+struct Cells {
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int64_t> offsets{0};
+};
+
+/// `count` cells of `length` tokens; length 0: the first `count` cells of $STOFM_TOKENS.
+Cells cells(std::int64_t count, std::int64_t length) {
+  Cells result;
+  Random random(3);
+  const char* path = std::getenv("STOFM_TOKENS");
+  if (length > 0 || path == nullptr || *path == '\0') {
+    for (std::int64_t c = 0; c < count; ++c) {
+      const std::int64_t n = length > 0 ? length : 60 + static_cast<std::int64_t>(random.below(200));
+      for (std::int64_t i = 0; i < n; ++i)
+        result.tokens.push_back(i == 0 ? 25426 : static_cast<std::int32_t>(2 + random.below(25424)));
+      result.offsets.push_back(static_cast<std::int64_t>(result.tokens.size()));
+    }
+    return result;
+  }
+  const auto file = io::SafetensorsFile::open(path);
+  const auto tokens = file.read<std::int64_t>("tokens"), offsets = file.read<std::int64_t>("offsets");
+  count = std::min(count, offsets.numel() - 1);
+  for (std::int64_t c = 1; c <= count; ++c) result.offsets.push_back(offsets(c));
+  for (std::int64_t i = 0; i < result.offsets.back(); ++i)
+    result.tokens.push_back(narrow<std::int32_t>(tokens(i), "token"));
+  return result;
+}
+
+const model::NamedTensors<float>& weights() {
+  static const auto values = test::random_parameters(published(), 1, 1.0);
+  return values;
+}
+
+void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
+  if (level > best_cpu_kernels()) return state.SkipWithError("this machine lacks these kernels");
+  set_cpu_kernels(level);
+  const model::CellEncoder<float> model(published(), weights());
+  const Cells sample = cells(state.range(0), state.range(1));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(full_last_layer ? model.last_hidden_state(sample.tokens, sample.offsets).data()
+                                             : model.embed(sample.tokens, sample.offsets).data());
+  const double cell_count = static_cast<double>(sample.offsets.size() - 1);
+  state.counters["cells/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * cell_count, benchmark::Counter::kIsRate);
+  state.counters["tokens/cell"] = static_cast<double>(sample.tokens.size()) / cell_count;
+}
+
+void register_all() {
+  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic})
+    for (const bool full : {false, true}) {
+      auto* bench =
+          benchmark::RegisterBenchmark(("model/cell_encoder/" + std::string(to_string(level)) +
+                                        (full ? "/full_last_layer" : "/position_0"))
+                                           .c_str(),
+                                       [=](benchmark::State& state) { encode(state, level, full); });
+      bench->ArgNames({"cells", "tokens"})->Unit(benchmark::kMillisecond)->UseRealTime();
+      bench->Args({64, 0})->Args({32, 256});
+      if (level != CpuKernels::generic) bench->Args({2, 2048});
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  register_all();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}
