@@ -55,6 +55,7 @@ struct EmbedArguments {
   std::string device = "auto";
   std::string dtype = "float32";
   std::string max_memory;  ///< "8G", "80%"; empty: 80 % of what is free
+  bool cells_only = false;
   bool strict = false, dry_run = false, force = false, fail_fast = false;
   SliceArguments slice;
   GeometryArguments geometry;

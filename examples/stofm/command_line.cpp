@@ -209,7 +209,8 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
     auto* y = option(app, group, "--y", a.y, "obs column with y", "NAME")->excludes(key);
     x->needs(y);
     y->needs(x);
-    option(app, group, "--spatial-csv", a.spatial_csv, "CSV of positions, joined on the cell index", "FILE")
+    option(app, group, "--spatial-csv,--coordinates", a.spatial_csv,
+           "CSV of positions, joined on the cell index", "FILE")
         ->excludes(key)
         ->excludes(x)
         ->excludes(y);
@@ -270,6 +271,10 @@ void add_embed(CLI::App& app, EmbedArguments& a) {
   option(app, files, "--report", a.report, "Also write a report: one HTML file, no network needed", "FILE");
   option(app, files, "--cell-embeddings", a.cell_embeddings,
          "Take the cell embeddings from a .npy [cells, width] instead of the cell encoder", "FILE");
+
+  auto* given = app.get_option("--cell-embeddings");
+  flag(app, files, "--cells-only", a.cells_only, "Stop at the cell embeddings (obsm/X_stofm_cells)")
+      ->excludes(given);
 
   add_slice(app, a.slice, true, true);
   add_geometry(app, a.geometry);

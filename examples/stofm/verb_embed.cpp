@@ -1,8 +1,183 @@
 // SPDX-License-Identifier: MIT
+/// \file
+/// `stofm embed`: everything that can be refused is refused first, then slice after slice; a slice that fails
+/// does not stop the others, and with several slices a journal remembers what is done.
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "console.hpp"
+#include "journal.hpp"
+#include "resources.hpp"
+#include "signals.hpp"
+#include "slice_run.hpp"
+#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/io/sha256.hpp"
 #include "verbs.hpp"
 
 namespace stofm::program {
+namespace {
 
-int run_embed(const Arguments&) { return 70; }
+void check_device(const std::string& device) {
+  if (device.compare(0, 4, "cuda") == 0)
+    throw DeviceError({"STOFM-6001", "", "--device", device + ", and this program was built without CUDA",
+                       "cpu", "Use --device cpu."});
+}
+
+/// Bytes a slice may take, weights aside.
+std::int64_t memory_allowance(const EmbedArguments& a) {
+  const std::int64_t available = available_memory();
+  return a.max_memory.empty() ? available / 10 * 8 : parse_memory_size(a.max_memory, available);
+}
+
+LoadedModel load(const EmbedArguments& a) {
+  Console& console = Console::get();
+  const bool half = a.dtype == "bfloat16";
+  LoadedModel loaded =
+      load_model_bundle(find_weights(a.weights), half ? MatmulGrade::bfloat16 : MatmulGrade::float32);
+  console.say(concat("model ", loaded.name, " (", loaded.path, "), kernels ", to_string(cpu_kernels())),
+              {{"weights", loaded.path}, {"sha256", loaded.sha256}});
+  if (loaded.untrained) console.warn(untrained_words);
+  if (half && cpu_kernels() != CpuKernels::amx)
+    console.warn("--dtype bfloat16: this CPU has no AMX, products are float32");
+  for (const Notice& notice : loaded.notices)
+    console.detail(notice.text, {{"code", notice.code}, {"file", loaded.path}});
+  return loaded;
+}
+
+/// Runs one slice; refusals become a line and an exit code.
+int guarded_run(const SliceJob& job) {
+  Console& console = Console::get();
+  try {
+    embed_one(job);
+    return 0;
+  } catch (const Error& e) {
+    console.end_progress();
+    console.error(e);
+    return e.exit_code();
+  } catch (const std::bad_alloc&) {
+    console.end_progress();
+    console.error(
+        job.outputs.input +
+            ": memory: the system has no more. Use fewer threads or smaller pieces (--split). [STOFM-5002]",
+        static_cast<int>(ErrorKind::resource));
+    return static_cast<int>(ErrorKind::resource);
+  }
+}
+
+/// The journal's part of a run over many slices.
+class Batch {
+ public:
+  Batch(const EmbedArguments& a, const LoadedModel& model)
+      : arguments_(a), model_(model), journal_(a.output_dir.empty() ? "." : a.output_dir) {
+    set_interruption_hint("Finished slices are kept: the same command goes on from here");
+    if (journal_.torn_lines() > 0)
+      Console::get().warn(
+          concat(journal_.path(), ": ", journal_.torn_lines(), " damaged lines were left out"));
+  }
+
+  /// True if this slice is done already. \throws UsageError if it was done from something else
+  bool is_done(const OutputPlan& outputs, const OptionList& options) {
+    now_ = {};
+    now_.output = std::filesystem::weakly_canonical(outputs.h5ad).string();
+    now_.input = outputs.input;
+    now_.input_sha256 = io::sha256_file(outputs.input);
+    now_.model_sha256 = model_.sha256;
+    now_.options = options;
+    const JournalEntry* then = journal_.find(now_.output);
+    std::error_code missing;
+    const auto size = std::filesystem::file_size(outputs.h5ad, missing);
+    if (then == nullptr || arguments_.force || missing) return false;
+    if (!outputs.in_place && static_cast<std::int64_t>(size) != then->result_bytes) return false;
+    const auto changed = changed_keys(*then, now_);
+    if (changed.empty()) return !outputs.in_place || then->result_sha256 == now_.input_sha256;
+    if (arguments_.overwrite) return false;
+    std::string list;
+    for (const auto& key : changed) list += (list.empty() ? "" : ", ") + key;
+    throw UsageError({"STOFM-2021", outputs.h5ad, "journal", "a result made of something else: " + list,
+                      "the same input, model and options",
+                      "Use --force to do it again, or another --output-dir."});
+  }
+
+  void finished(const OutputPlan& outputs) {
+    now_.finished = utc_minute();
+    std::error_code ignored;
+    now_.result_bytes = static_cast<std::int64_t>(std::filesystem::file_size(outputs.h5ad, ignored));
+    if (outputs.in_place) now_.result_sha256 = io::sha256_file(outputs.h5ad);
+    journal_.record(now_);
+  }
+
+ private:
+  const EmbedArguments& arguments_;
+  const LoadedModel& model_;
+  Journal journal_;
+  JournalEntry now_;
+};
+
+int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
+              const std::vector<std::string>& inputs, SliceJob job) {
+  Console& console = Console::get();
+  std::optional<Batch> batch;
+  if (!a.dry_run) batch.emplace(a, *job.model);
+  int worst = 0;
+  std::int64_t done = 0, skipped = 0, failed = 0;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    console.say(concat("[", i + 1, "/", plans.size(), "] ", plans[i].input));
+    job.outputs = plans[i];
+    int code = 0;
+    try {
+      if (batch && batch->is_done(plans[i], job.options)) {
+        console.say("  done before, skipped (--force does it again)", {{"skipped", plans[i].input}});
+        ++skipped;
+        continue;
+      }
+      if (!a.dry_run) check_outputs(plans[i], inputs, job.overwrite);
+      code = guarded_run(job);
+      if (code == 0 && batch) batch->finished(plans[i]);
+    } catch (const Error& e) {
+      console.error(e);
+      code = e.exit_code();
+    }
+    (code == 0 ? done : failed) += 1;
+    worst = std::max(worst, code);
+    if (code != 0 && a.fail_fast) break;
+  }
+  console.say(
+      concat(done, a.dry_run ? " planned, " : " embedded, ", skipped, " skipped, ", failed, " failed"),
+      {{"embedded", std::to_string(done)},
+       {"skipped", std::to_string(skipped)},
+       {"failed", std::to_string(failed)}});
+  return worst;
+}
+
+}  // namespace
+
+int run_embed(const Arguments& arguments) {
+  const EmbedArguments& a = arguments.embed;
+  check_device(a.device);
+  const std::int64_t allowance = memory_allowance(a);
+  const std::vector<std::string> inputs = expand_inputs(a.inputs, a.list);
+  const std::vector<OutputPlan> plans = plan_outputs(inputs, a);
+  const bool several = inputs.size() > 1 || !a.list.empty();
+  SliceJob job;
+  job.arguments = &a;
+  job.max_memory = allowance;
+  job.overwrite = a.overwrite || a.force;
+  job.options = result_options(a);
+  if (!a.slice.spatial_csv.empty())
+    job.options.emplace_back("spatial-csv-sha256", io::sha256_file(a.slice.spatial_csv));
+  if (!several) {
+    job.outputs = plans.front();
+    (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
+    if (!a.dry_run) check_outputs(job.outputs, inputs, job.overwrite);
+  }
+  const LoadedModel model = load(a);
+  job.model = &model;
+  memory_state().cap = memory_state().in_use.load() + allowance;
+  if (several) return run_batch(a, plans, inputs, job);
+  embed_one(job);
+  return 0;
+}
 
 }  // namespace stofm::program

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/// \file
+/// The files of one slice: .h5ad (obsm, obs, uns), .npy, .csv. Nothing in them depends on time or threads, so
+/// that the same run gives the same bytes.
+
+#include <cmath>
+#include <limits>
+
+#include "console.hpp"
+#include "signals.hpp"
+#include "slice_run.hpp"
+#include "stofm/io/csv_writer.hpp"
+#include "stofm/io/npy.hpp"
+#if defined(STOFM_WITH_HDF5)
+#include "stofm/io/h5ad_writer.hpp"
+#endif
+
+namespace stofm::program {
+namespace {
+
+#if defined(STOFM_WITH_HDF5)
+std::string json_object(const OptionList& members) {
+  std::string text;
+  for (const auto& [key, value] : members)
+    text += concat(text.empty() ? "" : ", ", json_text(key), ": ", json_text(value));
+  return concat("{", text, "}");
+}
+
+void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+  io::H5adResult file;
+  file.obsm.push_back({job.arguments->cells_only ? "X_stofm_cells" : "X_stofm", result.embeddings.view()});
+  if (!result.macro_labels.empty()) {
+    io::H5adColumn macro, piece;
+    macro.name = "stofm_macro";
+    macro.codes = result.macro_labels;
+    for (std::int64_t c = 0; c < result.virtual_cells(); ++c) macro.categories.push_back(std::to_string(c));
+    piece.name = "stofm_piece";
+    piece.integers.assign(result.piece_of_cell.begin(), result.piece_of_cell.end());
+    file.obs = {std::move(macro), std::move(piece)};
+  }
+  file.file_rows = slice.file_rows;
+  std::vector<std::string> notices;
+  if (job.model->untrained) notices.emplace_back(untrained_words);
+  for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
+  file.uns = {{"program", "stofm " STOFM_VERSION},
+              {"model", job.model->name},
+              {"model_sha256", job.model->sha256},
+              {"model_info", job.model->model.info},
+              {"training", job.model->untrained ? "untrained demo weights" : "see model_info"},
+              {"options", json_object(job.options)},
+              {"counts", slice.counts_source},
+              {"genes_matched", result.coverage.matched},
+              {"genes", result.coverage.genes},
+              {"virtual_cells", result.virtual_cells()},
+              {"pieces", static_cast<std::int64_t>(result.pieces.size())},
+              {"notices", notices}};
+  io::write_h5ad_result(job.outputs.input, job.outputs.h5ad, file,
+                        {.in_place = job.outputs.in_place, .overwrite = job.overwrite});
+}
+#else
+void write_h5ad(const SliceJob& job, const io::Slice&, const pipeline::EmbedResult&) {
+  throw FileError({"STOFM-2040", job.outputs.h5ad, "output", "an .h5ad file", "a program built with HDF5",
+                   "Install libhdf5-dev and build again."});
+}
+#endif
+
+/// Rows in the order of the file; cells that were left out are NaN.
+Tensor<float> rows_of_file(const io::Slice& slice, const Tensor<float>& embeddings) {
+  if (slice.file_rows.empty()) return embeddings;
+  const std::int64_t width = embeddings.dim(1);
+  auto rows = Tensor<float>::full({slice.file_cells, width}, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t i = 0; i < slice.file_rows.size(); ++i)
+    std::copy_n(embeddings.data() + static_cast<std::int64_t>(i) * width, width,
+                rows.data() + slice.file_rows[i] * width);
+  return rows;
+}
+
+void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+  const Tensor<float>& rows = result.embeddings;
+  io::atomic_write(job.outputs.csv,
+                   [&](io::OutputFile& output) {
+                     io::CsvWriter csv(output);
+                     csv.field("cell");
+                     for (std::int64_t j = 0; j < rows.dim(1); ++j) csv.field(concat("stofm_", j));
+                     csv.end_row();
+                     for (std::int64_t i = 0; i < rows.dim(0); ++i) {
+                       csv.field(slice.cell_names[static_cast<std::size_t>(i)]);
+                       for (std::int64_t j = 0; j < rows.dim(1); ++j)
+                         csv.field(rows.data()[i * rows.dim(1) + j]);
+                       csv.end_row();
+                     }
+                   },
+                   {.overwrite = job.overwrite});
+}
+
+}  // namespace
+
+void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+  if (!job.outputs.npy.empty()) {
+    const WriteSection section(job.outputs.npy);
+    io::write_npy(job.outputs.npy, rows_of_file(slice, result.embeddings), {.overwrite = job.overwrite});
+  }
+  if (!job.outputs.csv.empty()) {
+    const WriteSection section(job.outputs.csv);
+    write_csv(job, slice, result);
+  }
+  const WriteSection section(job.outputs.h5ad);
+  write_h5ad(job, slice, result);
+}
+
+}  // namespace stofm::program

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#include "slice_run.hpp"
+
+#include <chrono>
+
+#include "console.hpp"
+#include "resources.hpp"
+#include "signals.hpp"
+#include "slice_input.hpp"
+#include "stofm/io/npy.hpp"
+#include "stofm/pipeline/embed.hpp"
+
+namespace stofm::program {
+namespace {
+
+/// Seconds since the last call.
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+pipeline::EmbedOptions embed_options(const SliceJob& job, const io::Slice& slice) {
+  const EmbedArguments& a = *job.arguments;
+  pipeline::EmbedOptions options;
+  options.genes = gene_options(a.slice);
+  options.clustering =
+      a.geometry.clustering == "kmeans" ? pipeline::ClusterMethod::kmeans : pipeline::ClusterMethod::leiden;
+  options.clusters = a.geometry.clusters;
+  options.alpha = a.geometry.alpha;
+  options.resolution = a.geometry.resolution;
+  options.seed = a.geometry.seed;
+  options.split = a.geometry.split;
+  options.geometry =
+      a.geometry.geometry == "stable" ? pipeline::Geometry::stable : pipeline::Geometry::reference;
+  options.max_memory = job.max_memory;
+  if (a.cells_only) options.target = pipeline::EmbedTarget::cells_only;
+  if (!a.cell_embeddings.empty()) {
+    options.cell_embeddings = io::NpyFile::open(a.cell_embeddings).read<float>();
+    options.cell_embeddings_source = a.cell_embeddings;
+    // Rows follow the file; cells that were left out have rows as well.
+    if (!slice.file_rows.empty() && options.cell_embeddings.rank() == 2 &&
+        options.cell_embeddings.dim(0) == slice.file_cells)
+      options.cell_embeddings = pipeline::detail::gather_rows(options.cell_embeddings, slice.file_rows);
+  }
+  return options;
+}
+
+std::string plan_text(const pipeline::EmbedPlan& plan, bool cells_only) {
+  return concat(
+      "plan: ",
+      cells_only ? std::string("cell embeddings only")
+                 : concat(format_count(plan.pieces), plan.pieces == 1 ? " sub-slice" : " sub-slices",
+                          " (largest ", format_count(plan.largest_piece), " cells)"),
+      ", ", plan.width, " numbers a cell, about ", format_bytes(static_cast<double>(plan.estimated_bytes)),
+      " of ", format_bytes(static_cast<double>(plan.allowed_bytes)), " allowed, ", plan.device, ", ",
+      plan.threads, plan.threads == 1 ? " thread" : " threads");
+}
+
+void say_notices(const Notices& notices, const std::string& file) {
+  for (const Notice& notice : notices)
+    Console::get().warn(notice.text,
+                        {{"code", notice.code}, {"file", file}, {"count", std::to_string(notice.count)}});
+}
+
+std::string_view stage_name(std::string_view stage) {
+  if (stage == "cells") return "cell encoder";
+  if (stage == "pieces") return "SE(2) encoder";
+  return stage;
+}
+
+void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedPlan& plan) {
+  const EmbedArguments& a = *job.arguments;
+  std::vector<std::string> lines{concat(job.outputs.input, ": ", format_count(slice.cells), " cells x ",
+                                        format_count(slice.genes()), " genes, counts in ",
+                                        slice.counts_source)};
+  if (a.cell_embeddings.empty())
+    lines.push_back("genes: " + pipeline::coverage_text(plan.coverage));
+  else
+    lines.push_back("cell embeddings from " + a.cell_embeddings + ", counts are not read");
+  lines.push_back(plan_text(plan, a.cells_only));
+  if (a.dry_run) {
+    lines.push_back(concat("output: ", job.outputs.h5ad, " (nothing was written: --dry-run)"));
+    std::string text;
+    for (const std::string& line : lines) text.append(line).append("\n");
+    print(text);
+    return;
+  }
+  for (std::size_t i = 0; i < lines.size(); ++i) Console::get().say((i ? "  " : "") + lines[i]);
+}
+
+}  // namespace
+
+OptionList result_options(const EmbedArguments& a) {
+  const auto yes = [](bool value) { return std::string(value ? "yes" : "no"); };
+  const auto real = [](double value) { return format_number(value, 17); };
+  return {{"layer", a.slice.layer},
+          {"use-raw", yes(a.slice.use_raw)},
+          {"gene-key", a.slice.gene_key},
+          {"species", a.slice.species},
+          {"min-coverage", real(a.slice.min_coverage)},
+          {"spatial-key", a.slice.spatial_key},
+          {"x", a.slice.x},
+          {"y", a.slice.y},
+          {"spatial-csv", a.slice.spatial_csv},
+          {"library-key", a.slice.library_key},
+          {"drop-bad-coords", yes(a.slice.drop_bad_coords)},
+          {"accept-noninteger", yes(a.slice.accept_noninteger)},
+          {"cell-embeddings", a.cell_embeddings},
+          {"cells-only", yes(a.cells_only)},
+          {"clustering", a.geometry.clustering},
+          {"clusters", std::to_string(a.geometry.clusters)},
+          {"alpha", real(a.geometry.alpha)},
+          {"resolution", real(a.geometry.resolution)},
+          {"split", std::to_string(a.geometry.split)},
+          {"geometry", a.geometry.geometry},
+          {"seed", std::to_string(a.geometry.seed)},
+          {"dtype", a.dtype}};
+}
+
+void embed_one(const SliceJob& job) {
+  Console& console = Console::get();
+  const EmbedArguments& a = *job.arguments;
+  const std::string& input = job.outputs.input;
+  Stopwatch watch, whole;
+  const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty());
+  const pipeline::EmbedOptions options = embed_options(job, slice);
+  const double read_seconds = watch.lap();
+  const pipeline::EmbedPlan plan = pipeline::plan_embed(slice, job.model->model, options);
+  say_plan(job, slice, plan);
+  if (a.dry_run) {
+    say_notices(slice.notices, input);
+    say_notices(plan.notices, input);
+    if (plan.estimated_bytes > plan.allowed_bytes)
+      throw ResourceError({"STOFM-4342", input, "memory",
+                           concat("about ", plan.estimated_bytes, " bytes needed"),
+                           concat("at most ", plan.allowed_bytes),
+                           "Use smaller pieces (--split), fewer threads, or raise --max-memory."});
+    return;
+  }
+  watch.lap();
+  const pipeline::Progress progress([&console](const pipeline::ProgressEvent& event) {
+    console.progress(stage_name(event.stage), event.done, event.total, event.unit);
+  });
+  pipeline::EmbedResult result = pipeline::embed_slice(slice, job.model->model, options, progress);
+  console.end_progress();
+  say_notices(result.notices, input);
+  if (a.strict) require_none(result.notices, input);
+  watch.lap();
+  write_results(job, slice, result);
+  const double write_seconds = watch.lap();
+
+  OptionList times;
+  result.timings.insert(result.timings.begin(), {"read", read_seconds});
+  result.timings.push_back({"write", write_seconds});
+  if (!job.outputs.report.empty()) {
+    ReportData report = report_of(job, slice, result);
+    result.timings.push_back({"report", watch.lap()});
+    for (const auto& time : result.timings)
+      report.stages.emplace_back(std::string(stage_name(time.stage)), time.seconds);
+    const double total = whole.lap();
+    report.facts.emplace_back("time", format_seconds(total));
+    report.facts.emplace_back("peak memory", format_bytes(static_cast<double>(peak_memory())));
+    const std::string html = report_html(report);
+    const WriteSection section(job.outputs.report);
+    io::atomic_write(job.outputs.report, [&html](io::OutputFile& file) { file.write(html); },
+                     {.overwrite = job.overwrite});
+  }
+  std::string text;
+  double sum = 0;
+  for (const auto& time : result.timings) {
+    text += concat(text.empty() ? "" : ", ", stage_name(time.stage), " ", format_seconds(time.seconds));
+    times.emplace_back("seconds_" + std::string(time.stage), format_number(time.seconds, 6));
+    sum += time.seconds;
+  }
+  times.emplace_back("peak_bytes", std::to_string(peak_memory()));
+  console.say(concat("  time: ", text, "; ", format_seconds(sum), " in all, peak memory ",
+                     format_bytes(static_cast<double>(peak_memory()))),
+              times);
+  std::string files = job.outputs.h5ad;
+  for (const std::string& file : {job.outputs.npy, job.outputs.csv, job.outputs.report})
+    if (!file.empty()) files += ", " + file;
+  console.say(concat("  wrote ", files, job.model->untrained ? " (untrained demo weights)" : ""),
+              {{"output", job.outputs.h5ad}});
+}
+
+}  // namespace stofm::program
