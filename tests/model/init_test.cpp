@@ -88,7 +88,8 @@ TEST_CASE("initial parameters of the SE(2) Transformer follow the published dist
   CHECK(moments(p.at("encoder.layers.0.final_layer_norm.weight")).largest == 1.0);
   for (const auto& [name, tensor] : p)
     if (name.ends_with(".bias")) {
-      CAPTURE(name);
+      const std::string& label = name;  // clang 14 captures no structured bindings
+      CAPTURE(label);
       CHECK(moments(tensor).largest == 0.0);
       CHECK(moments(tensor).least == 0.0);
     }
@@ -107,7 +108,8 @@ TEST_CASE("initial parameters depend on seed and name only") {
   const auto a = initial_parameters(se2(1), {.seed = 7}), b = initial_parameters(se2(3), {.seed = 7}),
              c = initial_parameters(se2(1), {.seed = 8});
   for (const auto& [name, tensor] : a) {
-    CAPTURE(name);
+    const std::string& label = name;
+    CAPTURE(label);
     CHECK(same(tensor, b.at(name)));
   }
   CHECK_FALSE(same(a.at("embedding_layer.weight"), c.at("embedding_layer.weight")));
