@@ -18,7 +18,7 @@
 
 #include "stofm/core/error.hpp"
 #include "stofm/io/file.hpp"
-#include "stofm/io/json_scanner.hpp"
+#include "stofm/io/utf8.hpp"
 
 namespace stofm::io {
 
@@ -209,7 +209,7 @@ class CsvParser {
 /// \throws FileError STOFM-3401 empty, 3402 encoding, 3403 quote without end, 3404 stray quote or carriage
 /// return, 3405 number of fields, 3406 too large, with the line.
 inline CsvTable parse_csv(std::string_view text, const std::string& file, const CsvOptions& options = {}) {
-  return CsvParser(text, file, options).parse();
+  return detail::with_memory_errors(file, [&] { return CsvParser(text, file, options).parse(); });
 }
 /// Reads and parses a file. \throws as File::open and parse_csv.
 inline CsvTable read_csv(const std::filesystem::path& path, const CsvOptions& options = {}) {

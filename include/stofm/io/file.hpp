@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <new>
 #include <string>
 
 #include "stofm/core/error.hpp"
@@ -26,19 +25,7 @@ class File {
   /// \throws FileError (STOFM-3001, 3002) if there is no such file, it may not be read, or is not a regular
   /// file; ResourceError if handles ran out.
   static File open(const std::filesystem::path& path) {
-    File file;
-    file.path_ = path.string();
-    struct stat status {};
-    // Looked at before it is opened: opening a FIFO waits and opening a device may do things.
-    if (detail::stat_path(file.path_, status) != 0) refuse_to_open(file.path_, errno);
-    require_regular(file.path_, status);
-    file.descriptor_ = detail::Descriptor(detail::open_file(file.path_, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-    if (!file.descriptor_.valid()) refuse_to_open(file.path_, errno);
-    if (detail::stat_descriptor(file.descriptor_.get(), status) != 0)
-      detail::throw_errno(errno, file.path_, "read");
-    require_regular(file.path_, status);
-    file.size_ = static_cast<std::int64_t>(status.st_size);
-    return file;
+    return detail::with_memory_errors(path, [&] { return open_regular(path); });
   }
 
   /// As the user gave it.
@@ -70,20 +57,31 @@ class File {
       throw FileError({"STOFM-3004", path_, "size", concat(size_, " bytes"),
                        concat("at most ", max_bytes, " bytes for this kind of file"),
                        "Check that it is the right file."});
-    std::string text;
-    try {
-      text.resize(static_cast<std::size_t>(size_));
-    } catch (const std::bad_alloc&) {
-      throw ResourceError({"STOFM-5013", path_, "memory", "no memory from the system",
-                           concat(size_, " bytes to hold the file"), "Use a machine with more memory."});
-    }
-    read(text.data(), 0, size_);
-    return text;
+    return detail::with_memory_errors(path_, [&] {
+      std::string text(static_cast<std::size_t>(size_), '\0');
+      read(text.data(), 0, size_);
+      return text;
+    });
   }
 
  private:
   File() = default;
 
+  static File open_regular(const std::filesystem::path& path) {
+    File file;
+    file.path_ = path.string();
+    struct stat status {};
+    // Looked at before it is opened: opening a FIFO waits and opening a device may do things.
+    if (detail::stat_path(file.path_, status) != 0) refuse_to_open(file.path_, errno);
+    require_regular(file.path_, status);
+    file.descriptor_ = detail::Descriptor(detail::open_file(file.path_, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+    if (!file.descriptor_.valid()) refuse_to_open(file.path_, errno);
+    if (detail::stat_descriptor(file.descriptor_.get(), status) != 0)
+      detail::throw_errno(errno, file.path_, "read");
+    require_regular(file.path_, status);
+    file.size_ = static_cast<std::int64_t>(status.st_size);
+    return file;
+  }
   static void require_regular(const std::string& path, const struct stat& status) {
     if (!S_ISREG(status.st_mode))
       throw FileError({"STOFM-3002", path, "open", detail::kind_of_file(status.st_mode), "a regular file",

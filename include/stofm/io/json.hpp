@@ -62,13 +62,15 @@ class JsonBuilder {
 /// \throws FileError (STOFM-32xx, see scan_json) with byte, line and column.
 inline nlohmann::json parse_json(std::string_view text, const std::string& file,
                                  const JsonLimits& limits = {}, const std::string& where = "") {
-  const JsonSource source{.file = file, .where = where};
-  JsonNoHandler check;
-  scan_json(text, check, source, limits);
-  nlohmann::json document;
-  detail::JsonBuilder builder(document);
-  scan_json(text, builder, source, limits);
-  return document;
+  return detail::with_memory_errors(file, [&] {
+    const JsonSource source{.file = file, .where = where};
+    JsonNoHandler check;
+    scan_json(text, check, source, limits);
+    nlohmann::json document;
+    detail::JsonBuilder builder(document);
+    scan_json(text, builder, source, limits);
+    return document;
+  });
 }
 
 /// Reads and parses a file. \throws as File::open and parse_json; a file above the size cap is not read.

@@ -4,111 +4,23 @@
 /// A strict JSON (RFC 8259) scanner that reports events and builds nothing: UTF-8 without BOM, one value, no
 /// comments, no NaN, no key twice, bounded depth and size. It uses no recursion, so nesting costs no stack.
 ///
-/// Errors name the byte, line and column. Both io/json.hpp (documents) and io/safetensors.hpp (headers) sit
-/// on it.
+/// One class of one pass over the text, kept in one file. Errors name the byte, line and column. Both
+/// io/json.hpp (documents) and io/safetensors.hpp (headers) sit on it.
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "stofm/core/error.hpp"
+#include "stofm/io/json_events.hpp"
+#include "stofm/io/utf8.hpp"
 
 namespace stofm::io {
 
-/// What a document may cost. The defaults are those of RELIABILITY: 16 MiB, depth 64, strings of 1 MiB.
-struct JsonLimits {
-  std::int64_t max_bytes = std::int64_t{16} << 20;        ///< size of the text
-  std::int64_t max_depth = 64;                            ///< nested arrays and objects
-  std::int64_t max_values = 500'000;                      ///< scalars, arrays and objects in all
-  std::int64_t max_string_bytes = std::int64_t{1} << 20;  ///< one string or key, as written
-};
-
-/// Where a text comes from, for messages.
-struct JsonSource {
-  std::string file;             ///< path
-  std::string where;            ///< prefix of the place, for example "header"; may be empty
-  std::int64_t first_byte = 0;  ///< position of the text in the file
-  std::string remedy = "Mend the JSON text (a JSON checker shows the place).";
-};
-
-/// An event handler that does nothing: scanning with it checks a text. Handlers have these members;
-/// `position` is the byte in the text where the key or value starts. String views live until the next event.
-struct JsonNoHandler {
-  void begin_object(std::int64_t /*position*/) {}
-  void key(std::string_view /*name*/, std::int64_t /*position*/) {}
-  void end_object() {}
-  void begin_array(std::int64_t /*position*/) {}
-  void end_array() {}
-  void string(std::string_view /*value*/, std::int64_t /*position*/) {}
-  void integer(std::int64_t /*value*/, std::int64_t /*position*/) {}
-  void large_integer(std::uint64_t /*value*/, std::int64_t /*position*/) {}  ///< above 2^63 - 1
-  void real(double /*value*/, std::int64_t /*position*/) {}                  ///< also integers above 2^64 - 1
-  void boolean(bool /*value*/, std::int64_t /*position*/) {}
-  void null(std::int64_t /*position*/) {}
-};
-
 namespace detail {
-
-/// "byte 12 (line 2, column 5)"; bytes count from 0, lines and columns from 1.
-inline std::string json_place(std::string_view text, std::int64_t position, const JsonSource& source) {
-  const std::string_view before = text.substr(0, static_cast<std::size_t>(position));
-  const auto lines = std::count(before.begin(), before.end(), '\n');
-  const std::size_t newline = before.rfind('\n');
-  const std::size_t column = newline == std::string_view::npos ? before.size() : before.size() - newline - 1;
-  return concat("byte ", source.first_byte + position, " (line ", lines + 1, ", column ", column + 1, ")");
-}
-
-[[noreturn]] inline void refuse_json(const char* code, std::string_view text, std::int64_t position,
-                                     const JsonSource& source, std::string found, std::string expected) {
-  std::string where = source.where + (source.where.empty() ? "" : ", ") + json_place(text, position, source);
-  throw FileError(
-      {code, source.file, std::move(where), std::move(found), std::move(expected), source.remedy});
-}
-
-/// Length of the UTF-8 sequence at `position`, 0 if it is not valid (overlong, surrogate, above U+10FFFF,
-/// cut).
-inline int utf8_length(std::string_view text, std::size_t position) {
-  auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[i])) : 0U;
-  };
-  auto continues = [&](std::size_t i) { return (byte(i) & 0xc0U) == 0x80U; };
-  const unsigned first = byte(position), second = byte(position + 1);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return continues(position + 1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const bool fits = !(first == 0xe0 && second < 0xa0) && !(first == 0xed && second > 0x9f);
-    return fits && continues(position + 1) && continues(position + 2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const bool fits = !(first == 0xf0 && second < 0x90) && !(first == 0xf4 && second > 0x8f);
-    return fits && continues(position + 1) && continues(position + 2) && continues(position + 3) ? 4 : 0;
-  }
-  return 0;
-}
-
-inline void append_utf8(std::string& out, unsigned code_point) {
-  auto put = [&out](unsigned value) { out += static_cast<char>(static_cast<unsigned char>(value)); };
-  if (code_point < 0x80) {
-    put(code_point);
-  } else if (code_point < 0x800) {
-    put(0xc0U | (code_point >> 6));
-    put(0x80U | (code_point & 63U));
-  } else if (code_point < 0x10000) {
-    put(0xe0U | (code_point >> 12));
-    put(0x80U | ((code_point >> 6) & 63U));
-    put(0x80U | (code_point & 63U));
-  } else {
-    put(0xf0U | (code_point >> 18));
-    put(0x80U | ((code_point >> 12) & 63U));
-    put(0x80U | ((code_point >> 6) & 63U));
-    put(0x80U | (code_point & 63U));
-  }
-}
 
 /// One pass over one text.
 template <class Handler>

@@ -21,7 +21,9 @@ namespace stofm::io {
 class NpyFile {
  public:
   /// \throws FileError (STOFM-30xx, 33xx) for a path or file that is refused.
-  static NpyFile open(const std::filesystem::path& path) { return NpyFile(File::open(path)); }
+  static NpyFile open(const std::filesystem::path& path) {
+    return detail::with_memory_errors(path, [&] { return NpyFile(File::open(path)); });
+  }
 
   const std::string& path() const { return file_.path(); }
   const NpyHeader& header() const { return header_; }
@@ -32,19 +34,7 @@ class NpyFile {
   /// does not fit.
   template <Scalar T>
   Tensor<T> read() const {
-    require_decodable<T>();
-    if (!header_.fortran_order || shape().rank() < 2) {
-      Tensor<T> result(shape());
-      read_stored(0, result.span());
-      return result;
-    }
-    std::array<std::int64_t, max_rank> reversed{};
-    const int rank = shape().rank();
-    for (int i = 0; i < rank; ++i) reversed[static_cast<std::size_t>(i)] = shape()[rank - 1 - i];
-    Tensor<T> stored(Shape(std::span<const std::int64_t>(reversed.data(), static_cast<std::size_t>(rank))));
-    read_stored(0, stored.span());
-    for (int i = 0; i < rank / 2; ++i) stored = stored.transpose(i, rank - 1 - i);
-    return stored.contiguous();
+    return detail::with_memory_errors(path(), [&] { return read_dense<T>(); });
   }
   /// Rows [begin, end) of an array in C order with at least one dimension, for files larger than memory.
   /// \throws as read; ShapeError (STOFM-3311) for a range outside; FileError (STOFM-3312) for Fortran order.
@@ -74,6 +64,22 @@ class NpyFile {
     header_ = parse_npy_header(start, file_.size(), path());
   }
 
+  template <Scalar T>
+  Tensor<T> read_dense() const {
+    require_decodable<T>();
+    if (!header_.fortran_order || shape().rank() < 2) {
+      Tensor<T> result(shape());
+      read_stored(0, result.span());
+      return result;
+    }
+    std::array<std::int64_t, max_rank> reversed{};
+    const int rank = shape().rank();
+    for (int i = 0; i < rank; ++i) reversed[static_cast<std::size_t>(i)] = shape()[rank - 1 - i];
+    Tensor<T> stored(Shape(std::span<const std::int64_t>(reversed.data(), static_cast<std::size_t>(rank))));
+    read_stored(0, stored.span());
+    for (int i = 0; i < rank / 2; ++i) stored = stored.transpose(i, rank - 1 - i);
+    return stored.contiguous();
+  }
   template <Scalar T>
   void require_decodable() const {
     if (!can_decode<T>(header_.dtype))

@@ -26,7 +26,7 @@ class SafetensorsFile {
   /// \throws FileError (STOFM-30xx, 31xx, 32xx) for a path or file that is refused; ResourceError on I/O
   /// errors.
   static SafetensorsFile open(const std::filesystem::path& path, const SafetensorsLimits& limits = {}) {
-    return SafetensorsFile(File::open(path), limits);
+    return detail::with_memory_errors(path, [&] { return SafetensorsFile(File::open(path), limits); });
   }
 
   const std::string& path() const { return file_.path(); }
@@ -61,9 +61,11 @@ class SafetensorsFile {
   Tensor<T> read(std::string_view name) const {
     const SafetensorsInfo& tensor = info(name);
     require_decodable<T>(name, tensor);
-    Tensor<T> result(tensor.shape);
-    read_elements(name, 0, result.span());
-    return result;
+    return detail::with_memory_errors(path(), [&] {
+      Tensor<T> result(tensor.shape);
+      read_elements(name, 0, result.span());
+      return result;
+    });
   }
   /// Elements [first, first + out.size()) of a tensor in row-major order. \throws as read, and ShapeError
   /// (STOFM-3123) for a range outside.
@@ -98,9 +100,11 @@ class SafetensorsFile {
   /// The bytes of a tensor of any dtype, as stored.
   std::string read_bytes(std::string_view name) const {
     const SafetensorsInfo& tensor = info(name);
-    std::string bytes(static_cast<std::size_t>(tensor.bytes()), '\0');
-    file_.read(bytes.data(), data_begin_ + tensor.begin, tensor.bytes());
-    return bytes;
+    return detail::with_memory_errors(path(), [&] {
+      std::string bytes(static_cast<std::size_t>(tensor.bytes()), '\0');
+      file_.read(bytes.data(), data_begin_ + tensor.begin, tensor.bytes());
+      return bytes;
+    });
   }
   /// Row S30: names the tensors that are converted when read as `wanted`, as one notice (STOFM-W3102), or
   /// nothing.

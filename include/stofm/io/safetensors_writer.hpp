@@ -20,8 +20,8 @@
 
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/dtype.hpp"
-#include "stofm/io/json_scanner.hpp"
 #include "stofm/io/output_file.hpp"
+#include "stofm/io/utf8.hpp"
 
 namespace stofm::io {
 
@@ -78,20 +78,18 @@ inline void require_utf8(std::string_view text, const std::string& file, const s
     i += static_cast<std::size_t>(length);
   }
 }
-}  // namespace detail
 
-/// Writes the file. \throws UsageError (STOFM-3130 name twice or empty, 3131 not UTF-8, 3010 ff. the path);
-/// ResourceError (STOFM-5011) when the disk is full; then nothing has changed.
-inline void write_safetensors(const std::filesystem::path& path, std::span<const SafetensorsEntry> entries,
-                              const std::map<std::string, std::string>& metadata = {},
-                              OutputOptions options = {}) {
+inline void write_safetensors_file(const std::filesystem::path& path,
+                                   std::span<const SafetensorsEntry> entries,
+                                   const std::map<std::string, std::string>& metadata,
+                                   OutputOptions options) {
   const std::string file = path.string();
   std::vector<const SafetensorsEntry*> by_name, by_size;
   for (const SafetensorsEntry& entry : entries) by_name.push_back(&entry);
   std::sort(by_name.begin(), by_name.end(), [](auto* a, auto* b) { return a->name < b->name; });
   for (std::size_t i = 0; i < by_name.size(); ++i) {
     const std::string& name = by_name[i]->name;
-    detail::require_utf8(name, file, "tensor name");
+    require_utf8(name, file, "tensor name");
     if (name.empty() || name == "__metadata__" || (i > 0 && name == by_name[i - 1]->name))
       throw UsageError({"STOFM-3130", file, "tensor " + quoted(name, 100),
                         "an empty, reserved or repeated name", "one name per tensor", "Rename the tensor."});
@@ -112,16 +110,16 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
     header += "\"__metadata__\":{";
     bool first = true;
     for (const auto& [key, value] : metadata) {
-      detail::require_utf8(key, file, "metadata key");
-      detail::require_utf8(value, file, "metadata " + quoted(key, 100));
-      header += concat(first ? "" : ",", detail::json_string(key), ":", detail::json_string(value));
+      require_utf8(key, file, "metadata key");
+      require_utf8(value, file, "metadata " + quoted(key, 100));
+      header += concat(first ? "" : ",", json_string(key), ":", json_string(value));
       first = false;
     }
     header += "}";
   }
   for (const SafetensorsEntry* entry : by_name) {
     separate();
-    header += detail::json_string(entry->name) + ":{\"dtype\":\"" + std::string(dtype_name(entry->dtype)) +
+    header += json_string(entry->name) + ":{\"dtype\":\"" + std::string(dtype_name(entry->dtype)) +
               "\",\"shape\":[";
     for (int i = 0; i < entry->shape.rank(); ++i) header += concat(i ? "," : "", entry->shape[i]);
     const std::int64_t begin = begins[entry->name];
@@ -140,6 +138,17 @@ inline void write_safetensors(const std::filesystem::path& path, std::span<const
         for (const SafetensorsEntry* entry : by_size) output.write(entry->data, entry->bytes());
       },
       options);
+}
+
+}  // namespace detail
+
+/// Writes the file.
+/// \throws UsageError (STOFM-3130 name twice or empty, 3131 not UTF-8, 3010 ff. the path);
+/// ResourceError (STOFM-5011) when the disk is full; then nothing has changed.
+inline void write_safetensors(const std::filesystem::path& path, std::span<const SafetensorsEntry> entries,
+                              const std::map<std::string, std::string>& metadata = {},
+                              OutputOptions options = {}) {
+  detail::with_memory_errors(path, [&] { detail::write_safetensors_file(path, entries, metadata, options); });
 }
 inline void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsEntry>& entries,
                               const std::map<std::string, std::string>& metadata = {},

@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -194,6 +195,18 @@ inline std::int64_t write_some(int descriptor, const void* data, std::int64_t co
   throw ResourceError({"STOFM-5010", path, action, found, "a working file system",
                        error == EPIPE ? "Keep the reading program running."
                                       : "Check the disk or network drive and run again."});
+}
+
+/// Runs `work`; if memory runs out in it, that is an Error about `path` like any other.
+template <class Path, class Work>
+decltype(auto) with_memory_errors(const Path& path, Work&& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    throw ResourceError({"STOFM-5013", std::filesystem::path(path).string(), "memory",
+                         "no memory from the system", "memory in proportion to the file",
+                         "Use a machine with more memory, or end other programs."});
+  }
 }
 
 /// "a directory", "a FIFO", ... for messages.
