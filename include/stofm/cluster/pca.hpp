@@ -26,40 +26,38 @@ struct Pca2 {
 };
 
 namespace detail {
-/// gram += rows^T rows on the upper half, for `rows` centred rows of `c` doubles. Each entry sums over rows
-/// in their order, so the bits do not depend on the vector width. `a_block`: rows are cut where the products
-/// stay in registers.
+/// Eight doubles side by side: one AVX-512 register, or whatever the target has.
+typedef double GramLanes __attribute__((vector_size(64), aligned(8), may_alias));
+/// Columns are padded with zeros to a multiple of this.
+inline constexpr std::int64_t gram_columns = 32;
+
+/// gram += rows^T rows (blocks on and above the diagonal) for `count` centred rows of `c` doubles, c a
+/// multiple of gram_columns. Four rows of the result by four vectors stay in registers. Each entry sums over
+/// the rows in their order, so the bits do not depend on the width of the vectors.
 [[gnu::always_inline]] inline void add_gram(const double* rows, std::int64_t count, std::int64_t c,
                                             double* gram) {
-  constexpr std::int64_t height = 4, width = 16;
+  constexpr std::int64_t height = 4, width = gram_columns / 8;
   for (std::int64_t i = 0; i < c; i += height) {
-    const std::int64_t i_count = std::min(height, c - i);
-    for (std::int64_t j = i - i % width; j < c; j += width) {
-      const std::int64_t j_count = std::min(width, c - j);
-      if (i_count == height && j_count == width) {
-        double sum[height][width] = {};
-        for (std::int64_t r = 0; r < count; ++r) {
-          const double *left = rows + r * c + i, *right = rows + r * c + j;
-          for (std::int64_t a = 0; a < height; ++a)
-            for (std::int64_t b = 0; b < width; ++b) sum[a][b] += left[a] * right[b];
+    for (std::int64_t j = i - i % gram_columns; j < c; j += gram_columns) {
+      GramLanes sum[height][width] = {};
+      for (std::int64_t r = 0; r < count; ++r) {
+        const double *left = rows + r * c + i, *right = rows + r * c + j;
+#pragma GCC unroll 4
+        for (std::int64_t a = 0; a < height; ++a) {
+#pragma GCC unroll 4
+          for (std::int64_t b = 0; b < width; ++b)
+            sum[a][b] += left[a] * *reinterpret_cast<const GramLanes*>(right + 8 * b);
         }
-        for (std::int64_t a = 0; a < height; ++a)
-          for (std::int64_t b = 0; b < width; ++b) gram[(i + a) * c + j + b] += sum[a][b];
-      } else {
-        for (std::int64_t a = i; a < i + i_count; ++a)
-          for (std::int64_t b = j; b < j + j_count; ++b) {
-            double sum = 0;
-            for (std::int64_t r = 0; r < count; ++r) sum += rows[r * c + a] * rows[r * c + b];
-            gram[a * c + b] += sum;
-          }
       }
+      for (std::int64_t a = 0; a < height; ++a)
+        for (std::int64_t b = 0; b < width; ++b)
+          *reinterpret_cast<GramLanes*>(gram + (i + a) * c + j + 8 * b) += sum[a][b];
     }
   }
 }
 #if defined(__x86_64__)
-[[gnu::target("avx512f,prefer-vector-width=512")]] inline void add_gram_avx512(const double* rows,
-                                                                               std::int64_t count,
-                                                                               std::int64_t c, double* gram) {
+[[gnu::target("avx512f")]] inline void add_gram_avx512(const double* rows, std::int64_t count, std::int64_t c,
+                                                       double* gram) {
   add_gram(rows, count, c, gram);
 }
 #endif
@@ -112,30 +110,30 @@ inline Pca2 pca2(TensorView<const float> rows) {
   }
   if (n < 2) return result;
 
-  const auto square = static_cast<std::size_t>(checked_mul(c, c, "covariance"));
+  const std::int64_t padded = (c + detail::gram_columns - 1) / detail::gram_columns * detail::gram_columns;
+  const auto square = static_cast<std::size_t>(checked_mul(padded, padded, "covariance"));
   std::vector<double> grams(parts * square, 0);
   constexpr std::int64_t block_rows = 64;
   parallel_for(n, per_part, [&](std::int64_t begin, std::int64_t end) {
     double* gram = grams.data() + static_cast<std::size_t>(begin / per_part) * square;
-    std::vector<double> block(static_cast<std::size_t>(block_rows * c));
+    std::vector<double> block(static_cast<std::size_t>(block_rows * padded), 0.0);
     for (std::int64_t first = begin; first < end; first += block_rows) {
       const std::int64_t count = std::min(block_rows, end - first);
       for (std::int64_t r = 0; r < count; ++r)
         for (std::int64_t j = 0; j < c; ++j)
-          block[static_cast<std::size_t>(r * c + j)] =
+          block[static_cast<std::size_t>(r * padded + j)] =
               static_cast<double>(rows.row(first + r)[j]) - result.mean[static_cast<std::size_t>(j)];
-      detail::add_gram_dispatched(block.data(), count, c, gram);
+      detail::add_gram_dispatched(block.data(), count, padded, gram);
     }
   });
-  std::vector<double> covariance(square, 0);
-  for (std::size_t p = 0; p < parts; ++p)
-    for (std::size_t e = 0; e < square; ++e) covariance[e] += grams[p * square + e];
-  std::vector<double>().swap(grams);
+  for (std::size_t p = 1; p < parts; ++p)
+    for (std::size_t e = 0; e < square; ++e) grams[e] += grams[p * square + e];
+  std::vector<double> covariance(width * width);
   for (std::size_t i = 0; i < width; ++i)
-    for (std::size_t j = i; j < width; ++j) {
-      covariance[i * width + j] /= static_cast<double>(n - 1);
-      covariance[j * width + i] = covariance[i * width + j];
-    }
+    for (std::size_t j = i; j < width; ++j)
+      covariance[i * width + j] = covariance[j * width + i] =
+          grams[i * static_cast<std::size_t>(padded) + j] / static_cast<double>(n - 1);
+  std::vector<double>().swap(grams);
   const LeadingEigenpairs pairs = leading_eigenpairs(std::move(covariance), c, std::min<std::int64_t>(2, c));
   const double noise = pairs.values[0] * std::numeric_limits<double>::epsilon() *
                        static_cast<double>(std::max<std::int64_t>(c, 16));

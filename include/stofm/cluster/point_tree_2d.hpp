@@ -74,22 +74,22 @@ class PointTree2d {
   /// 3k candidates a query.
   template <class Visit>
   void visit(std::int64_t begin, std::int64_t end, Visit&& visit_one) const {
-    std::vector<Candidate2d> found;
+    std::vector<Candidate2d> found(static_cast<std::size_t>(4 * k_ + 64)), spare;
     double x_before = 0, y_before = 0, radius_before = -1;
     for (std::int64_t q = begin; q < end; ++q) {
-      found.clear();
       if (q >= size()) {  // left out of the tree: at least k points of its place have lower indices
         const std::int32_t point = left_out_[static_cast<std::size_t>(q - size())];
-        for (std::int32_t other = first_of_place_[static_cast<std::size_t>(point)];
-             other >= 0 && static_cast<std::int64_t>(found.size()) < k_;
-             other = next_of_place_[static_cast<std::size_t>(other)])
-          found.push_back({0.0, other});
-        visit_one(point, std::span<Candidate2d>(found));
+        std::int32_t other = first_of_place_[static_cast<std::size_t>(point)];
+        for (std::size_t m = 0; m < static_cast<std::size_t>(k_); ++m) {
+          found[m] = {0.0, other};
+          other = next_of_place_[static_cast<std::size_t>(other)];
+        }
+        visit_one(point, std::span<Candidate2d>(found.data(), static_cast<std::size_t>(k_)));
         continue;
       }
       const auto p = static_cast<std::size_t>(q);
       const double x = x_[p], y = y_[p];
-      double bound = std::numeric_limits<double>::infinity();
+      double bound = 0;
       if (radius_before >= 0) {
         const double step = std::sqrt((x - x_before) * (x - x_before) + (y - y_before) * (y - y_before));
         bound = (radius_before + step) * (radius_before + step);
@@ -97,13 +97,16 @@ class PointTree2d {
       } else {
         bound = window_bound(q);
       }
-      // Room for the roundings of this bound and for ties in float.
-      collect(x, y, bound * (1.0 + 0x1p-21), id_[p], found);
-      std::nth_element(found.begin(), found.begin() + (k_ - 1), found.end());
+      bound *= 1.0 + 0x1p-21;  // room for the roundings of this bound and for ties in float
+      const std::size_t count = collect(x, y, bound, id_[p], found);
+      select_nearest(found, spare, count, bound);
       x_before = x;
       y_before = y;
-      radius_before = std::sqrt(found[static_cast<std::size_t>(k_ - 1)].squared_distance);
-      visit_one(id_[p], std::span<Candidate2d>(found));
+      double last = 0;
+      for (std::size_t m = 0; m < static_cast<std::size_t>(k_); ++m)
+        last = std::max(last, found[m].squared_distance);
+      radius_before = std::sqrt(last);
+      visit_one(id_[p], std::span<Candidate2d>(found.data(), count));
     }
   }
 
@@ -115,7 +118,7 @@ class PointTree2d {
   struct Box {
     double min_x, max_x, min_y, max_y;
   };
-  static constexpr std::int64_t leaf_points = 8;
+  static constexpr std::int64_t leaf_points = 12;
 
   std::int64_t size() const { return static_cast<std::int64_t>(id_.size()); }
   std::int64_t level_begin(std::int64_t node_in_level, int level) const {
@@ -210,36 +213,73 @@ class PointTree2d {
     return bound;
   }
 
-  /// Appends every point but `self` with squared distance <= bound. Iterative: the stack holds one node a
-  /// level.
-  void collect(double x, double y, double bound, std::int32_t self, std::vector<Candidate2d>& found) const {
+  /// Every point but `self` with squared distance <= bound, at the front of `found`. \return how many.
+  /// Iterative: the stack holds one node a level.
+  std::size_t collect(double x, double y, double bound, std::int32_t self,
+                      std::vector<Candidate2d>& found) const {
+    auto squared_distance_to = [x, y](const Box& box) {
+      const double dx = std::max(std::max(box.min_x - x, x - box.max_x), 0.0);
+      const double dy = std::max(std::max(box.min_y - y, y - box.max_y), 0.0);
+      return dx * dx + dy * dy;
+    };
     std::int64_t stack[72];
     int top = 0;
     stack[top++] = 0;
+    std::size_t kept = 0;
     const std::int64_t first_leaf = (std::int64_t{1} << levels_) - 1;
     while (top > 0) {
       const std::int64_t node = stack[--top];
-      const Box& box = boxes_[static_cast<std::size_t>(node)];
-      const double dx = std::max({box.min_x - x, 0.0, x - box.max_x});
-      const double dy = std::max({box.min_y - y, 0.0, y - box.max_y});
-      if (dx * dx + dy * dy > bound) continue;
       if (node < first_leaf) {
-        stack[top++] = 2 * node + 2;
-        stack[top++] = 2 * node + 1;
+        for (std::int64_t child = 2 * node + 2; child > 2 * node; --child) {
+          stack[top] = child;
+          top += squared_distance_to(boxes_[static_cast<std::size_t>(child)]) <= bound;
+        }
         continue;
       }
       const auto begin = static_cast<std::size_t>(level_begin(node - first_leaf, levels_));
       const auto end = static_cast<std::size_t>(level_begin(node - first_leaf + 1, levels_));
-      const std::size_t old = found.size();
-      found.resize(old + (end - begin));
-      std::size_t kept = old;
+      if (kept + (end - begin) > found.size()) found.resize(2 * found.size());
+      Candidate2d* out = found.data() + kept;
       for (std::size_t i = begin; i < end; ++i) {
         const double ex = x_[i] - x, ey = y_[i] - y, d = ex * ex + ey * ey;
-        found[kept] = {d, id_[i]};
-        kept += static_cast<std::size_t>(d <= bound && id_[i] != self);
+        *out = {d, id_[i]};
+        out += static_cast<int>(d <= bound) & static_cast<int>(id_[i] != self);
       }
-      found.resize(kept);
+      kept = static_cast<std::size_t>(out - found.data());
     }
+    return kept;
+  }
+
+  /// Puts the k nearest of found[0, count) in front. Squared distances of an even scatter are evenly spread,
+  /// so counting them in intervals finds the k-th without comparing; only the interval it falls in is sorted.
+  void select_nearest(std::vector<Candidate2d>& found, std::vector<Candidate2d>& spare, std::size_t count,
+                      double bound) const {
+    constexpr std::size_t intervals = 64;
+    const auto k = static_cast<std::size_t>(k_);
+    const double scale = static_cast<double>(intervals) / bound;
+    if (count < 48 || !(scale < 1e300) || !(scale > 0)) {
+      std::nth_element(found.begin(), found.begin() + (k_ - 1),
+                       found.begin() + static_cast<std::ptrdiff_t>(count));
+      return;
+    }
+    auto interval_of = [scale](const Candidate2d& c) {
+      return std::min(static_cast<std::size_t>(static_cast<std::int32_t>(c.squared_distance * scale)),
+                      intervals - 1);
+    };
+    std::uint32_t sizes[intervals] = {};
+    for (std::size_t i = 0; i < count; ++i) ++sizes[interval_of(found[i])];
+    std::size_t before = 0, interval = 0;
+    while (before + sizes[interval] < k) before += sizes[interval++];
+    std::size_t at[3] = {0, before, before + sizes[interval]};  // nearer, in the interval, farther
+    if (spare.size() < found.size()) spare.resize(found.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t in = interval_of(found[i]);
+      spare[at[static_cast<std::size_t>(in >= interval) + static_cast<std::size_t>(in > interval)]++] =
+          found[i];
+    }
+    found.swap(spare);
+    const auto first = found.begin() + static_cast<std::ptrdiff_t>(before);
+    std::nth_element(first, found.begin() + (k_ - 1), first + static_cast<std::ptrdiff_t>(sizes[interval]));
   }
 
   TensorView<const double> xy_;

@@ -122,56 +122,61 @@ inline void list_distances(SubSlice& sub, const SubSliceOptions& options) {
   out.columns.resize(static_cast<std::size_t>(room));
   out.values.resize(static_cast<std::size_t>(room));
   const double* const xy = sub.xy.data();
-  std::vector<double> x(static_cast<std::size_t>(n)), y(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    x[i] = xy[2 * i];
-    y[i] = xy[2 * i + 1];
-  }
+  std::int32_t* const columns = out.columns.data();
+  float* const values = out.values.data();
   std::size_t place = 0;
-  std::int64_t coincident = 0;
-  const bool keep_zero = options.geometry == Geometry::stable;
+  const auto count = static_cast<std::size_t>(n), cells_from = static_cast<std::size_t>(first_cell);
   // One row of marks; the words of a row are emptied while they are read.
-  std::vector<std::uint64_t> marks(static_cast<std::size_t>(n + 63) / 64, 0);
-  auto mark = [&marks](std::int32_t j) {
-    marks[static_cast<std::size_t>(j) / 64] |= std::uint64_t{1} << (static_cast<std::size_t>(j) % 64);
-  };
-  auto emit = [&](std::size_t i, std::size_t j) {
-    const double dx = x[i] - x[j], dy = y[i] - y[j];
-    const auto d = static_cast<float>(std::sqrt(dx * dx + dy * dy));
-    out.columns[place] = static_cast<std::int32_t>(j);
-    out.values[place] = d;
-    const bool zero = d == 0 && i != j;
-    coincident += zero;
-    place += static_cast<std::size_t>(d != far_distance && (!zero || keep_zero));
-  };
-  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    out.columns[place] = 0;  // CLS, at 0
-    out.values[place++] = 0;
-    if (i == 0) {
-      for (std::int64_t j = 1; j < n; ++j) {
-        out.columns[place] = static_cast<std::int32_t>(j);
-        out.values[place++] = 0;
-      }
-    } else if (static_cast<std::int64_t>(i) < first_cell) {
-      for (std::size_t j = 1; j < static_cast<std::size_t>(n); ++j) emit(i, j);
-    } else {
-      for (std::size_t j = 1; j < static_cast<std::size_t>(first_cell); ++j) emit(i, j);
-      mark(static_cast<std::int32_t>(i));
+  std::vector<std::uint64_t> marks((count + 63) / 64, 0);
+  auto mark = [&marks](std::size_t j) { marks[j / 64] |= std::uint64_t{1} << (j % 64); };
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t begin = place, full = i < cells_from ? count : cells_from;
+    for (std::size_t j = 0; j < full; ++j) columns[place++] = static_cast<std::int32_t>(j);
+    if (i >= cells_from) {
+      mark(i);
       for (const NeighbourLists* side : {&lists, &listed_by})
         for (auto e = static_cast<std::size_t>(side->offsets[i]);
              e < static_cast<std::size_t>(side->offsets[i + 1]); ++e)
-          if (side->columns[e] >= first_cell) mark(side->columns[e]);
-      for (auto w = static_cast<std::size_t>(first_cell) / 64; w < marks.size(); ++w)
-        for (std::uint64_t word = std::exchange(marks[w], 0); word != 0; word &= word - 1)
-          emit(i, w * 64 + static_cast<std::size_t>(std::countr_zero(word)));
+          mark(static_cast<std::size_t>(side->columns[e]));
+      for (std::size_t w = 0; w < marks.size(); ++w) {
+        std::uint64_t word = std::exchange(marks[w], 0);
+        if (w < cells_from / 64) continue;  // CLS and virtual cells are listed already
+        if (w == cells_from / 64) word &= ~std::uint64_t{0} << (cells_from % 64);
+        for (; word != 0; word &= word - 1)
+          columns[place++] =
+              static_cast<std::int32_t>(w * 64 + static_cast<std::size_t>(std::countr_zero(word)));
+      }
+    }
+    if (i == 0) {
+      std::fill_n(values, place, 0.0F);
+    } else {
+      const double x = xy[2 * i], y = xy[2 * i + 1];
+      std::int64_t zeros = 0, far = 0;
+      for (std::size_t e = begin + 1; e < place; ++e) {
+        const double *other = xy + 2 * columns[e], dx = x - other[0], dy = y - other[1];
+        const auto d = static_cast<float>(std::sqrt(dx * dx + dy * dy));
+        values[e] = d;
+        zeros += d == 0;
+        far += d == far_distance;
+      }
+      values[begin] = 0;                  // CLS
+      sub.coincident_pairs += zeros - 1;  // the diagonal is one
+      if (far > 0 || (zeros > 1 && options.geometry == Geometry::reference)) {
+        std::size_t kept = begin + 1;
+        for (std::size_t e = begin + 1; e < place; ++e) {
+          columns[kept] = columns[e];
+          values[kept] = values[e];
+          const bool twin = values[e] == 0 && columns[e] != static_cast<std::int32_t>(i);
+          kept += values[e] != far_distance && !(twin && options.geometry == Geometry::reference);
+        }
+        place = kept;
+      }
     }
     out.row_offsets[i + 1] = static_cast<std::int64_t>(place);
   }
   out.columns.resize(place);
   out.values.resize(place);
-  out.columns.shrink_to_fit();
-  out.values.shrink_to_fit();
-  sub.coincident_pairs = coincident / 2;
+  sub.coincident_pairs /= 2;
 }
 }  // namespace detail
 
