@@ -55,13 +55,13 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
   state.row_offsets.assign(bias.row_offsets.begin(), bias.row_offsets.end());
   state.columns.assign(bias.columns.begin(), bias.columns.end());
   state.background = bias.background;
-  state.values = bias.values.clone();
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
   if (state.level == CpuKernels::amx) {
     state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
     const auto entries = static_cast<std::int64_t>(state.columns.size());
     const auto given = bias.values.view();
+    state.values = Tensor<T>(given.shape);
     parallel_for(heads, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t h = begin; h < end; ++h)
         for (std::int64_t e = 0; e < entries; ++e)
@@ -69,8 +69,10 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
               given.data[h * given.stride(0) +
                          state.runs.order[static_cast<std::size_t>(e)] * given.stride(1)];
     });
+    return state;
   }
 #endif
+  state.values = bias.values.clone();
   return state;
 }
 

@@ -37,37 +37,36 @@ struct SparseRuns {
   }
 };
 
-/// Cost: O(entries log) once.
+/// By counting: O(entries + blocks * groups) time, once.
 inline SparseRuns make_sparse_runs(std::int64_t nodes, std::span<const std::int64_t> row_offsets,
                                    std::span<const std::int32_t> columns) {
   SparseRuns result;
   result.positions.resize(columns.size());
   result.order.resize(columns.size());
   result.block_offsets.push_back(0);
-  struct Entry {
-    std::int32_t column;
-    std::int32_t row;
-    std::int64_t index;
-  };
-  std::vector<Entry> block;
-  std::size_t next = 0;
+  std::vector<std::int64_t> next(static_cast<std::size_t>((nodes + 31) / 32));
   for (std::int64_t first = 0; first < nodes; first += 32) {
-    block.clear();
-    for (std::int64_t i = first; i < std::min(nodes, first + 32); ++i)
-      for (std::int64_t e = row_offsets[static_cast<std::size_t>(i)];
-           e < row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
-        block.push_back({columns[static_cast<std::size_t>(e)], static_cast<std::int32_t>(i - first), e});
-    std::ranges::stable_sort(block, {}, [](const Entry& entry) { return entry.column / 32; });
-    for (const Entry& entry : block) {
-      const std::int64_t group = entry.column / 32;
-      const auto position = static_cast<std::int64_t>(next);
-      if (static_cast<std::int64_t>(result.runs.size()) == result.block_offsets.back() ||
-          result.runs.back().group != group)
-        result.runs.push_back({group, position, position});
-      result.runs.back().end = position + 1;
-      result.positions[next] = static_cast<std::uint16_t>(entry.row * 32 + entry.column % 32);
-      result.order[next++] = entry.index;
+    const std::int64_t last = std::min(nodes, first + 32);
+    const std::int64_t begin = row_offsets[static_cast<std::size_t>(first)];
+    const std::int64_t end = row_offsets[static_cast<std::size_t>(last)];
+    std::ranges::fill(next, 0);
+    for (std::int64_t e = begin; e < end; ++e)
+      ++next[static_cast<std::size_t>(columns[static_cast<std::size_t>(e)] / 32)];
+    std::int64_t position = begin;
+    for (std::size_t group = 0; group < next.size(); ++group) {
+      const std::int64_t count = next[group];
+      if (count > 0) result.runs.push_back({static_cast<std::int64_t>(group), position, position + count});
+      next[group] = position;
+      position += count;
     }
+    for (std::int64_t row = first; row < last; ++row)
+      for (std::int64_t e = row_offsets[static_cast<std::size_t>(row)];
+           e < row_offsets[static_cast<std::size_t>(row) + 1]; ++e) {
+        const std::int64_t column = columns[static_cast<std::size_t>(e)];
+        const auto to = static_cast<std::size_t>(next[static_cast<std::size_t>(column / 32)]++);
+        result.positions[to] = static_cast<std::uint16_t>((row - first) * 32 + column % 32);
+        result.order[to] = e;
+      }
     result.block_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
   }
   return result;

@@ -66,8 +66,8 @@ STOFM_TARGET_AMX inline void exponentiate_group(float* group, std::int64_t rows,
   for (std::int64_t r = 0; r < rows; ++r) {
     float* row = group + r * 32;
     const __m512 m = _mm512_set1_ps(state.maximum[r]);
-    const __m512 p0 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row), m));
-    const __m512 p1 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row + 16), m));
+    const __m512 p0 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row), m), avx512::softmax_floor);
+    const __m512 p1 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row + 16), m), avx512::softmax_floor);
     _mm512_store_ps(state.lane_sum[r],
                     _mm512_add_ps(_mm512_load_ps(state.lane_sum[r]), _mm512_add_ps(p0, p1)));
     __m512i hi, lo;
@@ -119,7 +119,7 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
           const std::uint8_t* right = segment.right + (start + g) * 2 * tile_step;
           for (std::int64_t k = 0; k < groups; ++k)
             multiply_group<Grade>(segment.left + k * pair_bytes, tile_step, tile_bytes, 64,
-                                  right + k * pair_bytes, tile_step);
+                                  right + k * pair_bytes, tile_step, 2 * tile_step);
         }
         store_sums(logits + g * group_floats, 128);
       }
@@ -135,7 +135,7 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
       const std::uint8_t* right = values + column / 16 * value_step + start * pair_bytes;
       for (std::int64_t g = 0; g < count; ++g)
         multiply_group<Grade>(reinterpret_cast<const std::uint8_t*>(logits + g * group_floats), 16 * 128, 64,
-                              128, right + g * pair_bytes, value_step);
+                              128, right + g * pair_bytes, value_step, pair_bytes);
       store_sums(product, 128);
       for (std::int64_t r = 0; r < rows; ++r) {
         float* to = out + r * padded_width + column;

@@ -65,7 +65,7 @@ STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x
     zero_sums();
     for (std::int64_t g = 0; g < groups; ++g)
       multiply_group<Grade>(left + g * pair_bytes, tile_step, tile_bytes, 64, right + g * pair_bytes,
-                            tile_step);
+                            tile_step, 2 * tile_step);
     store_sums(sums, 128);
     finish_block(y.row(begin) + column, y.stride(0), sums, end - begin, n - column,
                  bias != nullptr ? bias + column : nullptr, scale, options.activation);

@@ -48,27 +48,40 @@ class TileScope {
 #define STOFM_TILE_DOT(sum, left, right) \
   __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum ::)
 
+/// Brings one tile towards L1; the address may be past the end of the operand.
+STOFM_INLINE_AMX void fetch_tile(const std::uint8_t* tile) {
+#pragma GCC unroll 16
+  for (int line = 0; line < 16; ++line) __builtin_prefetch(tile + line * 64, 0, 3);
+}
+
 /// The four sums in tiles 0 to 3 (2 x 2) += left (rows tiles 0, 1) times right (column tiles 0, 1) for one
 /// group of 32 summed elements. `*_step`: distance to the second tile; `*_lo`: distance from hi to lo;
 /// `left_stride`: bytes between rows of a left tile (64 when packed).
+/// The right tiles of a later step, `ahead` bytes on, are fetched into L1 meanwhile: the hardware does not
+/// see them coming.
 template <MatmulGrade Grade>
 STOFM_INLINE_AMX void multiply_group(const std::uint8_t* left, std::int64_t left_step, std::int64_t left_lo,
                                      std::int64_t left_stride, const std::uint8_t* right,
-                                     std::int64_t right_step) {
+                                     std::int64_t right_step, std::int64_t ahead) {
+  const std::uint8_t* next = right + ahead;
   STOFM_TILE_LOAD(4, left, left_stride);
   STOFM_TILE_LOAD(6, right, 64);
   STOFM_TILE_LOAD(7, right + right_step, 64);
   STOFM_TILE_LOAD(5, left + left_step, left_stride);
   STOFM_TILE_DOT(0, 4, 6);
+  fetch_tile(next);
   STOFM_TILE_DOT(1, 4, 7);
   STOFM_TILE_DOT(2, 5, 6);
+  fetch_tile(next + right_step);
   STOFM_TILE_DOT(3, 5, 7);
   if constexpr (Grade == MatmulGrade::float32) {
     STOFM_TILE_LOAD(6, right + tile_bytes, 64);
     STOFM_TILE_LOAD(7, right + right_step + tile_bytes, 64);
     STOFM_TILE_DOT(0, 4, 6);
+    fetch_tile(next + tile_bytes);
     STOFM_TILE_DOT(1, 4, 7);
     STOFM_TILE_DOT(2, 5, 6);
+    fetch_tile(next + right_step + tile_bytes);
     STOFM_TILE_DOT(3, 5, 7);
     STOFM_TILE_LOAD(4, left + left_lo, left_stride);
     STOFM_TILE_LOAD(6, right, 64);
@@ -100,6 +113,11 @@ STOFM_INLINE_AMX void store_sums(float* out, std::int64_t stride) {
 /// Number of groups of 32, of tiles of 16.
 inline std::int64_t groups_of(std::int64_t k) { return (k + 31) / 32; }
 
+/// Floats from outside, NaNs made canonical, split.
+STOFM_INLINE_AMX void split_any(__m512 a, __m512 b, __m512i& hi, __m512i& lo) {
+  avx512::split_pairs(avx512::canonical_nan(a), avx512::canonical_nan(b), hi, lo);
+}
+
 /// Left operand: `rows` <= 16 rows of `k` floats, `stride` apart, times `factor`; missing rows and columns
 /// are zeros.
 STOFM_TARGET_AMX inline void pack_left_tile(std::uint8_t* out, const float* x, std::int64_t stride,
@@ -112,8 +130,8 @@ STOFM_TARGET_AMX inline void pack_left_tile(std::uint8_t* out, const float* x, s
       __m512i hi = _mm512_setzero_si512(), lo = hi;
       if (r < rows) {
         const float* row = x + r * stride + g * 32;
-        avx512::split_pairs(_mm512_mul_ps(_mm512_maskz_loadu_ps(first, row), f),
-                            _mm512_mul_ps(_mm512_maskz_loadu_ps(second, row + 16), f), hi, lo);
+        split_any(_mm512_mul_ps(_mm512_maskz_loadu_ps(first, row), f),
+                  _mm512_mul_ps(_mm512_maskz_loadu_ps(second, row + 16), f), hi, lo);
       }
       _mm512_store_si512(tile + r * 64, hi);
       _mm512_store_si512(tile + tile_bytes + r * 64, lo);
@@ -132,8 +150,7 @@ STOFM_TARGET_AMX inline void pack_right_tile_transposed(std::uint8_t* out, const
     for (int r = 0; r < 16; ++r) {
       if (r < rows) {
         const float* row = w + r * stride + g * 32;
-        avx512::split_pairs(_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + 16), hi[r],
-                            lo[r]);
+        split_any(_mm512_maskz_loadu_ps(first, row), _mm512_maskz_loadu_ps(second, row + 16), hi[r], lo[r]);
       } else {
         hi[r] = lo[r] = _mm512_setzero_si512();
       }
@@ -158,9 +175,8 @@ STOFM_TARGET_AMX inline void pack_right_tile(std::uint8_t* out, const float* v, 
     for (std::int64_t r = 0; r < 16; ++r) {
       const std::int64_t first = g * 32 + r, second = first + 16;
       __m512i hi, lo;
-      avx512::split_pairs(
-          first < k ? _mm512_maskz_loadu_ps(lanes, v + first * stride) : _mm512_setzero_ps(),
-          second < k ? _mm512_maskz_loadu_ps(lanes, v + second * stride) : _mm512_setzero_ps(), hi, lo);
+      split_any(first < k ? _mm512_maskz_loadu_ps(lanes, v + first * stride) : _mm512_setzero_ps(),
+                second < k ? _mm512_maskz_loadu_ps(lanes, v + second * stride) : _mm512_setzero_ps(), hi, lo);
       _mm512_store_si512(tile + r * 64, hi);
       _mm512_store_si512(tile + tile_bytes + r * 64, lo);
     }

@@ -34,7 +34,7 @@ STOFM_TARGET_AVX512 inline float exponentiate_row(float* row, std::int64_t count
   __m512 sum = _mm512_setzero_ps();
   for (std::int64_t j = 0; j < count; j += 16) {
     const __mmask16 lanes = first_lanes(count - j);
-    const __m512 p = exp_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, row + j), m));
+    const __m512 p = exp_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, row + j), m), softmax_floor);
     _mm512_mask_storeu_ps(row + j, lanes, p);
     sum = _mm512_mask_add_ps(sum, lanes, sum, p);
   }

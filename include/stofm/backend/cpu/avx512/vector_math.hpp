@@ -22,22 +22,27 @@ STOFM_INLINE_AVX512 __mmask16 first_lanes(std::int64_t count) {
                       : static_cast<__mmask16>((1U << count) - 1U);
 }
 
-/// exp(x), at most 2 ulp; 0 below -87.33 (no denormal results), inf above 88.73; NaN stays NaN, and +inf
-/// gives NaN (a softmax never asks for it). Method: x = n ln 2 + r, polynomial of degree 5 (relative minimax)
-/// in r.
-STOFM_INLINE_AVX512 __m512 exp_ps(__m512 x) {
+/// exp(x), at most 2 ulp; 0 below `lowest` (at the default: no denormal results), inf above 88.73; NaN stays
+/// NaN, and +inf gives NaN (a softmax never asks for it). Method: x = n ln 2 + r, polynomial of degree 5
+/// (relative minimax) in r.
+STOFM_INLINE_AVX512 __m512 exp_ps(__m512 x, float lowest = -87.33F) {
   const __m512 n = _mm512_maskz_roundscale_ps(0xffff, _mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341F)),
                                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145751953125F), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860682030941723e-6F), r);
-  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.008312503F), r, _mm512_set1_ps(0.041890334F));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.16667116F));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.4999923F));
+  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.001381454F), r, _mm512_set1_ps(0.008368745F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.04166839F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.16666521F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.49999994F));
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
-  const __mmask16 kept = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.33F), _CMP_NLT_UQ);
+  const __mmask16 kept = _mm512_cmp_ps_mask(x, _mm512_set1_ps(lowest), _CMP_NLT_UQ);
   return _mm512_maskz_scalef_ps(kept, p, n);
 }
+
+/// Softmax weights below exp(-60) = 9e-27 of the largest count as zero: they can not change a float32 sum,
+/// and their lower bfloat16 halves and products would be denormal, which is slow.
+inline constexpr float softmax_floor = -60.0F;
 
 /// x (1 + erf(x / sqrt 2)) / 2. With t = |x| / sqrt 2 and e = erfc(t) / 2: x e for x < 0, x - x e for x >= 0,
 /// so that the left tail keeps its digits. log erfc(t) is a polynomial of degree 8 (minimax, weighted by
@@ -70,7 +75,7 @@ STOFM_INLINE_AVX512 __m512 epilogue_ps(__m512 x, __m512 bias, __m512 scale, Acti
 
 /// Two vectors of floats as bfloat16 pairs: hi = rounded to nearest, lo = the rest, rounded. Lane i of each
 /// result holds the part of a[i] in its lower and of b[i] in its upper half. hi + lo differs from the value
-/// by at most 2^-16 of it. NaN gives NaN, an infinity gives inf + NaN.
+/// by at most 2^-16 of it. A canonical NaN gives NaN, an infinity inf + NaN.
 STOFM_INLINE_AVX512 void split_pairs(__m512 a, __m512 b, __m512i& hi, __m512i& lo) {
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000U)), half = _mm512_set1_epi32(0x8000);
   const __m512i a_hi = _mm512_and_epi32(_mm512_add_epi32(_mm512_castps_si512(a), half), upper);
@@ -82,6 +87,13 @@ STOFM_INLINE_AVX512 void split_pairs(__m512 a, __m512 b, __m512i& hi, __m512i& l
   constexpr int select = 0xe4;  // third operand ? first : second, bit by bit
   hi = _mm512_or_epi32(_mm512_srli_epi32(a_hi, 16), b_hi);
   lo = _mm512_ternarylogic_epi32(b_lo, _mm512_srli_epi32(a_lo, 16), upper, select);
+}
+
+/// Any NaN as the one NaN that rounding to bfloat16 can not turn into a zero; everything else unchanged.
+STOFM_INLINE_AVX512 __m512 canonical_nan(__m512 x) {
+  const __m512i quiet_nan_or_same =
+      _mm512_set1_epi32(0x11111133);  // one digit per class: quiet, signalling, others
+  return _mm512_fixupimm_ps(x, x, quiet_nan_or_same, 0);
 }
 
 /// rows[i][j] <-> rows[j][i], 32-bit lanes.

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#include "stofm/ops/varlen_attention.hpp"
+
+#include "tests/ops/op_test.hpp"
+
+using namespace stofm;
+using namespace stofm::test;
+
+namespace {
+
+using Offsets = std::vector<std::int64_t>;
+
+/// Attention by definition, in double.
+template <class T>
+Tensor<double> by_definition(const Tensor<T>& q, const Tensor<T>& k, const Tensor<T>& v,
+                             const Offsets& q_offsets, const Offsets& k_offsets, std::int64_t heads,
+                             double scale) {
+  auto y = Tensor<double>::zeros(q.shape());
+  const std::int64_t width = q.dim(1) / heads;
+  for (std::size_t s = 0; s + 1 < q_offsets.size(); ++s)
+    for (std::int64_t i = q_offsets[s]; i < q_offsets[s + 1]; ++i)
+      for (std::int64_t h = 0; h < heads; ++h) {
+        std::vector<double> logits;
+        double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+        for (std::int64_t j = k_offsets[s]; j < k_offsets[s + 1]; ++j) {
+          double dot = 0;
+          for (std::int64_t c = h * width; c < (h + 1) * width; ++c)
+            dot += static_cast<double>(q(i, c)) * static_cast<double>(k(j, c));
+          logits.push_back(scale * dot);
+          largest = std::max(largest, logits.back());
+        }
+        for (double& p : logits) sum += p = std::exp(p - largest);
+        for (std::size_t j = 0; j < logits.size(); ++j)
+          for (std::int64_t c = h * width; c < (h + 1) * width; ++c)
+            y(i, c) +=
+                logits[j] / sum * static_cast<double>(v(k_offsets[s] + static_cast<std::int64_t>(j), c));
+      }
+  return y;
+}
+
+/// Error bound for one output: the weights change by a relative 2 e with e the largest error of a logit
+/// (numerator and sum), the products with v by their own bound, and exp, sum and division by a few roundings.
+/// |q|, |k| <= `size`.
+template <class T>
+double attention_bound(CpuKernels level, std::int64_t keys, std::int64_t width, double scale, double q_size,
+                       double k_size) {
+  const double logit = scale * static_cast<double>(width) * q_size * k_size;
+  const double logit_error = logit * (product_bound<T>(level, width) + 2 * roundoff<T>);
+  return 2 * logit_error + 2 * product_bound<T>(level, keys) + 16 * roundoff<T>;
+}
+
+template <class T>
+double largest_of(const Tensor<T>& t) {
+  double largest = 0;
+  for (const T v : t.span()) largest = std::max(largest, std::abs(static_cast<double>(v)));
+  return largest;
+}
+
+template <class T>
+void check(CpuKernels level, std::int64_t heads, std::int64_t width, const Offsets& q_offsets,
+           const Offsets& k_offsets) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(width));
+  const auto q = spiky<T>({q_offsets.back(), heads * width}, 11, 0.25),
+             k = spiky<T>({k_offsets.back(), heads * width}, 12, 0.25),
+             v = spiky<T>({k_offsets.back(), heads * width}, 13);
+  auto y = Tensor<T>::full(q.shape(), T(99));
+  ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), q_offsets, k_offsets,
+                             {.heads = heads, .scale = scale});
+  const auto expected = by_definition(q, k, v, q_offsets, k_offsets, heads, scale);
+  std::int64_t keys = 0;
+  for (std::size_t s = 0; s + 1 < k_offsets.size(); ++s)
+    keys = std::max(keys, k_offsets[s + 1] - k_offsets[s]);
+  const double bound =
+      largest_of(v) * attention_bound<T>(level, keys, width, scale, largest_of(q), largest_of(k));
+  double worst = 0;
+  for (std::int64_t i = 0; i < q.dim(0); ++i)
+    for (std::int64_t c = 0; c < q.dim(1); ++c)
+      worst = std::max(worst, std::abs(static_cast<double>(y(i, c)) - expected(i, c)));
+  CAPTURE(heads);
+  CAPTURE(width);
+  REQUIRE(worst <= bound);
+}
+
+const Offsets ragged{0, 1, 3, 3, 34, 67, 132, 164, 180};
+
+}  // namespace
+
+TEST_CASE("attention over packed sequences matches the definition at every kernel level") {
+  at_every_level([](CpuKernels level) {
+    for (const std::int64_t width : {1, 8, 16, 24, 31, 32, 33, 64, 80})
+      check<float>(level, 3, width, ragged, ragged);
+    if (level == CpuKernels::generic) check<double>(level, 2, 16, ragged, ragged);
+  });
+}
+
+TEST_CASE("queries may be fewer than keys, down to one or none per sequence") {
+  at_every_level([](CpuKernels level) {
+    check<float>(level, 4, 64, {0, 1, 2, 3, 4}, {0, 1, 33, 100, 165});
+    check<float>(level, 2, 24, {0, 0, 2, 35, 35}, {0, 7, 8, 40, 90});
+  });
+}
+
+TEST_CASE("sequences beyond one block of keys are rescaled on the way") {
+  at_every_level([](CpuKernels level) {
+    check<float>(level, 1, 16, {0, 33}, {0, 2049});
+    check<float>(level, 1, 8, {0, 3}, {0, 4500});
+  });
+}
+
+TEST_CASE("a query without keys gets zeros") {
+  at_every_level([](CpuKernels) {
+    const auto q = spiky<float>({5, 16}, 1), k = spiky<float>({3, 16}, 2);
+    auto y = Tensor<float>::full({5, 16}, 9.0F);
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), k.view(), Offsets{0, 2, 5}, Offsets{0, 3, 3},
+                               {.heads = 2, .scale = 1.0});
+    for (std::int64_t i = 2; i < 5; ++i)
+      for (std::int64_t c = 0; c < 16; ++c) CHECK(y(i, c) == 0.0F);
+    CHECK(y(0, 0) != 9.0F);
+    auto none = Tensor<float>(Shape{0, 16});
+    CHECK_NOTHROW(
+        ops::varlen_attention_into(none.view(), none.view(), none.view(), none.view(), Offsets{0}, 2, 1.0));
+  });
+}
+
+TEST_CASE("huge logits select, they do not overflow") {
+  at_every_level([](CpuKernels) {
+    auto q = Tensor<float>::zeros({40, 8}), k = Tensor<float>::zeros({40, 8}),
+         v = Tensor<float>::zeros({40, 8});
+    for (std::int64_t i = 0; i < 40; ++i) {
+      q(i, 0) = 100.0F;
+      k(i, 0) = i == 17 ? 100.0F : -100.0F;  // logits +-1e4
+      v(i, 3) = static_cast<float>(i);
+    }
+    auto y = Tensor<float>(Shape{40, 8});
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), Offsets{0, 40}, 1, 1.0);
+    for (std::int64_t i = 0; i < 40; ++i) CHECK(y(i, 3) == 17.0F);
+  });
+}
+
+TEST_CASE("a NaN reaches its sequence and no other") {
+  at_every_level([](CpuKernels) {
+    auto k = spiky<float>({70, 32}, 3);
+    const auto q = spiky<float>({70, 32}, 4);
+    k(40, 5) = std::numeric_limits<float>::quiet_NaN();
+    auto y = Tensor<float>(Shape{70, 32});
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), q.view(), Offsets{0, 35, 70}, 1, 1.0);
+    for (std::int64_t i = 0; i < 70; ++i) CHECK(std::isnan(y(i, 0)) == (i >= 35));
+  });
+}
+
+TEST_CASE("attention reads strided rows and has the same bits for any number of threads") {
+  at_every_level([](CpuKernels) {
+    const auto q = spiky<float>({180, 96}, 1, 0.3), k = spiky<float>({180, 96}, 2, 0.3),
+               v = spiky<float>({180, 96}, 3);
+    const auto wide_q = with_gaps(q), wide_k = with_gaps(k, 3), wide_v = with_gaps(v, 11);
+    Tensor<float> first;
+    for (const int threads : {1, 2, 3, 4, 8}) {
+      set_thread_count(threads);
+      auto y = Tensor<float>(Shape{180, 96});
+      ops::varlen_attention_into(y.view(), wide_q.view(), wide_k.view(), wide_v.view(), ragged, 3, 0.2);
+      if (threads == 1) {
+        ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), ragged, 3, 0.2);
+        first = y;
+      }
+      CHECK(std::ranges::equal(y.span(), first.span()));
+    }
+    set_thread_count(2);
+  });
+}
+
+TEST_CASE("attention refuses offsets and heads that do not fit") {
+  auto t = spiky<float>({6, 12}, 1), y = Tensor<float>(Shape{6, 12});
+  auto run = [&](const Offsets& offsets, std::int64_t heads) {
+    ops::varlen_attention_into(y.view(), t.view(), t.view(), t.view(), offsets, heads, 1.0);
+  };
+  CHECK_THROWS_WITH_AS(run({0, 5}, 3),
+                       doctest::Contains("ending in 5, expected ascending values from 0 to 6"), ShapeError);
+  CHECK_THROWS_AS(run({0, 4, 3, 6}, 3), ShapeError);
+  CHECK_THROWS_AS(run({}, 3), ShapeError);
+  CHECK_THROWS_WITH_AS(run({0, 6}, 5), doctest::Contains("5 heads for q [6, 12]"), ShapeError);
+}
