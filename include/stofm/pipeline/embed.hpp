@@ -96,8 +96,8 @@ inline PieceInfo describe_piece(const io::Slice& slice, const LibraryFrame& fram
     const std::int64_t cell = frame.cells.empty() ? i : frame.cells[static_cast<std::size_t>(i)];
     for (int axis = 0; axis < 2; ++axis) {
       const double v = slice.coordinates(cell, axis);
-      info.low[axis] = first ? v : std::min(info.low[axis], v);
-      info.high[axis] = first ? v : std::max(info.high[axis], v);
+      info.low[axis] = first ? v : (std::min)(info.low[axis], v);
+      info.high[axis] = first ? v : (std::max)(info.high[axis], v);
     }
     first = false;
   }

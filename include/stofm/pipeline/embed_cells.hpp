@@ -44,7 +44,7 @@ void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const 
     const std::int64_t wanted =
         begin == 0 ? blocks.first_cells
                    : std::clamp<std::int64_t>(blocks.entries / per_cell, 1, blocks.most_cells);
-    const std::int64_t end = std::min(slice.cells, begin + wanted);
+    const std::int64_t end = (std::min)(slice.cells, begin + wanted);
     const io::CountRows rows = slice.read_counts(begin, end);
     if (rows.rows() != end - begin || rows.first_row != begin)
       throw DataError({"STOFM-4320", slice.path, concat("counts of cells ", begin, " to ", end),
@@ -59,7 +59,7 @@ void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const 
 /// Longest sequence: what is asked for, 2,048 (SPEC section 1), what the encoder has positions for.
 inline std::int64_t token_limit(const Model& model, std::int64_t asked) {
   std::int64_t limit = asked > 0 ? asked : 2048;
-  if (model.cell_encoder) limit = std::min(limit, model.cell_encoder->config().max_position_embeddings);
+  if (model.cell_encoder) limit = (std::min)(limit, model.cell_encoder->config().max_position_embeddings);
   return limit;
 }
 

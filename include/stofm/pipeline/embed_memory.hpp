@@ -22,7 +22,7 @@ namespace stofm::pipeline {
 /// Bytes of host memory this process can still get: the least of what the system calls available, the room
 /// under RLIMIT_AS, and the room under the library's own cap.
 inline std::int64_t free_memory() {
-  std::int64_t room = std::numeric_limits<std::int64_t>::max();
+  std::int64_t room = (std::numeric_limits<std::int64_t>::max)();
   std::ifstream file("/proc/meminfo");
   std::string name, rest;
   for (std::int64_t value = 0; file >> name >> value; std::getline(file, rest))
@@ -31,10 +31,10 @@ inline std::int64_t free_memory() {
   if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     std::int64_t pages = 0;
     std::ifstream("/proc/self/statm") >> pages;
-    room = std::min(room, static_cast<std::int64_t>(limit.rlim_cur) - pages * ::sysconf(_SC_PAGESIZE));
+    room = (std::min)(room, static_cast<std::int64_t>(limit.rlim_cur) - pages * ::sysconf(_SC_PAGESIZE));
   }
   const MemoryState& state = memory_state();
-  room = std::min(room, state.cap.load() - state.in_use.load());
+  room = (std::min)(room, state.cap.load() - state.in_use.load());
   return std::max<std::int64_t>(room, 0);
 }
 
@@ -52,7 +52,7 @@ inline std::int64_t concurrent_pieces(std::int64_t pieces) {
 /// se2_encoder.hpp.
 inline double piece_bytes(const model::Se2Config& config, double cells, double virtual_cells) {
   const double nodes = 1 + virtual_cells + cells;
-  const double listed = std::min(nodes * nodes, nodes * 100 + 2 * nodes * (virtual_cells + 1));
+  const double listed = (std::min)(nodes * nodes, nodes * 100 + 2 * nodes * (virtual_cells + 1));
   const auto e = static_cast<double>(config.embedding_dim),
              layers = static_cast<double>(config.num_hidden_layers);
   const double states = 4 * nodes *
@@ -80,13 +80,13 @@ inline std::int64_t estimate_bytes(std::int64_t cells, std::int64_t largest_piec
     // Coordinates, labels, pieces: 16 + 16 + 16 bytes a cell. Graph of 10 neighbours with its clusters: about
     // 600.
     held += 48 * n;
-    stage = std::max(stage, 600 * n);
+    stage = (std::max)(stage, 600 * n);
     const double virtual_cells = std::clamp(std::sqrt(n), 1.0, 200.0);
-    stage = std::max(stage, static_cast<double>(concurrent_pieces(pieces)) *
-                                piece_bytes(s, static_cast<double>(largest_piece), virtual_cells));
+    stage = (std::max)(stage, static_cast<double>(concurrent_pieces(pieces)) *
+                                  piece_bytes(s, static_cast<double>(largest_piece), virtual_cells));
   }
   const double total = held + stage + 16e6;
-  return total < 9e18 ? static_cast<std::int64_t>(total) : std::numeric_limits<std::int64_t>::max();
+  return total < 9e18 ? static_cast<std::int64_t>(total) : (std::numeric_limits<std::int64_t>::max)();
 }
 
 }  // namespace detail

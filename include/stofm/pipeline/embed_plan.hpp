@@ -136,7 +136,7 @@ inline void prepare_frames(PreparedEmbedding& prepared, const io::Slice& slice, 
     append_notices(plan.notices, frame.coordinates.notices);
     plan.pieces += static_cast<std::int64_t>(frame.pieces.size());
     for (const auto& piece : frame.pieces)
-      plan.largest_piece = std::max(plan.largest_piece, static_cast<std::int64_t>(piece.size()));
+      plan.largest_piece = (std::max)(plan.largest_piece, static_cast<std::int64_t>(piece.size()));
     prepared.libraries.push_back(std::move(frame));
   }
 }

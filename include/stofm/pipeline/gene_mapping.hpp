@@ -48,19 +48,19 @@ inline ResolvedGene resolve_gene(const GeneName& name, bool by_symbol, const Gen
     }
     result.ambiguous = row == -1;
   }
-  result.row = std::max(row, -1);
+  result.row = (std::max)(row, -1);
   return result;
 }
 
 /// Gad1: a capital, then at least one small letter and no other capital: how mouse symbols are written.
 inline bool looks_like_mouse_symbol(const std::string& text) {
   if (text.empty() || text[0] < 'A' || text[0] > 'Z') return false;
-  bool small = false;
+  bool lower = false;
   for (std::size_t i = 1; i < text.size(); ++i) {
     if (text[i] >= 'A' && text[i] <= 'Z') return false;
-    small = small || (text[i] >= 'a' && text[i] <= 'z');
+    lower = lower || (text[i] >= 'a' && text[i] <= 'z');
   }
-  return small;
+  return lower;
 }
 
 }  // namespace detail

@@ -81,7 +81,7 @@ class TableLines {
   bool next(std::array<std::string_view, N>& fields) {
     if (position_ >= text_.size()) return false;
     ++line_;
-    const std::size_t end = std::min(text_.find('\n', position_), text_.size());
+    const std::size_t end = (std::min)(text_.find('\n', position_), text_.size());
     std::string_view rest = text_.substr(position_, end - position_);
     position_ = end + 1;
     if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
@@ -102,7 +102,7 @@ class TableLines {
       line_ = 1;
       std::string expected = "the header";
       for (const auto name : names) (expected += ' ') += name;
-      refuse("STOFM-4102", quoted(text_.substr(0, std::min(text_.find('\n'), text_.size())), 80), expected,
+      refuse("STOFM-4102", quoted(text_.substr(0, (std::min)(text_.find('\n'), text_.size())), 80), expected,
              "Use the table that comes with the weights.");
     }
   }
@@ -132,7 +132,7 @@ inline std::string first_few(const std::vector<std::string>& names, std::int64_t
                              std::size_t shown = 5) {
   std::string text;
   for (std::size_t i = 0; i < names.size() && i < shown; ++i) text += (i ? ", " : "") + quoted(names[i], 60);
-  const auto listed = static_cast<std::int64_t>(std::min(names.size(), shown));
+  const auto listed = static_cast<std::int64_t>((std::min)(names.size(), shown));
   if (count > listed) text += concat(" and ", count - listed, " more");
   return text;
 }
@@ -187,7 +187,7 @@ inline GeneTable GeneTable::parse(std::string_view text, const std::string& sour
     table.symbols.emplace_back(f[1]);
     table.tokens.push_back(static_cast<std::int32_t>(token));
     table.medians.push_back(median);
-    last = std::max(last, token);
+    last = (std::max)(last, token);
   }
   if (table.tokens.empty())
     throw FileError({"STOFM-4109", source, "table", "no gene", "at least one line under the header", remedy});

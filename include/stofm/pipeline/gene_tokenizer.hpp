@@ -80,7 +80,7 @@ inline void load_row(const io::CountRows& rows, std::int64_t r, std::int64_t col
   for (std::size_t e = begin; e < end; ++e) {
     const std::int32_t column = rows.columns[e];
     const double value = rows.values[e];
-    if (column < 0 || column >= columns || !(value >= 0) || value > std::numeric_limits<double>::max())
+    if (column < 0 || column >= columns || !(value >= 0) || value > (std::numeric_limits<double>::max)())
       throw DataError({"STOFM-4131", file, concat("cell ", rows.first_row + r, ", gene column ", column),
                        concat("count ", value), concat("a finite count >= 0 in a column below ", columns),
                        "Give raw counts."});
@@ -176,7 +176,7 @@ inline TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& map
   std::vector<std::int64_t> room_offsets(static_cast<std::size_t>(cells) + 1, 0);
   for (std::size_t r = 0; r < static_cast<std::size_t>(cells); ++r)
     room_offsets[r + 1] =
-        room_offsets[r] + std::min(rows.offsets[r + 1] - rows.offsets[r] + 1, options.max_tokens);
+        room_offsets[r] + (std::min)(rows.offsets[r + 1] - rows.offsets[r] + 1, options.max_tokens);
   result.tokens.resize(static_cast<std::size_t>(room_offsets.back()));
   if (options.keep_values) result.values.resize(result.tokens.size());
   result.offsets.assign(static_cast<std::size_t>(cells) + 1, 0);
