@@ -116,10 +116,14 @@ TEST_CASE("H04: random byte flips never crash or hang the reader") {
       crashed += error.code() == "STOFM-3533" ? 1 : 0;
       hung += error.code() == "STOFM-3540" ? 1 : 0;
       killed += error.code() == "STOFM-5037" ? 1 : 0;
-      if (error.code() == "STOFM-3533" || error.code() == "STOFM-3540" || error.code() == "STOFM-5037")
-        if (std::getenv("STOFM_FLIP_VERBOSE") != nullptr)
-          MESSAGE("seed ", first_seed + static_cast<std::uint64_t>(i), " file ", pick, ": ",
-                  std::string(error.what()));
+      const bool fell =
+          error.code() == "STOFM-3533" || error.code() == "STOFM-3540" || error.code() == "STOFM-5037";
+      if (const char* keep = std::getenv("STOFM_FLIP_KEEP"); fell && keep != nullptr) {
+        const auto seed = first_seed + static_cast<std::uint64_t>(i);
+        std::filesystem::copy_file(path, std::filesystem::path(keep) / concat("flip-", seed, ".h5ad"),
+                                   std::filesystem::copy_options::overwrite_existing);
+        MESSAGE("seed ", seed, ", file ", pick, ": ", std::string(error.what()));
+      }
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     slowest = std::max(slowest, took.count());

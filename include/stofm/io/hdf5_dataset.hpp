@@ -311,7 +311,7 @@ class Hdf5Dataset {
            "an intact chunk", "The file is damaged: download or write it again.");
     };
     hsize_t stored = 0;
-    if (H5Dget_chunk_storage_size(id(), place.data(), &stored) < 0)
+    if (stored_bytes_ > 0 && H5Dget_chunk_storage_size(id(), place.data(), &stored) < 0)
       complain("libhdf5 can not find it (" + hdf5_reason() + ")");
     std::vector<std::byte> bytes;
     if (stored == 0) {  // never written
