@@ -181,7 +181,7 @@ class ZipReader:
     def _local_entry(self, entry, where, directory):
         read, at = self.source.read, entry.offset
         if at + 30 > directory:
-            raise self.fail(3615, where, "offset %d" % at, "at most %d" % (directory - 30))
+            raise self.fail(3615, where, "%d bytes from offset %d to the directory" % (directory - at, at), "30 of a local header")
         head = read(at, 30)
         if head[:4] != LOCAL:
             raise self.fail(3615, where, quoted(head[:4]) + " at %d" % at, "a local header")
