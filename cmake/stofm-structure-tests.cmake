@@ -28,6 +28,10 @@ if(NOT STOFM_SANITIZE)
       COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind})
     set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 300)
   endforeach()
+  add_test(NAME packaging.thread_sanitizer
+    COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/thread_sanitizer.sh" "${PROJECT_SOURCE_DIR}"
+      ${CMAKE_CXX_COMPILER} ${header_flags})
+  set_tests_properties(packaging.thread_sanitizer PROPERTIES LABELS packaging TIMEOUT 600 SKIP_RETURN_CODE 77)
 endif()
 
 # The converter: any Python 3 that has numpy.
