@@ -40,14 +40,16 @@ class BiasTableBuilder {
     bool done = false;
   };
 
+  const Point& point(std::int64_t i) const { return points_[static_cast<std::size_t>(i)]; }
   std::int64_t add_points(std::span<const double> a);
   std::vector<double> first_knots(double low, double high) const;
   /// Zero crossings between two points, ascending; the unit that crosses at each.
   void find_kinks(const Point& p, const Point& q, std::vector<std::pair<double, std::int64_t>>& kinks) const;
-  double root(std::int64_t unit, double p, double q, double at_p) const;
   /// c[4 * heads] of a piece, with the units that are on at its middle.
   void cubic(const Piece& piece, double* c) const;
   double middle_error(const Piece& piece) const;
+  std::vector<Piece> cut_at_kinks(const std::vector<Piece>& pieces);
+  void halve_or_keep(const std::vector<Piece>& pieces, std::vector<Piece>& halves, std::vector<Piece>& kept);
   void finish(BiasTable& table, const std::vector<Piece>& pieces, double low, double high);
   /// The rows behind the pieces: Phi where every Gaussian has died out, and zero.
   void append_constants(BiasTable& table) const;
@@ -98,28 +100,6 @@ inline std::vector<double> BiasTableBuilder::first_knots(double low, double high
   return knots;
 }
 
-inline double BiasTableBuilder::root(std::int64_t unit, double p, double q, double at_p) const {
-  const bool rising = at_p < 0;
-  double a = 0.5 * (p + q);
-  for (int step = 0; step < 60 && q - p > 1e-13 * (1 + std::abs(q)); ++step) {
-    const auto [z, slope] = network_.unit(unit, a);
-    if ((z < 0) == rising) {
-      p = a;
-    } else {
-      q = a;
-    }
-    const double newton = a - z / slope;
-    if (newton == a) break;
-    if (newton > p && newton < q) {
-      if (std::abs(newton - a) < 1e-14 * (1 + std::abs(a))) return newton;
-      a = newton;
-    } else {
-      a = 0.5 * (p + q);
-    }
-  }
-  return a;
-}
-
 inline void BiasTableBuilder::find_kinks(const Point& p, const Point& q,
                                          std::vector<std::pair<double, std::int64_t>>& kinks) const {
   kinks.clear();
@@ -130,16 +110,14 @@ inline void BiasTableBuilder::find_kinks(const Point& p, const Point& q,
     for (std::int64_t h = 0; h < heads_; ++h)
       weight = std::max(weight, std::abs(network_.output_weight(h, j)));
     if (weight * std::max(std::abs(zp), std::abs(zq)) <= smallest_kink_) continue;
-    const double a = root(j, p.a, q.a, zp);
+    const double a = network_.unit_zero(j, p.a, q.a, zp < 0);
     if (a > p.a && a < q.a) kinks.emplace_back(a, j);
   }
   std::sort(kinks.begin(), kinks.end());
 }
 
 inline void BiasTableBuilder::cubic(const Piece& piece, double* c) const {
-  const Point &p = points_[static_cast<std::size_t>(piece.left)],
-              &q = points_[static_cast<std::size_t>(piece.right)],
-              &m = points_[static_cast<std::size_t>(piece.middle)];
+  const Point &p = point(piece.left), &q = point(piece.right), &m = point(piece.middle);
   const double width = q.a - p.a;
   for (std::int64_t h = 0; h < heads_; ++h) {
     double left = 0, right = 0;
@@ -169,10 +147,59 @@ inline double BiasTableBuilder::middle_error(const Piece& piece) const {
   for (std::int64_t h = 0; h < heads_; ++h) {
     const auto at = static_cast<std::size_t>(h), n = static_cast<std::size_t>(heads_);
     const double value = c[at] + 0.5 * (c[n + at] + 0.5 * (c[2 * n + at] + 0.5 * c[3 * n + at]));
-    const double error = std::abs(value - points_[static_cast<std::size_t>(piece.middle)].phi[at]);
+    const double error = std::abs(value - point(piece.middle).phi[at]);
     worst = std::max(worst, error / (options_.tolerance * range_[at]));
   }
   return worst;
+}
+
+/// The same pieces, cut at every zero crossing inside them.
+inline std::vector<BiasTableBuilder::Piece> BiasTableBuilder::cut_at_kinks(const std::vector<Piece>& pieces) {
+  std::vector<Piece> cut;
+  std::vector<double> added;
+  std::vector<std::int64_t> units;
+  std::vector<std::pair<double, std::int64_t>> kinks;
+  const auto base = static_cast<std::int64_t>(points_.size());
+  for (const Piece& piece : pieces) {
+    find_kinks(point(piece.left), point(piece.right), kinks);
+    std::int64_t left = piece.left;
+    for (const auto& [a, unit] : kinks) {
+      if (!added.empty() && added.back() == a) continue;
+      const std::int64_t at = base + static_cast<std::int64_t>(added.size());
+      added.push_back(a);
+      units.push_back(unit);
+      cut.push_back({left, at});
+      left = at;
+    }
+    cut.push_back({left, piece.right});
+  }
+  add_points(added);
+  // Exactly on the kink: neither side sees a crossing of this unit.
+  for (std::size_t i = 0; i < units.size(); ++i)
+    points_[static_cast<std::size_t>(base) + i].z[static_cast<std::size_t>(units[i])] = 0.0;
+  kinks_ += static_cast<std::int64_t>(units.size());
+  return cut;
+}
+
+/// Evaluates the middle of each piece: good ones are kept, the others come back as halves.
+inline void BiasTableBuilder::halve_or_keep(const std::vector<Piece>& pieces, std::vector<Piece>& halves,
+                                            std::vector<Piece>& kept) {
+  std::vector<double> middles;
+  for (const Piece& piece : pieces) middles.push_back(0.5 * (point(piece.left).a + point(piece.right).a));
+  const std::int64_t first = add_points(middles);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    Piece piece = pieces[i];
+    piece.middle = first + static_cast<std::int64_t>(i);
+    const double a = middles[i], p = point(piece.left).a, q = point(piece.right).a;
+    // Pieces narrower than the spacing of floats hold at most one argument.
+    const bool narrow = q - p < 0x1p-25 * std::max(std::abs(p), std::abs(q)) || !(a > p && a < q);
+    if (narrow || middle_error(piece) <= 1.0) {
+      kept.push_back(piece);
+    } else {
+      halves.push_back({piece.left, piece.middle});
+      halves.push_back({piece.middle, piece.right});
+    }
+  }
 }
 
 inline BiasTable BiasTableBuilder::build(double low, double high) {
@@ -228,53 +255,9 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
       static_cast<std::size_t>(options_.scratch_bytes / (16 * hidden_ + 8 * heads_ + 128));
   while (!fresh.empty() && points_.size() <= most_points &&
          static_cast<std::int64_t>(pieces.size() + fresh.size()) <= options_.max_intervals) {
-    // 1. Cut at zero crossings.
-    std::vector<Piece> cut;
-    std::vector<double> added;
-    std::vector<std::int64_t> units;
-    std::vector<std::pair<double, std::int64_t>> kinks;
-    const auto base = static_cast<std::int64_t>(points_.size());
-    for (const Piece& piece : fresh) {
-      find_kinks(points_[static_cast<std::size_t>(piece.left)],
-                 points_[static_cast<std::size_t>(piece.right)], kinks);
-      std::int64_t left = piece.left;
-      for (const auto& [a, unit] : kinks) {
-        if (!added.empty() && added.back() == a) continue;
-        const std::int64_t at = base + static_cast<std::int64_t>(added.size());
-        added.push_back(a);
-        units.push_back(unit);
-        cut.push_back({left, at});
-        left = at;
-      }
-      cut.push_back({left, piece.right});
-    }
-    add_points(added);
-    for (std::size_t i = 0; i < units.size();
-         ++i)  // exactly on the kink: neither side sees a crossing of this unit
-      points_[static_cast<std::size_t>(base) + i].z[static_cast<std::size_t>(units[i])] = 0.0;
-    kinks_ += static_cast<std::int64_t>(units.size());
-    // 2. Look at the middle of each piece.
-    added.clear();
-    for (const Piece& piece : cut)
-      added.push_back(0.5 * (points_[static_cast<std::size_t>(piece.left)].a +
-                             points_[static_cast<std::size_t>(piece.right)].a));
-    const std::int64_t middles = add_points(added);
+    const std::vector<Piece> cut = cut_at_kinks(fresh);
     fresh.clear();
-    for (std::size_t i = 0; i < cut.size(); ++i) {
-      Piece piece = cut[i];
-      piece.middle = middles + static_cast<std::int64_t>(i);
-      const double a = points_[static_cast<std::size_t>(piece.middle)].a,
-                   p = points_[static_cast<std::size_t>(piece.left)].a,
-                   q = points_[static_cast<std::size_t>(piece.right)].a;
-      // Pieces narrower than the spacing of floats hold at most one argument.
-      const bool narrow = q - p < 0x1p-25 * std::max(std::abs(p), std::abs(q)) || !(a > p && a < q);
-      if (narrow || middle_error(piece) <= 1.0) {
-        pieces.push_back(piece);
-      } else {
-        fresh.push_back({piece.left, piece.middle});
-        fresh.push_back({piece.middle, piece.right});
-      }
-    }
+    halve_or_keep(cut, fresh, pieces);
   }
   if (!fresh.empty()) return table;
   finish(table, pieces, begin, end);
@@ -286,17 +269,15 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
 inline void BiasTableBuilder::finish(BiasTable& table, const std::vector<Piece>& unsorted, double low,
                                      double high) {
   std::vector<Piece> pieces = unsorted;
-  std::sort(pieces.begin(), pieces.end(), [&](const Piece& x, const Piece& y) {
-    return points_[static_cast<std::size_t>(x.left)].a < points_[static_cast<std::size_t>(y.left)].a;
-  });
+  std::sort(pieces.begin(), pieces.end(),
+            [&](const Piece& x, const Piece& y) { return point(x.left).a < point(y.left).a; });
   const auto count = static_cast<std::int64_t>(pieces.size());
   table.kinks_ = kinks_;
   table.coefficients_.assign(static_cast<std::size_t>(checked_mul(count, 4 * table.padded_)), 0.0F);
   std::vector<double> c(static_cast<std::size_t>(4 * heads_));
   for (std::int64_t i = 0; i < count; ++i) {
     const Piece& piece = pieces[static_cast<std::size_t>(i)];
-    const double p = points_[static_cast<std::size_t>(piece.left)].a,
-                 q = points_[static_cast<std::size_t>(piece.right)].a;
+    const double p = point(piece.left).a, q = point(piece.right).a;
     table.knots_.push_back(p);
     table.inverse_width_.push_back(1.0 / (q - p));
     cubic(piece, c.data());

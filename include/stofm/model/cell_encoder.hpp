@@ -77,7 +77,6 @@ class CellEncoder {
 
   Layer make_layer(std::int64_t l) const;
   void make_folded();
-  void check_input(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets) const;
   void reserve(Workspace& space, std::int64_t tokens) const;
   Tensor<T> embed_tokens(const Chunk& chunk, Workspace& space) const;
   /// Everything behind the attention of a layer: x, attention result -> x. Rows of `x` are `rows` many.
@@ -161,33 +160,6 @@ void CellEncoder<T>::make_folded() {
     };
     folded_.key.emplace_back(rows("key.weight").transpose(0, 1).contiguous());
     folded_.value.emplace_back(rows("value.weight").clone(), rows("value.bias").clone());
-  }
-}
-
-template <Real T>
-void CellEncoder<T>::check_input(std::span<const std::int32_t> tokens,
-                                 std::span<const std::int64_t> offsets) const {
-  const auto count = static_cast<std::int64_t>(tokens.size());
-  if (offsets.empty() || offsets.front() != 0 || offsets.back() != count ||
-      !std::is_sorted(offsets.begin(), offsets.end()))
-    throw ShapeError({"STOFM-1327", "", "[CellEncoder] offsets",
-                      concat(offsets.size(), " offsets", offsets.empty() ? "" : " ending in ",
-                             offsets.empty() ? "" : std::to_string(offsets.back())),
-                      concat("ascending offsets from 0 to ", count, ", one more than cells"),
-                      "Check the offsets."});
-  for (std::size_t cell = 0; cell + 1 < offsets.size(); ++cell) {
-    const std::int64_t length = offsets[cell + 1] - offsets[cell];
-    if (length < 1 || length > config_.max_position_embeddings)
-      throw DataError({"STOFM-1340", "", concat("tokens of cell ", cell), concat(length, " tokens"),
-                       concat("1 to max_position_embeddings = ", config_.max_position_embeddings),
-                       "Cut longer cells by rank; a cell without genes is its <cls> token alone."});
-    for (std::int64_t i = offsets[cell]; i < offsets[cell + 1]; ++i) {
-      const std::int32_t token = tokens[static_cast<std::size_t>(i)];
-      if (token < 0 || token >= config_.vocab_size)
-        throw DataError({"STOFM-1341", "", concat("token ", i - offsets[cell], " of cell ", cell),
-                         concat("token id ", token), concat("0 to vocab_size - 1 = ", config_.vocab_size - 1),
-                         "The gene table and the weights must belong together."});
-    }
   }
 }
 
@@ -289,7 +261,7 @@ Tensor<T> CellEncoder<T>::first_rows_layer(const Chunk& chunk, const Tensor<T>& 
 template <Real T>
 Tensor<T> CellEncoder<T>::embed(std::span<const std::int32_t> tokens,
                                 std::span<const std::int64_t> offsets) const {
-  check_input(tokens, offsets);
+  detail::check_sequences(tokens, offsets, config_.max_position_embeddings, config_.vocab_size);
   const std::int64_t cells = static_cast<std::int64_t>(offsets.size()) - 1, width = config_.projection_dim;
   Tensor<T> result({cells, width});
   Workspace space;
@@ -308,7 +280,7 @@ Tensor<T> CellEncoder<T>::embed(std::span<const std::int32_t> tokens,
 template <Real T>
 Tensor<T> CellEncoder<T>::last_hidden_state(std::span<const std::int32_t> tokens,
                                             std::span<const std::int64_t> offsets) const {
-  check_input(tokens, offsets);
+  detail::check_sequences(tokens, offsets, config_.max_position_embeddings, config_.vocab_size);
   const std::int64_t w = config_.hidden_size;
   Tensor<T> result({static_cast<std::int64_t>(tokens.size()), w});
   Workspace space;

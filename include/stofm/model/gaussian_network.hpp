@@ -145,6 +145,20 @@ class GaussianNetwork {
     return {z, slope};
   }
 
+  /// Where z_unit, of opposite signs at p < q, is zero: Newton's steps while they stay in the bracket, else
+  /// halving.
+  double unit_zero(std::int64_t unit_index, double p, double q, bool rising) const {
+    double a = 0.5 * (p + q);
+    for (int step = 0; step < 60 && q - p > 1e-13 * (1 + std::abs(q)); ++step) {
+      const auto [z, slope] = unit(unit_index, a);
+      ((z < 0) == rising ? p : q) = a;
+      const double newton = a - z / slope;
+      if (std::abs(newton - a) < 1e-14 * (1 + std::abs(a))) break;
+      a = newton > p && newton < q ? newton : 0.5 * (p + q);
+    }
+    return a;
+  }
+
  private:
   static constexpr std::int64_t block_points = detail::HiddenBlock::points;
 

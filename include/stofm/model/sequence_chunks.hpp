@@ -8,8 +8,11 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include "stofm/core/error.hpp"
 
 namespace stofm::model::detail {
 
@@ -19,6 +22,34 @@ struct SequenceChunk {
   std::vector<std::int64_t> offsets{0};  ///< [cells + 1]
   std::vector<std::int32_t> tokens;
 };
+
+/// \throws ShapeError STOFM-1327 for bad offsets; DataError STOFM-1340 for a sequence that is empty or longer
+/// than `longest`, STOFM-1341 for a token outside [0, vocabulary), each with the cell.
+inline void check_sequences(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets,
+                            std::int64_t longest, std::int64_t vocabulary) {
+  const auto count = static_cast<std::int64_t>(tokens.size());
+  if (offsets.empty() || offsets.front() != 0 || offsets.back() != count ||
+      !std::is_sorted(offsets.begin(), offsets.end()))
+    throw ShapeError({"STOFM-1327", "", "[CellEncoder] offsets",
+                      concat(offsets.size(), " offsets", offsets.empty() ? "" : " ending in ",
+                             offsets.empty() ? "" : std::to_string(offsets.back())),
+                      concat("ascending offsets from 0 to ", count, ", one more than cells"),
+                      "Check the offsets."});
+  for (std::size_t cell = 0; cell + 1 < offsets.size(); ++cell) {
+    const std::int64_t length = offsets[cell + 1] - offsets[cell];
+    if (length < 1 || length > longest)
+      throw DataError({"STOFM-1340", "", concat("tokens of cell ", cell), concat(length, " tokens"),
+                       concat("1 to max_position_embeddings = ", longest),
+                       "Cut longer cells by rank; a cell without genes is its <cls> token alone."});
+    for (std::int64_t i = offsets[cell]; i < offsets[cell + 1]; ++i) {
+      const std::int32_t token = tokens[static_cast<std::size_t>(i)];
+      if (token < 0 || token >= vocabulary)
+        throw DataError({"STOFM-1341", "", concat("token ", i - offsets[cell], " of cell ", cell),
+                         concat("token id ", token), concat("0 to vocab_size - 1 = ", vocabulary - 1),
+                         "The gene table and the weights must belong together."});
+    }
+  }
+}
 
 /// Calls body(chunk) until every sequence had its turn; equal lengths keep the caller's order. A chunk holds
 /// at most `tokens_per_chunk` tokens, or one sequence. Which sequences share a chunk depends on the lengths
