@@ -42,3 +42,13 @@ inline HeapCount& heap_count() {
   std::free(block);
 }
 [[gnu::noinline]] void operator delete(void* pointer, std::size_t) noexcept { operator delete(pointer); }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+[[gnu::noinline]] void operator delete(void* pointer, const std::nothrow_t&) noexcept {
+  operator delete(pointer);
+}
