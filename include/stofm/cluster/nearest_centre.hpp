@@ -47,20 +47,24 @@ class PackedPoints {
 };
 
 namespace detail {
-constexpr std::int64_t nearest_rows_at_once = 4;
+/// Sixteen values side by side: one AVX-512 register, or whatever the target has.
+typedef float FloatLanes __attribute__((vector_size(64), aligned(4), may_alias));
+typedef std::int32_t IntLanes __attribute__((vector_size(64), aligned(4), may_alias));
+inline constexpr std::int64_t nearest_rows_at_once = 4;
 
 /// Squared distances of four rows to one block of 16.
 [[gnu::always_inline]] inline void block_distances(const float* const (&x)[nearest_rows_at_once],
                                                    const float* block, std::int64_t d,
-                                                   float (&sum)[nearest_rows_at_once][16]) {
-  for (auto& row : sum)
-    for (float& s : row) s = 0;
-  for (std::int64_t j = 0; j < d; ++j)
-    for (std::int64_t a = 0; a < nearest_rows_at_once; ++a)
-      for (std::int64_t l = 0; l < 16; ++l) {
-        const float difference = x[a][j] - block[j * 16 + l];
-        sum[a][l] += difference * difference;
-      }
+                                                   FloatLanes (&sum)[nearest_rows_at_once]) {
+  for (auto& row : sum) row = FloatLanes{};
+  for (std::int64_t j = 0; j < d; ++j) {
+    const FloatLanes centres = *reinterpret_cast<const FloatLanes*>(block + j * 16);
+#pragma GCC unroll 4
+    for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
+      const FloatLanes difference = x[a][j] - centres;
+      sum[a] += difference * difference;
+    }
+  }
 }
 
 /// Nearest centre of rows [0, count).
@@ -69,23 +73,22 @@ constexpr std::int64_t nearest_rows_at_once = 4;
                                                 std::int32_t* label, float* distance) {
   for (std::int64_t first = 0; first < count; first += nearest_rows_at_once) {
     const float* x[nearest_rows_at_once];
-    float best[nearest_rows_at_once][16], sum[nearest_rows_at_once][16];
-    std::int32_t where[nearest_rows_at_once][16];
+    FloatLanes best[nearest_rows_at_once], sum[nearest_rows_at_once];
+    IntLanes where[nearest_rows_at_once];
     for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
       x[a] = rows + std::min(first + a, count - 1) * stride;
-      for (std::int64_t l = 0; l < 16; ++l) {
-        best[a][l] = std::numeric_limits<float>::infinity();
-        where[a][l] = 0;
-      }
+      best[a] = FloatLanes{} + std::numeric_limits<float>::infinity();
+      where[a] = IntLanes{};
     }
     for (std::int64_t b = 0; b < blocks; ++b) {
       block_distances(x, packed + b * d * 16, d, sum);
-      for (std::int64_t a = 0; a < nearest_rows_at_once; ++a)
-        for (std::int64_t l = 0; l < 16; ++l) {
-          const bool nearer = sum[a][l] < best[a][l];
-          best[a][l] = nearer ? sum[a][l] : best[a][l];
-          where[a][l] = nearer ? static_cast<std::int32_t>(b) : where[a][l];
-        }
+#pragma GCC unroll 4
+      for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
+        const IntLanes nearer = sum[a] < best[a];  // all bits set where true
+        best[a] = reinterpret_cast<FloatLanes>((nearer & reinterpret_cast<IntLanes>(sum[a])) |
+                                               (~nearer & reinterpret_cast<IntLanes>(best[a])));
+        where[a] = (nearer & static_cast<std::int32_t>(b)) | (~nearer & where[a]);
+      }
     }
     for (std::int64_t a = 0; a < std::min(nearest_rows_at_once, count - first); ++a) {
       float least = best[a][0];
@@ -108,23 +111,25 @@ constexpr std::int64_t nearest_rows_at_once = 4;
                                                   const float* packed, std::int64_t blocks, std::int64_t d,
                                                   float* out) {
   const float* x[nearest_rows_at_once];
-  float sum[nearest_rows_at_once][16];
+  FloatLanes sum[nearest_rows_at_once];
   for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) x[a] = rows + std::min(a, count - 1) * stride;
   for (std::int64_t b = 0; b < blocks; ++b) {
     block_distances(x, packed + b * d * 16, d, sum);
-    for (std::int64_t a = 0; a < count; ++a) std::copy_n(sum[a], 16, out + (a * blocks + b) * 16);
+    for (std::int64_t a = 0; a < count; ++a)
+      *reinterpret_cast<FloatLanes*>(out + (a * blocks + b) * 16) = sum[a];
   }
 }
 
 #if defined(__x86_64__)
-[[gnu::target("avx512f,prefer-vector-width=512")]] inline void nearest_avx512(
-    const float* rows, std::int64_t stride, std::int64_t count, const float* packed, std::int64_t blocks,
-    std::int64_t d, std::int32_t* label, float* distance) {
+[[gnu::target("avx512f")]] inline void nearest_avx512(const float* rows, std::int64_t stride,
+                                                      std::int64_t count, const float* packed,
+                                                      std::int64_t blocks, std::int64_t d,
+                                                      std::int32_t* label, float* distance) {
   nearest_body(rows, stride, count, packed, blocks, d, label, distance);
 }
-[[gnu::target("avx512f,prefer-vector-width=512")]] inline void distances_avx512(
-    const float* rows, std::int64_t stride, std::int64_t count, const float* packed, std::int64_t blocks,
-    std::int64_t d, float* out) {
+[[gnu::target("avx512f")]] inline void distances_avx512(const float* rows, std::int64_t stride,
+                                                        std::int64_t count, const float* packed,
+                                                        std::int64_t blocks, std::int64_t d, float* out) {
   distances_body(rows, stride, count, packed, blocks, d, out);
 }
 inline bool wide_vectors() {
