@@ -389,9 +389,10 @@ void check_together(const Arguments& a) {
     throw UsageError(
         {"STOFM-2003", "", "embed", "no slice", "INPUT or --list FILE", "See 'stofm embed --help'."});
   if (e.geometry.clusters > 0 && e.geometry.clustering != "kmeans")
-    throw UsageError({"STOFM-2004", "", "--clusters", "it together with --clustering leiden",
-                      "--clustering kmeans (leiden finds its own number)",
-                      "Add --clustering kmeans, or steer leiden with --resolution."});
+    throw UsageError(
+        {"STOFM-2004", "", "--clusters", "it together with --clustering leiden",
+         "--clustering kmeans (leiden finds its own number)",
+         "Add --clustering kmeans, or steer leiden with --resolution. See 'stofm embed --help'."});
 }
 
 /// CLI11's refusal in our words.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "command_line.hpp"
 #include "console.hpp"
@@ -18,6 +19,8 @@ namespace {
 constexpr int internal_error = 70;  // EX_SOFTWARE of sysexits.h
 
 int run(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)  // refusals of the command line itself are to be JSON, too
+    if (std::string_view(argv[i]) == "--log-json") Console::get().configure(false, 0, true);
   const ParsedCommandLine parsed = parse_command_line(argc, argv);
   if (!parsed.text.empty()) {
     print(parsed.text);

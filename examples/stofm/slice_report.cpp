@@ -92,7 +92,8 @@ ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline
                        {"no gene ids", c.not_gene_ids},
                        {"ambiguous symbols", c.ambiguous_symbols},
                        {"control features", c.control_features}};
-    report.unmatched = c.first_unmatched;
+    for (const auto& name : c.first_unmatched)
+      if (!name.empty()) report.unmatched.push_back(name);
     report.genes = genes_per_cell(slice);
   }
   if (!result.macro_labels.empty()) add_macro(report, job, result);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "slice_run.hpp"
 
+#include <charconv>
 #include <chrono>
 
 #include "console.hpp"
@@ -98,7 +99,10 @@ void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::Embed
 
 OptionList result_options(const EmbedArguments& a) {
   const auto yes = [](bool value) { return std::string(value ? "yes" : "no"); };
-  const auto real = [](double value) { return format_number(value, 17); };
+  const auto real = [](double value) {  // the shortest text that reads back as the same value
+    char text[32];
+    return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+  };
   return {{"layer", a.slice.layer},
           {"use-raw", yes(a.slice.use_raw)},
           {"gene-key", a.slice.gene_key},

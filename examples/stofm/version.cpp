@@ -5,6 +5,7 @@
 #include <hdf5.h>
 #endif
 
+#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/error.hpp"
 
 namespace stofm::program {
@@ -16,6 +17,8 @@ std::string version_text() {
 #else
   text += concat("compiler  g++ ", __GNUC__, ".", __GNUC_MINOR__, ".", __GNUC_PATCHLEVEL__, "\n");
 #endif
+  text +=
+      concat("kernels   ", to_string(cpu_kernels()), " (STOFM_CPU_KERNELS=generic|avx512|amx lowers it)\n");
 #if defined(STOFM_WITH_HDF5)
   unsigned major = 0, minor = 0, release = 0;
   if (H5get_libversion(&major, &minor, &release) >= 0)

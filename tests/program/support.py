@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("STOFM_PROGRAM", str(SOURCE / "build" / "stofm"))
 SLICE = SOURCE / "tests" / "data" / "osmfish_sscortex_6471.h5ad"
 GOLDEN = SOURCE / "tests" / "golden"
+ZOO = SOURCE / "tests" / "data" / "formats"
 SKIPPED = 77
 
 
@@ -60,6 +61,30 @@ class Case(unittest.TestCase):
 
     def files(self):
         return {str(path.relative_to(self.dir)): path.stat().st_size for path in self.dir.rglob("*") if path.is_file()}
+
+
+class EmbedCase(Case):
+    """A test that embeds: needs HDF5 and the demo bundle. `self.slice`: a copy of a slice of 60 cells."""
+
+    def setUp(self):
+        if not has_hdf5() or demo_bundle() is None:
+            self.skipTest("built without HDF5 or without the demo bundle")
+        super().setUp()
+        self.slice = self.copy("csr_f32_gzip.h5ad", "slice.h5ad")
+
+    def copy(self, name, to=None):
+        target = self.dir / (to or name)
+        shutil.copyfile(ZOO / name, target)
+        return target
+
+
+def read_npy(path):
+    """(shape, bytes) of a .npy file."""
+    data = Path(path).read_bytes()
+    (length,) = struct.unpack_from("<H", data, 8)
+    header = data[10:10 + length].decode()
+    shape = header.split("'shape': (")[1].split(")")[0]
+    return tuple(int(size) for size in shape.split(",") if size.strip()), data[10 + length:]
 
 
 WIDTHS = {"F64": ("d", 8), "F32": ("f", 4), "I64": ("q", 8), "I32": ("i", 4), "U8": ("B", 1)}
