@@ -4,8 +4,8 @@
 /// Linear layer: y = activation(scale * (x w^T + b)).
 ///
 /// On a CPU with AMX, float products are computed from operands split in two bfloat16 each (hi hi + hi lo +
-/// lo hi, float32 sums): relative to sum_k |x_k w_k| the error of one element is at most 3 * 2^-18 + 2^-24 K,
-/// about 1e-6 in norm. There, products of denormal halves count as zero and an infinite operand gives NaN.
+/// lo hi, float32 sums): relative to sum_k |x_k w_k| the error of one element is at most 3 * 2^-16 + 2^-24 K,
+/// about 5e-6 in norm. There, products of denormal halves count as zero and an infinite operand gives NaN.
 
 #include <optional>
 #include <utility>

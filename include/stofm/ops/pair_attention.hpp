@@ -28,7 +28,8 @@ struct PairAttentionOptions {
 template <Computed T>
 class PairAttention {
  public:
-  /// Copies the bias. \throws ShapeError if a size does not fit or a column is outside [0, nodes).
+  /// Copies the bias. \throws ShapeError if a size does not fit or the columns of a row do not ascend in [0,
+  /// nodes).
   PairAttention(std::int64_t nodes, std::int64_t heads, std::int64_t head_dim, const SparsePairBias<T>& bias,
                 PairAttentionOptions options = {}) {
     const char* op = "PairAttention";
@@ -50,10 +51,18 @@ class PairAttention {
       detail::refuse(op, concat("row offsets of ", bias.row_offsets.size(), " values"),
                      concat(nodes + 1, " ascending values from 0 to ", entries), "STOFM-1104",
                      "Check the offsets.");
-    for (const std::int32_t column : bias.columns)
-      if (column < 0 || column >= nodes)
-        detail::refuse(op, concat("column ", column), concat("0 to ", nodes - 1), "STOFM-1103",
-                       "Check the columns.");
+    for (std::int64_t i = 0; i < nodes; ++i)
+      for (std::int64_t e = bias.row_offsets[static_cast<std::size_t>(i)];
+           e < bias.row_offsets[static_cast<std::size_t>(i) + 1]; ++e) {
+        const std::int64_t column = bias.columns[static_cast<std::size_t>(e)];
+        const std::int64_t least = e == bias.row_offsets[static_cast<std::size_t>(i)]
+                                       ? 0
+                                       : bias.columns[static_cast<std::size_t>(e) - 1] + std::int64_t{1};
+        if (column < least || column >= nodes)
+          detail::refuse(op, concat("column ", column, " in row ", i),
+                         concat(least, " to ", nodes - 1, ", ascending within a row"), "STOFM-1103",
+                         "Check the columns.");
+      }
     state_ = backend::pair_state<T>(Cpu{}, nodes, heads, head_dim, bias, options.grade);
   }
 

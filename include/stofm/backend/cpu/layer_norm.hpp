@@ -4,8 +4,9 @@
 /// Layer normalisation of rows on the CPU.
 
 #include <cmath>
+#include <type_traits>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/backend/cpu/avx512/layer_norm.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -39,10 +40,20 @@ void layer_norm(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T>
                 const T* beta, double eps) {
   const std::int64_t n = y.dim(1);
   if (n == 0) return;
-  parallel_for(y.dim(0), 32, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      layer_norm_row_generic(y.row(i), x.row(i), residual.data != nullptr ? residual.row(i) : nullptr, gamma,
-                             beta, n, eps);
+  [[maybe_unused]] const CpuKernels level = cpu_kernels();
+  parallel_for(y.dim(0), 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T* other = residual.data != nullptr ? residual.row(i) : nullptr;
+#if defined(STOFM_X86_KERNELS)
+      if constexpr (std::is_same_v<T, float>) {
+        if (level != CpuKernels::generic) {
+          avx512::layer_norm_row(y.row(i), x.row(i), other, gamma, beta, n, eps);
+          continue;
+        }
+      }
+#endif
+      layer_norm_row_generic(y.row(i), x.row(i), other, gamma, beta, n, eps);
+    }
   });
 }
 

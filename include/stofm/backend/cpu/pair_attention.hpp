@@ -34,7 +34,7 @@ struct PairState {
   CpuKernels level = CpuKernels::generic;
   std::vector<std::int64_t> row_offsets;
   std::vector<std::int32_t> columns;
-  Tensor<T> values;  ///< [heads, entries], for AMX in the order of `runs`
+  Tensor<T> values;  ///< [heads, entries], for AMX [heads, slots of `runs`]
   std::vector<T> background;
   SparseRuns runs;
   std::vector<PairLayer<T>> layers;
@@ -59,15 +59,16 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
   if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
   if (state.level == CpuKernels::amx) {
     state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
-    const auto entries = static_cast<std::int64_t>(state.columns.size());
+    const auto slots = static_cast<std::int64_t>(state.runs.order.size());
     const auto given = bias.values.view();
-    state.values = Tensor<T>(given.shape);
+    state.values = Tensor<T>(Shape{heads, slots});
     parallel_for(heads, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t h = begin; h < end; ++h)
-        for (std::int64_t e = 0; e < entries; ++e)
-          state.values.data()[h * entries + e] =
-              given.data[h * given.stride(0) +
-                         state.runs.order[static_cast<std::size_t>(e)] * given.stride(1)];
+        for (std::int64_t s = 0; s < slots; ++s) {
+          const std::int64_t e = state.runs.order[static_cast<std::size_t>(s)];
+          state.values.data()[h * slots + s] =
+              e < 0 ? T(0) : given.data[h * given.stride(0) + e * given.stride(1)];
+        }
     });
     return state;
   }
@@ -94,7 +95,7 @@ void pair_logits_generic(const PairState<T>& state, std::int64_t head, std::int6
     s.noalias() += eigen_rows(layer.q.data() + begin * layer.q.stride(0) + column, end - begin, state.width,
                               layer.q.stride(0)) *
                    eigen_rows(layer.k.data() + column, n, state.width, layer.k.stride(0)).transpose();
-  const T* values = state.values.data() + head * static_cast<std::int64_t>(state.columns.size());
+  const T* values = state.values.data() + head * state.values.dim(1);
   if (!state.runs.block_offsets.empty()) {
     for (std::int64_t block = begin / 32; block * 32 < end; ++block)
       for (const SparseRun& run : state.runs.of_block(block))
@@ -162,7 +163,7 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
                      groups = amx::groups_of(width);
   const std::int64_t value_step = amx::groups_of(n) * amx::pair_bytes,
                      value_bytes = (width + 31) / 32 * 2 * value_step;
-  const auto entries = static_cast<std::int64_t>(state.columns.size());
+  const std::int64_t entries = state.values.dim(1);
   std::uint8_t* values = scratch_bytes<5>(state.heads * value_bytes);
   parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t h = begin; h < end; ++h)
@@ -190,7 +191,7 @@ inline void pair_attend_avx512(const PairState<float>& state, TensorView<float> 
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + rows - 1) / rows;
   const std::int64_t value_floats = (width + 31) / 32 * 32 * n,
                      panel_floats = state.row_blocks() * 32 * width;
-  const auto entries = static_cast<std::int64_t>(state.columns.size());
+  const std::int64_t entries = state.values.dim(1);
   float* values = scratch<float, 5>(state.heads * value_floats);
   parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t h = begin; h < end; ++h)

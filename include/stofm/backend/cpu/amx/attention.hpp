@@ -43,8 +43,13 @@ struct RowState {
 STOFM_TARGET_AMX inline void finish_logits(float* group, std::int64_t keys_left, std::int64_t rows,
                                            const SparseRun* run, const SparseAdditions& additions,
                                            RowState& state) {
-  if (run != nullptr)
+  if (run != nullptr && run->whole()) {
+    const float* whole = additions.values + run->begin;
+    for (std::int64_t e = 0; e < rows * 32; e += 16)
+      _mm512_store_ps(group + e, _mm512_add_ps(_mm512_load_ps(group + e), _mm512_loadu_ps(whole + e)));
+  } else if (run != nullptr) {
     for (std::int64_t e = run->begin; e < run->end; ++e) group[additions.positions[e]] += additions.values[e];
+  }
   const __m512 hidden = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
   if (keys_left < group_keys) {
     const __mmask16 first = avx512::first_lanes(keys_left), second = avx512::first_lanes(keys_left - 16);
@@ -83,11 +88,14 @@ STOFM_TARGET_AMX inline void update_maxima(std::int64_t rows, bool first_block, 
     const float seen = _mm512_reduce_max_ps(_mm512_load_ps(state.lane_maximum[r]));
     float next = first_block || seen > state.maximum[r] ? seen : state.maximum[r];
     if (next == -std::numeric_limits<float>::infinity()) next = 0.0F;
-    state.factor[r] = state.maximum[r] - next;
+    state.factor[r] = first_block ? 0.0F : state.maximum[r] - next;
     state.maximum[r] = next;
   }
-  for (std::int64_t r = 0; r < block_rows; r += 16)
-    _mm512_store_ps(state.factor + r, avx512::exp_ps(_mm512_load_ps(state.factor + r)));
+  for (std::int64_t r = 0; !first_block && r < rows; r += 16) {
+    const __mmask16 lanes = avx512::first_lanes(rows - r);
+    _mm512_mask_store_ps(state.factor + r, lanes,
+                         avx512::exp_ps(_mm512_maskz_load_ps(lanes, state.factor + r)));
+  }
 }
 
 /// y: `rows` <= 32 rows of `width` floats. values: packed right operand, `value_step` bytes between tiles of
@@ -102,7 +110,7 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
                                     block_rows * padded_width + group_floats);
   float* product = logits + std::min(key_groups, block_groups) * group_floats;
   float* out = product + group_floats;
-  RowState state{};
+  RowState state;
   const std::int64_t tile_step = groups * pair_bytes;
   const SparseRun* run = additions.runs.data();
   const SparseRun* runs_end = run + additions.runs.size();
