@@ -234,6 +234,10 @@ class Hdf5Dataset {
   }
 
   void fill(std::span<std::byte> out) const {
+    if (std::all_of(fill_.begin(), fill_.end(), [](std::byte b) { return b == std::byte{0}; })) {
+      std::memset(out.data(), 0, out.size());
+      return;
+    }
     for (std::size_t i = 0; i < out.size(); i += fill_.size()) std::copy(fill_.begin(), fill_.end(), &out[i]);
   }
 
@@ -311,8 +315,18 @@ class Hdf5Dataset {
            "an intact chunk", "The file is damaged: download or write it again.");
     };
     hsize_t stored = 0;
-    if (stored_bytes_ > 0 && H5Dget_chunk_storage_size(id(), place.data(), &stored) < 0)
-      complain("libhdf5 can not find it (" + hdf5_reason() + ")");
+    if (stored_bytes_ > 0 && H5Dget_chunk_storage_size(id(), place.data(), &stored) < 0) {
+      // A chunk that was never written is an error to libhdf5 1.10; asking again is slow, so the words are
+      // tried first.
+      const std::string reason = hdf5_reason();
+      haddr_t address = 0;
+      unsigned ignored = 0;
+      if (reason.find("chunk storage is not allocated") == std::string::npos &&
+          (H5Dget_chunk_info_by_coord(id(), place.data(), &ignored, &address, &stored) < 0 ||
+           address != HADDR_UNDEF))
+        complain("libhdf5 can not find it (" + reason + ")");
+      stored = 0;
+    }
     std::vector<std::byte> bytes;
     if (stored == 0) {  // never written
       bytes.resize(static_cast<std::size_t>(chunk_bytes_));
