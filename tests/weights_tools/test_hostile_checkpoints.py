@@ -143,6 +143,29 @@ class Rows(unittest.TestCase):
         for size in (0, 23, 25):
             self.refuse(archive(good, {"0": bytes(size)}), 3630, "%d bytes" % size, "24")
 
+    def test_P10_persistent_ids(self):
+        for pid, words in ((text("x"), "str"), (b")", "tuple"), (tup(text("module"), b"N", b"N", b"N", b"N"), "tuple"),
+                           (tup(text("storage"), b"N", text("0"), text("cpu"), integer(1)), "storage class"),
+                           (tup(text("storage"), glob("collections", "OrderedDict"), text("0"), text("cpu"), integer(1)), "class"),
+                           (tup(text("storage"), glob("torch", "FloatStorage"), text("../0"), text("cpu"), integer(1)), "key"),
+                           (tup(text("storage"), glob("torch", "FloatStorage"), integer(0), text("cpu"), integer(1)), "key")):
+            self.refuse_pickle(PROTO + pid + b"Q.", 3629, "BINPERSID", words)
+
+    def test_P12_calls_with_other_arguments(self):
+        call = lambda function, args: PROTO + function + args + b"R."
+        rebuild = glob("torch._utils", "_rebuild_tensor_v2")
+        self.refuse_pickle(call(text("f"), b")"), 3625, "a call of a str")
+        self.refuse_pickle(call(glob("collections", "OrderedDict"), b"]"), 3625, "with a list")
+        self.refuse_pickle(call(glob("collections", "OrderedDict"), tup(integer(1))), 3625, "OrderedDict with 1 arguments")
+        self.refuse_pickle(call(rebuild, b")"), 3630, "other arguments")
+        self.refuse_pickle(call(rebuild, tup(*[integer(0)] * 6)), 3630, "other arguments")
+        self.refuse_pickle(call(rebuild, tup(*[storage(6)] * 8)), 3630, "other arguments")
+        self.refuse_pickle(call(rebuild, tup(storage(6), integer(0), b"]", b"]", b"\x89", NO_HOOKS)), 3630, "kinds")
+        self.refuse_pickle(call(rebuild, tup(storage(6), text("0"), b")", b")", b"\x89", NO_HOOKS)), 3630, "no integer")
+        self.refuse_pickle(call(rebuild, tup(storage(6), integer(0), tup(b"\x88"), tup(integer(1)), b"\x89", NO_HOOKS)), 3630,
+                           "no integer")
+        self.refuse_pickle(call(rebuild, tup(storage(6), integer(0), b")", b")", integer(0), NO_HOOKS)), 3630, "hooks")
+
     def test_P11_numel_lies(self):
         for numel, word in ((7, "28"), (-1, "count >= 0"), (1 << 61, "9223372036854775808"), (1 << 62, "count >= 0"),
                             (5, "at most the 5")):
@@ -269,6 +292,25 @@ class Rows(unittest.TestCase):
                                                     local_crc=zlib.crc32(ONE.tobytes()), local_extra=narrow,
                                                     descriptor=struct.pack("<4sIQQ", b"PK\7\x08", zlib.crc32(ONE.tobytes()), 24, 24)))), 1)
 
+    def test_P20_directory_fields_one_by_one(self):
+        pickle = state({"w": tensor(storage(6), (2, 3), (3, 1))})
+        entry = lambda **o: zip_bytes([Entry("a/data.pkl", pickle), Entry("a/data/0", ONE.tobytes())], **o)
+        good = entry()
+        second = good.rindex(b"PK\1\2")
+        end64 = lambda signature, size: struct.pack("<4sQHHIIQQQQ", signature, size, 45, 45, 0, 0, 2, 2, second, 0)
+        self.refuse(entry(zip64=True, end64=end64(b"PK\6\5", 44)), 3611, "its signature")
+        self.refuse(entry(zip64=True, end64=end64(b"PK\6\6", 45)), 3611, "size 45")
+        short = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+        self.refuse(entry(zip64=True, end=short), 3611, "zip64 end record: entries", "1 as in the end record")
+        self.refuse(good[:second] + b"PK\1\3" + good[second + 4:], 3612, "entry 1", "its signature")
+        self.refuse(good[:second + 28] + b"\xff\xff" + good[second + 30:], 3612, "65535 bytes of name")
+        self.refuse(zip_bytes([Entry("a/" + "x" * 60, b"")], count=2), 3612, "the end of the directory")
+        field = struct.pack("<HHQQ", 1, 16, 24, 24)
+        wide = {"csize": 0xFFFFFFFF, "usize": 0xFFFFFFFF}
+        self.refuse(self.entry(extra=b"\1\0"), 3612, "2 stray bytes")
+        self.refuse(self.entry(extra=field + field, **wide), 3612, "two zip64 fields")
+        self.refuse(self.entry(extra=field[:2] + b"\x08\0" + field[4:12], **wide), 3612, "a zip64 field of 8 bytes")
+
     def test_P21_names_that_leave_the_archive(self):
         for name in ("../etc/x", "a/../../x", "/etc/passwd", "a//x", "C:/x", "a\\x", "a/./x", "", "a/\x1b[2J", b"a/\xff", "a" * 513):
             self.refuse(zip_bytes([Entry(name, b"")]), 3613)
@@ -358,6 +400,9 @@ class Rows(unittest.TestCase):
                 with self.assertRaises(ConvertError) as caught:
                     genes.read_plain_pickle(files("bad.pkl", bad), "tokens")
                 self.check_error(caught.exception, 3627, "opcode")
+            with self.assertRaises(ConvertError) as caught:
+                genes.read_plain_pickle(files("bad.pkl", b"\x80\x04\x95" + b"\xff" * 8 + b"}."), "tokens")
+            self.check_error(caught.exception, 3621, "a frame of 18446744073709551615 bytes")
             for value in (number(0.0), number(-1.0), number(float("nan")), b"N"):       # J11
                 with self.assertRaises(ConvertError) as caught:
                     genes.genes_from_pickles(tokens, files("m.pkl", plain(word("ENSG1") + value + word("ENSG2") + number(1.0))))

@@ -172,7 +172,6 @@ class PickleMachine:
         for key, value in zip(items[::2], items[1::2]):
             if type(key) not in (str, int):
                 raise self.fail(3625, "a %s as dict key" % kind_of(key), "str or int")
-            self.check_value(value)
             if key in target:
                 raise self.fail(3625, "the key %s twice" % quoted(str(key)), "unique keys")
             target[key] = value
@@ -180,13 +179,7 @@ class PickleMachine:
     def append(self, target, items):
         if type(target) is not list:
             raise self.fail(3625, "an append to a %s" % kind_of(target), "a list")
-        for item in items:
-            self.check_value(item)
         target.extend(items)
-
-    def check_value(self, value):
-        if isinstance(value, Global) and value.name not in GLOBALS:
-            raise self.fail(3620, "the global " + quoted(value.name), "a value")
 
     # The whole.
     def load(self):
