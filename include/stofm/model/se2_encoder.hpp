@@ -46,6 +46,7 @@ struct Se2Output {
 struct Se2EncoderOptions {
   ParameterOptions parameters = {};
   DistanceBiasOptions distance_bias = {};
+  MatmulGrade grade = MatmulGrade::float32;  ///< of the products inside linear layers and attention
 };
 
 /// A const Se2Encoder may be used by several threads at once.
@@ -90,6 +91,7 @@ class Se2Encoder {
   NamedTensors<T> parameters_;
   ParameterReport report_;
   ops::Activation activation_;
+  MatmulGrade grade_;
   DistanceBias<T> distance_bias_;
   ops::PackedLinear<T> input_;
   Tensor<T> type_embedding_;
@@ -103,6 +105,7 @@ Se2Encoder<T>::Se2Encoder(const Se2Config& config, const NamedTensors<T>& weight
       report_(
           check_parameters<T>(parameter_list(config), weights, is_unused_se2_parameter, options.parameters)),
       activation_(detail::activation_of(config.activation_fn)),
+      grade_(options.grade),
       distance_bias_(weights, options.distance_bias) {
   parameters_ = detail::select_parameters(parameter_list(config), weights);
   input_ = detail::linear_of(parameters_, "embedding_layer");
@@ -212,7 +215,7 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
   Se2Output<T> output;
 
   Tensor<T> x({n, e}), y({n, e}), part({n, e}), qkv({n, 3 * e}), wide({n, config_.ffn_embedding_dim});
-  input_.apply_into(x.view(), token_embeddings);
+  input_.apply_into(x.view(), token_embeddings, {.grade = grade_});
   for (std::int64_t i = 0; i < n; ++i) {
     const T* type = type_embedding_.data() + token_types[static_cast<std::size_t>(i)] * e;
     T* row = x.data() + i * e;
@@ -220,7 +223,7 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
   }
 
   ops::PairAttention<T> attention(n, config_.num_attention_heads, config_.head_dim(),
-                                  distance_bias_.pair_bias(distances));
+                                  distance_bias_.pair_bias(distances), {.grade = grade_});
   const auto normalise = [&](Tensor<T>& out, const Tensor<T>& in, const Norm& by) {
     ops::layer_norm_into<T>(out.view(), in.view(), by.weight.view(), by.bias.view(), config_.layer_norm_eps);
   };
@@ -239,18 +242,19 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
   for (const Layer& layer : layers_) {
     if (options.hidden_states) output.hidden_states.push_back(x.clone());
     if (pre) normalise(y, x, layer.attention_norm);
-    layer.qkv.apply_into(qkv.view(), std::as_const(pre ? y : x).view());
+    layer.qkv.apply_into(qkv.view(), std::as_const(pre ? y : x).view(), {.grade = grade_});
     const Tensor<T> q = qkv.slice(1, 0, e), k = qkv.slice(1, e, 2 * e), v = qkv.slice(1, 2 * e, 3 * e);
     attention.append(q.view(), k.view());
     attention.attend_into(part.view(), v.view());
     // `y` is free again: the output projection can not write over its own input.
-    layer.out.apply_into(y.view(), std::as_const(part).view());
+    layer.out.apply_into(y.view(), std::as_const(part).view(), {.grade = grade_});
     std::swap(part, y);
     add(layer.attention_norm);
 
     if (pre) normalise(y, x, layer.ffn_norm);
-    layer.fc1.apply_into(wide.view(), std::as_const(pre ? y : x).view(), {.activation = activation_});
-    layer.fc2.apply_into(part.view(), std::as_const(wide).view());
+    layer.fc1.apply_into(wide.view(), std::as_const(pre ? y : x).view(),
+                         {.activation = activation_, .grade = grade_});
+    layer.fc2.apply_into(part.view(), std::as_const(wide).view(), {.grade = grade_});
     add(layer.ffn_norm);
   }
   if (options.hidden_states) output.hidden_states.push_back(x.clone());
