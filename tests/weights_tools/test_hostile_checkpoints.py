@@ -93,6 +93,7 @@ class Pickles(HostileCase):
         laughs = PROTO + b"]" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(100))
         self.refuse_pickle(laughs + b".", 3626, "expanded")
         self.refuse_pickle(PROTO + b"]q\0h\0a.", 3626, "contains itself")
+        self.refuse_pickle(bytes(17 << 20), 3626, "at most 16777216")
 
     def test_P09_no_stop_or_bytes_after_it(self):
         good = state({"w": tensor(storage(6), (2, 3), (3, 1))})
