@@ -166,6 +166,19 @@ TEST_CASE("H36 H37: coordinates as any number type, text, frame, with 1 to 3 col
   }
   const Slice from_frame = read_all(frame.path).slice;
   CHECK(std::equal(xy.begin(), xy.end(), from_frame.coordinates.data()));
+  const H5Case scalar;
+  {
+    H5Edit edit = scalar.edit();
+    const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+    for (const char* name : {"obs/x", "obs/y"})
+      Hdf5Handle(
+          H5Dcreate2(edit.id(), name, H5T_NATIVE_DOUBLE, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+          H5Dclose);
+  }
+  H5adReadOptions columns_xy;
+  columns_xy.x_column = "x";
+  columns_xy.y_column = "y";
+  check_refused(scalar.path, "STOFM-3507", ErrorKind::file, "1 entries", "60", columns_xy);
   H5adReadOptions given;
   given.coordinates = Tensor<double>::from({60, 2}, std::span<const double>(xy));
   CHECK(read_all(cloud.path, given).slice.coordinates.data()[119] == xy[119]);

@@ -190,6 +190,7 @@ class Hdf5Dataset {
              "a size below the cap", "The file is damaged or hostile: write it again.");
       dims_.push_back(static_cast<std::int64_t>(d));
     }
+    if (rank == 0) dims_.push_back(elements_);  // a scalar is a list of one
     stored_bytes_ = static_cast<std::int64_t>(
         std::min<hsize_t>(H5Dget_storage_size(id()), static_cast<hsize_t>(file_->superblock.file_size)));
     if (layout_ == Hdf5Layout::chunked) check_chunks(list);
