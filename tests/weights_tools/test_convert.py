@@ -275,6 +275,17 @@ class Refusals(Scratch):
                 read_safetensors(BytesSource(data, "s"))
             self.assertIn("[STOFM-3640]", str(caught.exception))
 
+    def test_safetensors_refusals_say_what_is_wrong(self):
+        entry = lambda **o: {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **o}}
+        text = lambda header: len(json.dumps(header)).to_bytes(8, "little") + json.dumps(header).encode() + bytes(8)
+        for data, word in ((b"\xff" * 8 + b"{}", "at most 16777216"), (bytes(8) + b"{}", "1 to the 2 bytes"),
+                           (b"\x05" + bytes(7) + b"{}", "1 to the 2 bytes"), (b"\x03" + bytes(7) + b" {}", "opening brace"),
+                           (b"\x02" + bytes(7) + b"{}", "no weights"), (text(entry(shape=[0, 1 << 61], data_offsets=[0, 0])), "below 2^62"),
+                           (text(entry(data_offsets=[8, 0])), "bytes 8 to 0"), (text(entry(data_offsets=[0, 16])), "bytes 0 to 16")):
+            with self.assertRaises(ConvertError) as caught:
+                read_safetensors(BytesSource(data, "s"))
+            self.assertIn(word, str(caught.exception))
+
     def test_json_texts_are_bounded(self):
         for raw in (b'{"a":"' + b"\\" * 99_999, b'{"\xff":1}', b'{"a":' + b"1" * 10_000 + b"}", b'{"a":1}}', b"{" * 70):
             self.assertRaises(ConvertError, json_text.parse_json, raw, "j")

@@ -135,6 +135,8 @@ class Archives(HostileCase):
         self.refuse(b"<!DOCTYPE html><html>", 3632, "HTML")
         self.refuse(b"version https://git-lfs.github.com/spec/v1\n", 3632, "LFS")
         self.refuse(b"", 3632, "empty")
+        self.refuse(bytes(8) + b'{"w":', 3632, "safetensors")
+        self.refuse(b"MZ\x90\0 not a zip" * 9, 3632, "MZ")
         self.refuse(b"\x89HDF\r\n\x1a\n", 3632, "HDF5")
 
     def test_P23_byte_order(self):

@@ -186,6 +186,12 @@ class Pickles(HostileCase):
         self.refuse_pickle(PROTO + tensor(storage(6), (6,), (1,)) + b".", 3634, save)
         self.refuse_pickle(state({"w": integer(3)}), 3634, "int", save)
         self.refuse_pickle(PROTO + NO_HOOKS + b".", 3634, "no weights")
+        for name in ("", "a\x1b[2J", "x" * 513):
+            self.refuse_pickle(state({name: tensor(storage(6), (6,), (1,))}), 3634, "not printable")
+        many = b"".join(text("%d" % i) + b"h\0" for i in range(65_537))
+        self.refuse_pickle(PROTO + tensor(storage(6), (6,), (1,)) + b"q\0" + b"\x85" + NO_HOOKS + MARK + many + b"u\x86.", 3634, "tuple")
+        self.refuse_pickle(PROTO + NO_HOOKS + text("w") + tensor(storage(6), (6,), (1,)) + b"q\0s" + MARK + many + b"u.", 3634,
+                           "65538 tensors")
 
     def test_P25_tensors_of_other_kinds(self):
         for module, name, word in (("torch._utils", "_rebuild_qtensor", "quantized"), ("torch", "QInt8Storage", "quantized"),
