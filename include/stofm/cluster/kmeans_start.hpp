@@ -31,7 +31,7 @@ inline std::int64_t draw_weighted(const std::vector<double>& cumulative, double 
 /// of `random`.
 inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, std::int64_t sample_size,
                                   Random& random) {
-  const std::int64_t n = rows.dim(0), d = rows.dim(1), s = std::min(n, sample_size);
+  const std::int64_t n = rows.dim(0), d = rows.dim(1), s = (std::min)(n, sample_size);
   Tensor<float> centres({k, d}), sample({s, d});
   for (std::int64_t i = 0; i < s; ++i) {
     const std::int64_t row =
@@ -67,7 +67,7 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
       detail::distances_dispatched(points.data(), d, static_cast<std::int64_t>(count), packed, tried.data());
       for (std::size_t t = 0; t < count; ++t) {
         float* distance = tried.data() + t * padded;
-        for (std::size_t i = 0; i < padded; ++i) distance[i] = std::min(distance[i], nearest[i]);
+        for (std::size_t i = 0; i < padded; ++i) distance[i] = (std::min)(distance[i], nearest[i]);
         double sum = 0;
         for (std::size_t i = 0; i < static_cast<std::size_t>(s); ++i) sum += static_cast<double>(distance[i]);
         if (sum < best_sum) {
@@ -91,7 +91,7 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
     if (!(distances[static_cast<std::size_t>(farthest)] > 0)) break;
     std::copy_n(rows.row(farthest), d, centres.data() + made * d);
     nearest_centres(rows, PackedPoints(centres.slice(0, made, made + 1).view()), ignored, to_new);
-    for (std::size_t i = 0; i < distances.size(); ++i) distances[i] = std::min(distances[i], to_new[i]);
+    for (std::size_t i = 0; i < distances.size(); ++i) distances[i] = (std::min)(distances[i], to_new[i]);
   }
   return made == k ? centres : centres.slice(0, 0, made).clone();
 }

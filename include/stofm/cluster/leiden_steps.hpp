@@ -47,7 +47,9 @@ class ClusterWeights {
       w += weight;
     }
   }
-  double of(std::int32_t cluster) const { return std::max(weight_[static_cast<std::size_t>(cluster)], 0.0); }
+  double of(std::int32_t cluster) const {
+    return (std::max)(weight_[static_cast<std::size_t>(cluster)], 0.0);
+  }
   const std::vector<std::int32_t>& touched() const { return touched_; }
   void clear() {
     for (const std::int32_t c : touched_) weight_[static_cast<std::size_t>(c)] = -1.0;

@@ -121,13 +121,13 @@ inline void drop_empty_centres(Tensor<float>& centres, std::vector<std::int32_t>
 /// The batches. \return how many.
 inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMeansOptions& options,
                                 Random& random, Tensor<float>& centres) {
-  const std::int64_t n = rows.dim(0), d = rows.dim(1), size = std::min(options.batch, n);
+  const std::int64_t n = rows.dim(0), d = rows.dim(1), size = (std::min)(options.batch, n);
   Tensor<float> batch({size, d});
   std::vector<std::int32_t> labels(static_cast<std::size_t>(size));
   std::vector<float> distances(static_cast<std::size_t>(size));
   std::vector<double> seen(static_cast<std::size_t>(centres.dim(0)), 0);
   PackedPoints packed(centres.view());
-  const double alpha = std::min(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n + 1));
+  const double alpha = (std::min)(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n + 1));
   const std::int64_t most =
       std::max<std::int64_t>(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
   double mean = 0, least = std::numeric_limits<double>::infinity();
@@ -149,7 +149,7 @@ inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMe
     sum /= static_cast<double>(size);
     mean = step == 0 ? sum : mean * (1 - alpha) + sum * alpha;
     waited = mean < least ? 0 : waited + 1;
-    least = std::min(least, mean);
+    least = (std::min)(least, mean);
   }
   return step;
 }
@@ -185,7 +185,8 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   const std::int64_t wanted = options.clusters > 0 ? options.clusters : kmeans_cluster_count(n);
   Random random(options.seed, 0x6B6D);
   MiniBatchKMeansResult result;
-  result.centres = kmeans_start(rows, std::min(wanted, n), std::max(3 * options.batch, 3 * wanted), random);
+  result.centres =
+      kmeans_start(rows, (std::min)(wanted, n), (std::max)(3 * options.batch, 3 * wanted), random);
   result.batches = detail::run_batches(rows, options, random, result.centres);
   result.labels.resize(static_cast<std::size_t>(n));
   std::vector<float> distances(static_cast<std::size_t>(n));

@@ -76,7 +76,7 @@ inline constexpr std::int64_t nearest_rows_at_once = 4;
     FloatLanes best[nearest_rows_at_once], sum[nearest_rows_at_once];
     IntLanes where[nearest_rows_at_once];
     for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
-      x[a] = rows + std::min(first + a, count - 1) * stride;
+      x[a] = rows + (std::min)(first + a, count - 1) * stride;
       best[a] = FloatLanes{} + std::numeric_limits<float>::infinity();
       where[a] = IntLanes{};
     }
@@ -90,7 +90,7 @@ inline constexpr std::int64_t nearest_rows_at_once = 4;
         where[a] = (nearer & static_cast<std::int32_t>(b)) | (~nearer & where[a]);
       }
     }
-    for (std::int64_t a = 0; a < std::min(nearest_rows_at_once, count - first); ++a) {
+    for (std::int64_t a = 0; a < (std::min)(nearest_rows_at_once, count - first); ++a) {
       float least = best[a][0];
       std::int32_t centre = where[a][0] * 16;
       for (std::int32_t l = 1; l < 16; ++l) {
@@ -112,7 +112,7 @@ inline constexpr std::int64_t nearest_rows_at_once = 4;
                                                   float* out) {
   const float* x[nearest_rows_at_once];
   FloatLanes sum[nearest_rows_at_once];
-  for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) x[a] = rows + std::min(a, count - 1) * stride;
+  for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) x[a] = rows + (std::min)(a, count - 1) * stride;
   for (std::int64_t b = 0; b < blocks; ++b) {
     block_distances(x, packed + b * d * 16, d, sum);
     for (std::int64_t a = 0; a < count; ++a)

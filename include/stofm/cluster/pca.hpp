@@ -118,7 +118,7 @@ inline Pca2 pca2(TensorView<const float> rows) {
     double* gram = grams.data() + static_cast<std::size_t>(begin / per_part) * square;
     std::vector<double> block(static_cast<std::size_t>(block_rows * padded), 0.0);
     for (std::int64_t first = begin; first < end; first += block_rows) {
-      const std::int64_t count = std::min(block_rows, end - first);
+      const std::int64_t count = (std::min)(block_rows, end - first);
       for (std::int64_t r = 0; r < count; ++r)
         for (std::int64_t j = 0; j < c; ++j)
           block[static_cast<std::size_t>(r * padded + j)] =

@@ -40,7 +40,7 @@ inline void require_points_2d(TensorView<const double> xy, const char* op) {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1)
     throw ShapeError({"STOFM-1201", "", op, to_string(xy.shape), "points as [N, 2], rows dense",
                       "Give one row of x and y per point."});
-  if (xy.dim(0) > std::numeric_limits<std::int32_t>::max())
+  if (xy.dim(0) > (std::numeric_limits<std::int32_t>::max)())
     throw ShapeError(
         {"STOFM-1202", "", op, concat(xy.dim(0), " points"), "fewer than 2^31", "Cut the slice in pieces."});
   for (std::int64_t i = 0; i < xy.dim(0); ++i)
@@ -93,7 +93,7 @@ class PointTree2d {
       if (radius_before >= 0) {
         const double step = std::sqrt((x - x_before) * (x - x_before) + (y - y_before) * (y - y_before));
         bound = (radius_before + step) * (radius_before + step);
-        if (step > radius_before) bound = std::min(bound, window_bound(q));
+        if (step > radius_before) bound = (std::min)(bound, window_bound(q));
       } else {
         bound = window_bound(q);
       }
@@ -104,7 +104,7 @@ class PointTree2d {
       y_before = y;
       double last = 0;
       for (std::size_t m = 0; m < static_cast<std::size_t>(k_); ++m)
-        last = std::max(last, found[m].squared_distance);
+        last = (std::max)(last, found[m].squared_distance);
       radius_before = std::sqrt(last);
       visit_one(id_[p], std::span<Candidate2d>(found.data(), count));
     }
@@ -187,8 +187,8 @@ class PointTree2d {
             std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
     for (std::int64_t i = begin; i < end; ++i) {
       const Entry& e = entries_[static_cast<std::size_t>(i)];
-      box = {std::min(box.min_x, e.x), std::max(box.max_x, e.x), std::min(box.min_y, e.y),
-             std::max(box.max_y, e.y)};
+      box = {(std::min)(box.min_x, e.x), (std::max)(box.max_x, e.x), (std::min)(box.min_y, e.y),
+             (std::max)(box.max_y, e.y)};
     }
     boxes_[static_cast<std::size_t>((std::int64_t{1} << level) - 1 + node)] = box;
     if (level == levels_) return;
@@ -203,12 +203,12 @@ class PointTree2d {
 
   /// Any k other points bound the k-th distance; those next to each other in the tree are near.
   double window_bound(std::int64_t q) const {
-    const std::int64_t begin = std::min(std::max<std::int64_t>(q - k_ / 2, 0), size() - k_ - 1);
+    const std::int64_t begin = (std::min)(std::max<std::int64_t>(q - k_ / 2, 0), size() - k_ - 1);
     double bound = 0;
     for (std::int64_t i = begin; i <= begin + k_; ++i) {
       const double dx = x_[static_cast<std::size_t>(i)] - x_[static_cast<std::size_t>(q)];
       const double dy = y_[static_cast<std::size_t>(i)] - y_[static_cast<std::size_t>(q)];
-      bound = std::max(bound, dx * dx + dy * dy);
+      bound = (std::max)(bound, dx * dx + dy * dy);
     }
     return bound;
   }
@@ -218,8 +218,8 @@ class PointTree2d {
   std::size_t collect(double x, double y, double bound, std::int32_t self,
                       std::vector<Candidate2d>& found) const {
     auto squared_distance_to = [x, y](const Box& box) {
-      const double dx = std::max(std::max(box.min_x - x, x - box.max_x), 0.0);
-      const double dy = std::max(std::max(box.min_y - y, y - box.max_y), 0.0);
+      const double dx = (std::max)((std::max)(box.min_x - x, x - box.max_x), 0.0);
+      const double dy = (std::max)((std::max)(box.min_y - y, y - box.max_y), 0.0);
       return dx * dx + dy * dy;
     };
     std::int64_t stack[72];
@@ -263,8 +263,8 @@ class PointTree2d {
       return;
     }
     auto interval_of = [scale](const Candidate2d& c) {
-      return std::min(static_cast<std::size_t>(static_cast<std::int32_t>(c.squared_distance * scale)),
-                      intervals - 1);
+      return (std::min)(static_cast<std::size_t>(static_cast<std::int32_t>(c.squared_distance * scale)),
+                        intervals - 1);
     };
     std::uint32_t sizes[intervals] = {};
     for (std::size_t i = 0; i < count; ++i) ++sizes[interval_of(found[i])];

@@ -34,10 +34,10 @@ inline Tridiagonal tridiagonalise(std::vector<double>& a, std::size_t n) {
   for (std::size_t i = n; i-- > 1;) {  // row i loses everything left of column i - 1
     double* v = a.data() + i * n;      // v[0 .. i)
     double largest = 0, norm2 = 0;
-    for (std::size_t k = 0; k + 1 < i; ++k) largest = std::max(largest, std::abs(v[k]));
+    for (std::size_t k = 0; k + 1 < i; ++k) largest = (std::max)(largest, std::abs(v[k]));
     t.off[i] = v[i - 1];
     if (largest == 0) continue;
-    largest = std::max(largest, std::abs(v[i - 1]));
+    largest = (std::max)(largest, std::abs(v[i - 1]));
     for (std::size_t k = 0; k < i; ++k) norm2 += (v[k] / largest) * (v[k] / largest);
     const double norm = std::copysign(std::sqrt(norm2), v[i - 1]);
     t.off[i] = -norm * largest;
@@ -128,15 +128,15 @@ inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t 
   if (count == 0) return result;
   double magnitude = 0;
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j <= i; ++j) magnitude = std::max(magnitude, std::abs(a[i * n + j]));
+    for (std::size_t j = 0; j <= i; ++j) magnitude = (std::max)(magnitude, std::abs(a[i * n + j]));
   if (magnitude == 0) magnitude = 1;
   for (double& v : a) v /= magnitude;
   const detail::Tridiagonal t = detail::tridiagonalise(a, n);
   double reach = 0;
   for (std::size_t i = 0; i < n; ++i)
-    reach = std::max(reach,
-                     std::abs(t.diagonal[i]) + std::abs(t.off[i]) + (i + 1 < n ? std::abs(t.off[i + 1]) : 0));
-  const double tiny = std::numeric_limits<double>::epsilon() * std::max(reach, 1e-300);
+    reach = (std::max)(
+        reach, std::abs(t.diagonal[i]) + std::abs(t.off[i]) + (i + 1 < n ? std::abs(t.off[i + 1]) : 0));
+  const double tiny = std::numeric_limits<double>::epsilon() * (std::max)(reach, 1e-300);
   for (std::int64_t which = 0; which < count; ++which) {
     double low = -reach - tiny,
            high = reach + tiny;  // smallest x with at least n - which eigenvalues below it
@@ -158,7 +158,7 @@ inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t 
         for (std::size_t i = 0; i < n; ++i) y[i] -= dot * v[i];
       }
       double largest = 0, norm2 = 0;
-      for (const double v : y) largest = std::max(largest, std::abs(v));
+      for (const double v : y) largest = (std::max)(largest, std::abs(v));
       if (!(largest > 0)) largest = 1;
       for (double& v : y) norm2 += (v / largest) * (v / largest);
       for (double& v : y) v /= largest * std::sqrt(norm2);

@@ -60,7 +60,7 @@ inline RowScale umap_row_scale(std::span<const float> distances, double everywhe
     }
   }
   const double mean = scale.rho > 0 ? static_cast<double>(sum_of_distances) / neighbours : everywhere;
-  scale.sigma = std::max(middle, static_cast<float>(options.smallest_bandwidth * mean));
+  scale.sigma = (std::max)(middle, static_cast<float>(options.smallest_bandwidth * mean));
   return scale;
 }
 
@@ -88,13 +88,13 @@ inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row,
     std::size_t a = i * width, b = static_cast<std::size_t>(begin[i]);
     const std::size_t a_end = a + width, b_end = static_cast<std::size_t>(begin[i + 1]);
     while (a < a_end || b < b_end) {
-      const std::int32_t left = a < a_end ? columns[a] : std::numeric_limits<std::int32_t>::max();
-      const std::int32_t right = b < b_end ? from[b] : std::numeric_limits<std::int32_t>::max();
+      const std::int32_t left = a < a_end ? columns[a] : (std::numeric_limits<std::int32_t>::max)();
+      const std::int32_t right = b < b_end ? from[b] : (std::numeric_limits<std::int32_t>::max)();
       const float forth = left <= right ? weights[a] : 0.0F, reverse = right <= left ? back[b] : 0.0F;
       a += left <= right ? 1 : 0;
       b += right <= left ? 1 : 0;
       const float weight = (forth + reverse) - forth * reverse;
-      if (weight > 0) emit(std::min(left, right), weight);
+      if (weight > 0) emit((std::min)(left, right), weight);
     }
   };
   WeightedGraph graph;

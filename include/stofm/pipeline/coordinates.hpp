@@ -65,8 +65,8 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
       continue;
     }
     for (int axis = 0; axis < 2; ++axis) {
-      low[axis] = std::min(low[axis], at(i, axis));
-      high[axis] = std::max(high[axis], at(i, axis));
+      low[axis] = (std::min)(low[axis], at(i, axis));
+      high[axis] = (std::max)(high[axis], at(i, axis));
       all_float = all_float && std::abs(at(i, axis)) < 1e38 &&
                   static_cast<double>(static_cast<float>(at(i, axis))) == at(i, axis);
     }
@@ -77,7 +77,8 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
                      "finite x and y", "Drop these cells (--drop-bad-coords) or mend the file."});
   NormalisedCoordinates result;
   result.xy = Tensor<double>({n, 2});
-  const double largest = std::max({std::abs(low[0]), std::abs(high[0]), std::abs(low[1]), std::abs(high[1])});
+  const double largest =
+      (std::max)({std::abs(low[0]), std::abs(high[0]), std::abs(low[1]), std::abs(high[1])});
   const double shrink = largest > 1e300 ? 0x1p-8 : 1.0;  // a power of two: exact, and nothing overflows
   const double half[2] = {(high[0] * shrink - low[0] * shrink) / 2, (high[1] * shrink - low[1] * shrink) / 2};
   const double half_diagonal = std::hypot(half[0], half[1]);

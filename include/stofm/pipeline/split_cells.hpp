@@ -77,14 +77,14 @@ inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const doubl
       if (!std::isfinite(v))
         throw DataError({"STOFM-4205", "", concat("coordinates, row ", i), concat(v), "finite x and y",
                          "Drop this cell (--drop-bad-coords) or mend the file."});
-      low = std::min(low, v);
-      high = std::max(high, v);
+      low = (std::min)(low, v);
+      high = (std::max)(high, v);
     }
     axis[a].low = low;
     extent[a] = high - low;
   }
   const std::int64_t s = n / split_num + 1;
-  const double longer = std::max(extent[0], extent[1]), shorter = std::min(extent[0], extent[1]);
+  const double longer = (std::max)(extent[0], extent[1]), shorter = (std::min)(extent[0], extent[1]);
   const bool flat = !(shorter > 1e-12 * longer);
   const double side =
       flat ? longer / static_cast<double>(s) : std::sqrt(extent[0] * extent[1] / static_cast<double>(s));

@@ -65,7 +65,7 @@ inline NeighbourLists nearest_nodes(const Tensor<double>& xy, std::int64_t first
   const std::int64_t n = xy.dim(0);
   NeighbourLists lists;
   lists.offsets.assign(static_cast<std::size_t>(n) + 1, 0);
-  const std::int64_t k = std::min(options.neighbours, n - 1) - 1;
+  const std::int64_t k = (std::min)(options.neighbours, n - 1) - 1;
   if (k < 1) return lists;
   const bool keep_ties = options.geometry == Geometry::stable;
   const cluster::PointTree2d tree(xy.view(), k, keep_ties ? n : k + 1);
@@ -79,7 +79,7 @@ inline NeighbourLists nearest_nodes(const Tensor<double>& xy, std::int64_t first
     if (keep_ties) {
       float last = 0;
       for (std::int64_t j = 0; j < k; ++j)
-        last = std::max(last, static_cast<float>(found[static_cast<std::size_t>(j)].squared_distance));
+        last = (std::max)(last, static_cast<float>(found[static_cast<std::size_t>(j)].squared_distance));
       for (auto j = static_cast<std::size_t>(k); j < found.size(); ++j)
         if (static_cast<float>(found[j].squared_distance) <= last) pool.push_back(found[j].index);
     }

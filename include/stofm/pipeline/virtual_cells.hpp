@@ -55,7 +55,7 @@ namespace detail {
 inline void add_scaled(Tensor<double>& z, TensorView<const double> points, double weight) {
   double largest = 0;
   for (std::int64_t i = 0; i < points.dim(0); ++i)
-    largest = std::max(largest, std::hypot(points.row(i)[0], points.row(i)[1]));
+    largest = (std::max)(largest, std::hypot(points.row(i)[0], points.row(i)[1]));
   if (!(largest > 0)) return;
   for (std::int64_t i = 0; i < points.dim(0); ++i)
     for (int axis = 0; axis < 2; ++axis) z.data()[2 * i + axis] += weight * (points.row(i)[axis] / largest);
