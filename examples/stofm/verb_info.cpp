@@ -15,13 +15,23 @@
 namespace stofm::program {
 namespace {
 
-/// Text in a column, padded.
-std::string padded(std::string text, std::size_t width) {
-  // Control characters of names in the file must not reach a terminal.
-  text = stofm::quoted(text, 400);
-  text = text.substr(1, text.size() - 2);
-  if (text.size() < width) text.append(width - text.size(), ' ');
-  return text + "  ";
+/// Text in a column, padded. Control characters of names in the file must not reach a terminal.
+std::string padded(const std::string& text, std::size_t width) {
+  const std::string escaped = stofm::quoted(text, 2000);
+  std::string shown;
+  for (std::size_t k = 1; k + 1 < escaped.size(); ++k)
+    if (escaped[k] != '\\' || escaped[k + 1] == 'x') shown += escaped[k];
+  if (shown.size() < width) shown.append(width - shown.size(), ' ');
+  return shown + "  ";
+}
+
+/// "embedding_dim 256, heads 8"
+std::string members(const nlohmann::json& object) {
+  std::string text;
+  for (const auto& [key, value] : object.items())
+    text += concat(text.empty() ? "" : ", ", key, " ",
+                   value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', true));
+  return text;
 }
 
 bool is_hdf5(const std::string& path) {
@@ -71,7 +81,7 @@ int info_of_safetensors(const InfoArguments& a) {
     for (const char* key : {"se2_config", "cell_encoder_config"}) {
       const nlohmann::json config = metadata_json(file, key);
       text += concat("  ", padded(key, 14),
-                     config.is_null() ? std::string("absent") : padded(config.dump(-1, ' ', true), 0), "\n");
+                     config.is_null() ? std::string("absent") : padded(members(config), 0), "\n");
     }
     for (const auto& [part, count] : parameters)
       if (part != "genes") text += concat("  ", padded(part, 14), format_count(count), " parameters\n");

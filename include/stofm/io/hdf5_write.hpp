@@ -90,8 +90,12 @@ class Hdf5Writer {
                                ? H5Screate(H5S_SCALAR)
                                : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
                            H5Sclose);
+    // No times in the file: the same run gives the same bytes.
+    const Hdf5Handle plist(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    require(static_cast<bool>(plist) && H5Pset_obj_track_times(plist.get(), false) >= 0, name,
+            "create a property list");
     Hdf5Handle data(
-        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Dclose);
+        H5Dcreate2(parent, name.c_str(), type, space.get(), H5P_DEFAULT, plist.get(), H5P_DEFAULT), H5Dclose);
     require(static_cast<bool>(data), name, "make a data set");
     return data;
   }
