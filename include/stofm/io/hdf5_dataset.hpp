@@ -7,6 +7,7 @@
 /// Contiguous data are read with pread from the place that the file states, chunks are fetched as stored and
 /// decoded here (hdf5_filters.hpp). libhdf5 never allocates from a declared size and never runs a filter of
 /// the file's choice.
+/// Above 300 lines: opening (checks) and reading (layouts) share the state of one object.
 
 #include <algorithm>
 #include <array>
