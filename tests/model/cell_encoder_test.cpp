@@ -113,7 +113,7 @@ TEST_CASE("float agrees with double") {
     const double difference = test::relative_difference(
         CellEncoder<float>(config, weights).embed(cells.tokens, cells.offsets), exact);
     MESSAGE("float against double, ", std::string(to_string(level)), ": ", difference);
-    CHECK(difference <= (level == CpuKernels::amx ? 3e-5 : 2e-6));  // amx: see se2_encoder_test
+    CHECK(difference <= 2e-6);
   });
 }
 

@@ -21,7 +21,7 @@ enum class Activation {
 
 /// Precision class of the products inside a float matrix multiplication. Sums are float32 in both.
 enum class MatmulGrade {
-  float32,   ///< float32, or on AMX each float as a sum of two bfloat16 (three products): about 5e-6 in norm
+  float32,   ///< float32; on AMX each float as a sum of three bfloat16 (six products), to the same accuracy
   bfloat16,  ///< operands rounded to bfloat16 (one product) where the CPU has AMX; elsewhere as float32
 };
 

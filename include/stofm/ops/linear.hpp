@@ -3,9 +3,9 @@
 /// \file
 /// Linear layer: y = activation(scale * (x w^T + b)).
 ///
-/// On a CPU with AMX, float products are computed from operands split in two bfloat16 each (hi hi + hi lo +
-/// lo hi, float32 sums): relative to sum_k |x_k w_k| the error of one element is at most 3 * 2^-16 + 2^-24 K,
-/// about 5e-6 in norm. There, products of denormal halves count as zero and an infinite operand gives NaN.
+/// On a CPU with AMX, float products are computed from operands split in three bfloat16 each (six products of
+/// parts, float32 sums): relative to sum_k |x_k w_k| the error of one element is at most 2^-24 (K + 8), as in
+/// float32. There, products of denormal parts count as zero and an infinite operand gives NaN.
 
 #include <optional>
 #include <utility>

@@ -29,12 +29,10 @@ struct VerifyEntry {
 };
 
 /// Limits of `verify_case`. The tolerances are those of float32 arithmetic in another order of summation: an
-/// independent float32 implementation reaches 4e-6 at either size, and sums grow with the width. Products of
-/// floats split in two bfloat16 carry 16 bits instead of 24 (3 * 2^-18 relative at worst): there the wide one
-/// holds at any width.
+/// independent float32 implementation reaches 4e-6 at either size, and sums grow with the width.
 struct VerifyOptions {
   double tolerance = 2e-5;       ///< hidden width below `wide`
-  double wide_tolerance = 1e-4;  ///< from `wide` on, and with CpuKernels::amx
+  double wide_tolerance = 1e-4;  ///< from `wide` on
   std::int64_t wide = 256;
 };
 
@@ -113,8 +111,7 @@ class CaseFile {
 };
 
 inline double case_tolerance(std::int64_t width, const VerifyOptions& options) {
-  const bool split = cpu_kernels() == CpuKernels::amx;
-  return width >= options.wide || split ? options.wide_tolerance : options.tolerance;
+  return width >= options.wide ? options.wide_tolerance : options.tolerance;
 }
 
 /// One sample of an SE(2) case.

@@ -43,7 +43,7 @@ namespace stofm {
 enum class CpuKernels : int {
   generic = 0,  ///< Eigen and plain loops: any CPU
   avx512 = 1,   ///< AVX-512 F, BW, VL, DQ: float32 arithmetic throughout
-  amx = 2,      ///< AMX tiles: products of floats split in two bfloat16, float32 sums
+  amx = 2,      ///< AMX tiles: products of floats split in three bfloat16, float32 sums
 };
 
 inline std::string_view to_string(CpuKernels level) {

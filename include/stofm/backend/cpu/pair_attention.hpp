@@ -41,7 +41,7 @@ struct PairState {
 
   std::int64_t row_blocks() const { return (nodes + 31) / 32; }
   /// Bytes of one head of packed_q and packed_k (AMX).
-  std::int64_t head_bytes() const { return row_blocks() * 2 * ((width + 31) / 32) * 2048; }
+  std::int64_t head_bytes() const { return row_blocks() * 2 * ((width + 31) / 32) * 3072; }
 };
 
 template <class T>
@@ -134,7 +134,7 @@ inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
   const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
   const auto q = std::as_const(layer.q).view(), k = std::as_const(layer.k).view();
   if (state.level == CpuKernels::amx) {
-    const std::int64_t tile_step = amx::groups_of(width) * amx::pair_bytes;
+    const std::int64_t tile_step = amx::groups_of(width) * amx::group_bytes;
     layer.packed_q = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
     layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
     parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
@@ -161,7 +161,7 @@ inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
 inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, TensorView<const float> v) {
   const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks(),
                      groups = amx::groups_of(width);
-  const std::int64_t value_step = amx::groups_of(n) * amx::pair_bytes,
+  const std::int64_t value_step = amx::groups_of(n) * amx::group_bytes,
                      value_bytes = (width + 31) / 32 * 2 * value_step;
   const std::int64_t entries = state.values.dim(1);
   std::uint8_t* values = scratch_bytes<5>(state.heads * value_bytes);
@@ -174,7 +174,7 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
       for (std::size_t s = 0; s < segments.size(); ++s)
-        segments[s] = {state.layers[s].packed_q.data() + at + block * 2 * groups * amx::pair_bytes,
+        segments[s] = {state.layers[s].packed_q.data() + at + block * 2 * groups * amx::group_bytes,
                        state.layers[s].packed_k.data() + at};
       amx::attend_rows(
           state.grade, y.row(block * 32) + head * width, y.stride(0),

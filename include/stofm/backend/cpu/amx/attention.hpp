@@ -6,8 +6,9 @@
 ///   y = weights v / row sum.
 /// Keys come in blocks of at most 2048; between blocks the running maximum, sum and output are rescaled
 /// ("online" softmax). The logits of a block, [groups of 32 keys][32 rows][32 floats], are 4 KB per group and
-/// stay in L2; the weights replace them in place, split in two bfloat16: per row [32 hi][32 lo], a left
-/// operand with rows 128 bytes apart. Limiters: tile multiplier for the logits, exp for the rest.
+/// stay in L2; the weights replace them in place, split in two bfloat16 (error at most 2^-17 of a
+/// weight, which is at most 1): per row [32 hi][32 mid], a left operand with rows 128 bytes apart. Limiters:
+/// tile multiplier for the logits, exp for the rest.
 
 #include <limits>
 #include <span>
@@ -111,7 +112,7 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
   float* product = logits + std::min(key_groups, block_groups) * group_floats;
   float* out = product + group_floats;
   RowState state;
-  const std::int64_t tile_step = groups * pair_bytes;
+  const std::int64_t tile_step = groups * group_bytes;
   const SparseRun* run = additions.runs.data();
   const SparseRun* runs_end = run + additions.runs.size();
   const TileScope tiles;
@@ -126,8 +127,8 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
         for (const Segment& segment : segments) {
           const std::uint8_t* right = segment.right + (start + g) * 2 * tile_step;
           for (std::int64_t k = 0; k < groups; ++k)
-            multiply_group<Grade>(segment.left + k * pair_bytes, tile_step, tile_bytes, 64,
-                                  right + k * pair_bytes, tile_step, 2 * tile_step);
+            multiply_group<Grade>(segment.left + k * group_bytes, tile_step, tile_bytes, 64,
+                                  right + k * group_bytes, tile_step, 2 * tile_step);
         }
         store_sums(logits + g * group_floats, 128);
       }
@@ -140,10 +141,10 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
     for (std::int64_t g = 0; g < count; ++g) exponentiate_group(logits + g * group_floats, rows, state);
     for (std::int64_t column = 0; column < padded_width; column += 32) {
       zero_sums();
-      const std::uint8_t* right = values + column / 16 * value_step + start * pair_bytes;
+      const std::uint8_t* right = values + column / 16 * value_step + start * group_bytes;
       for (std::int64_t g = 0; g < count; ++g)
-        multiply_group<Grade>(reinterpret_cast<const std::uint8_t*>(logits + g * group_floats), 16 * 128, 64,
-                              128, right + g * pair_bytes, value_step, pair_bytes);
+        multiply_group<Grade, 2>(reinterpret_cast<const std::uint8_t*>(logits + g * group_floats), 16 * 128,
+                                 64, 128, right + g * group_bytes, value_step, group_bytes);
       store_sums(product, 128);
       for (std::int64_t r = 0; r < rows; ++r) {
         float* to = out + r * padded_width + column;
@@ -185,14 +186,14 @@ inline void pack_row_block(std::uint8_t* out, const float* x, std::int64_t strid
                            std::int64_t k, float factor) {
   pack_left_tile(out, x, stride, std::min<std::int64_t>(rows, 16), k, factor);
   const std::int64_t rest = std::max<std::int64_t>(rows - 16, 0);
-  pack_left_tile(out + groups_of(k) * pair_bytes, rest > 0 ? x + 16 * stride : x, stride, rest, k, factor);
+  pack_left_tile(out + groups_of(k) * group_bytes, rest > 0 ? x + 16 * stride : x, stride, rest, k, factor);
 }
 
 /// Key tiles [begin, end) of a head; the caller rounds their number up to even, the missing rows are zeros.
 inline void pack_key_tiles(std::uint8_t* out, const float* k, std::int64_t stride, std::int64_t keys,
                            std::int64_t width, std::int64_t begin, std::int64_t end) {
   for (std::int64_t t = begin; t < end; ++t)
-    pack_right_tile_transposed(out + t * groups_of(width) * pair_bytes,
+    pack_right_tile_transposed(out + t * groups_of(width) * group_bytes,
                                k + std::min(t * 16, keys - 1) * stride, stride,
                                std::clamp<std::int64_t>(keys - t * 16, 0, 16), width);
 }
@@ -202,7 +203,7 @@ inline void pack_values(std::uint8_t* out, const float* v, std::int64_t stride, 
                         std::int64_t width) {
   const std::int64_t tiles = (width + 31) / 32 * 2;
   for (std::int64_t t = 0; t < tiles; ++t)
-    pack_right_tile(out + t * groups_of(keys) * pair_bytes, v + std::min(t * 16, width - 1), stride, keys,
+    pack_right_tile(out + t * groups_of(keys) * group_bytes, v + std::min(t * 16, width - 1), stride, keys,
                     std::clamp<std::int64_t>(width - t * 16, 0, 16));
 }
 
@@ -213,10 +214,10 @@ inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t
                    std::int64_t v_stride, std::int64_t keys, std::int64_t width, float scale,
                    MatmulGrade grade) {
   const std::int64_t groups = groups_of(width), key_tiles = (keys + 31) / 32 * 2,
-                     value_step = groups_of(keys) * pair_bytes;
-  const std::int64_t key_bytes = key_tiles * groups * pair_bytes,
+                     value_step = groups_of(keys) * group_bytes;
+  const std::int64_t key_bytes = key_tiles * groups * group_bytes,
                      value_bytes = (width + 31) / 32 * 2 * value_step;
-  std::uint8_t* packed = scratch_bytes<4>(key_bytes + value_bytes + 2 * groups * pair_bytes);
+  std::uint8_t* packed = scratch_bytes<4>(key_bytes + value_bytes + 2 * groups * group_bytes);
   std::uint8_t* values = packed + key_bytes;
   std::uint8_t* left = values + value_bytes;
   pack_key_tiles(packed, k, k_stride, keys, width, 0, key_tiles);

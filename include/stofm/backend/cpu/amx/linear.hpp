@@ -17,15 +17,15 @@ namespace stofm::backend::amx {
 
 /// Bytes of packed weights [n, k]; the number of column tiles is even.
 inline std::int64_t packed_weight_bytes(std::int64_t n, std::int64_t k) {
-  return checked_mul(checked_mul((n + 31) / 32 * 2, groups_of(k), "weights"), pair_bytes, "weights");
+  return checked_mul(checked_mul((n + 31) / 32 * 2, groups_of(k), "weights"), group_bytes, "weights");
 }
 
 inline void pack_weights(std::uint8_t* out, TensorView<const float> w) {
   const std::int64_t n = w.dim(0), k = w.dim(1), tiles = (n + 31) / 32 * 2;
   parallel_for(tiles, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t)
-      pack_right_tile_transposed(out + t * groups_of(k) * pair_bytes, w.row(std::min(t * 16, n)), w.stride(0),
-                                 std::clamp<std::int64_t>(n - t * 16, 0, 16), k);
+      pack_right_tile_transposed(out + t * groups_of(k) * group_bytes, w.row(std::min(t * 16, n)),
+                                 w.stride(0), std::clamp<std::int64_t>(n - t * 16, 0, 16), k);
   });
 }
 
@@ -50,7 +50,7 @@ template <MatmulGrade Grade>
 STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x, const std::uint8_t* weights,
                                   const float* bias, LinearOptions options, std::int64_t begin,
                                   std::int64_t end) {
-  const std::int64_t n = y.dim(1), k = x.dim(1), groups = groups_of(k), tile_step = groups * pair_bytes;
+  const std::int64_t n = y.dim(1), k = x.dim(1), groups = groups_of(k), tile_step = groups * group_bytes;
   auto* left = scratch_bytes<1>(2 * tile_step + 4096);
   auto* sums = reinterpret_cast<float*>(left + 2 * tile_step);
   const __m512 scale = _mm512_set1_ps(static_cast<float>(options.scale));
@@ -64,7 +64,7 @@ STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x
     const std::uint8_t* right = weights + column / 16 * tile_step;
     zero_sums();
     for (std::int64_t g = 0; g < groups; ++g)
-      multiply_group<Grade>(left + g * pair_bytes, tile_step, tile_bytes, 64, right + g * pair_bytes,
+      multiply_group<Grade>(left + g * group_bytes, tile_step, tile_bytes, 64, right + g * group_bytes,
                             tile_step, 2 * tile_step);
     store_sums(sums, 128);
     finish_block(y.row(begin) + column, y.stride(0), sums, end - begin, n - column,

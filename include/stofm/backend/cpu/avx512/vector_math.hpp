@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// AVX-512 building blocks: exp, gelu, masks for tails, a 16 x 16 transpose, and floats split in two
-/// bfloat16.
+/// AVX-512 building blocks: exp, gelu, masks for tails, a 16 x 16 transpose, and floats split in two or
+/// three bfloat16.
 
 #include <cstdint>
 
@@ -87,6 +87,17 @@ STOFM_INLINE_AVX512 void split_pairs(__m512 a, __m512 b, __m512i& hi, __m512i& l
   constexpr int select = 0xe4;  // third operand ? first : second, bit by bit
   hi = _mm512_or_epi32(_mm512_srli_epi32(a_hi, 16), b_hi);
   lo = _mm512_ternarylogic_epi32(b_lo, _mm512_srli_epi32(a_lo, 16), upper, select);
+}
+
+/// The same in three: hi + mid + lo is the value, all 24 bits of it (unless lo is denormal). A canonical NaN
+/// gives NaN, an infinity inf + NaN.
+STOFM_INLINE_AVX512 void split_triples(__m512 a, __m512 b, __m512i& hi, __m512i& mid, __m512i& lo) {
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000U)), half = _mm512_set1_epi32(0x8000);
+  const __m512i a_hi = _mm512_and_epi32(_mm512_add_epi32(_mm512_castps_si512(a), half), upper);
+  const __m512i b_hi = _mm512_and_epi32(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
+  hi = _mm512_or_epi32(_mm512_srli_epi32(a_hi, 16), b_hi);
+  split_pairs(_mm512_sub_ps(a, _mm512_castsi512_ps(a_hi)), _mm512_sub_ps(b, _mm512_castsi512_ps(b_hi)), mid,
+              lo);
 }
 
 /// Any NaN as the one NaN that rounding to bfloat16 can not turn into a zero; everything else unchanged.
