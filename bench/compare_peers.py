@@ -33,12 +33,14 @@ def peer(python, script, *arguments):
 
 
 def ours(build, program, pattern, **environment):
-    """Best real time in seconds of the repetitions of the one benchmark that matches, and its counters."""
+    """Best real time in seconds of the repetitions of the first benchmark that matches (they are registered with the
+    kernels that are used by default first), and its row with the counters."""
     out = run([build / "bench" / program, f"--benchmark_filter={pattern}", "--benchmark_format=json",
-               "--benchmark_repetitions=5", "--benchmark_report_aggregates_only=false"], **environment)
+               "--benchmark_repetitions=5", "--benchmark_min_time=0.5", "--benchmark_report_aggregates_only=false"], **environment)
     rows = [row for row in json.loads(out[out.index("{"):])["benchmarks"] if row.get("run_type") == "iteration"]
     if not rows:
         sys.exit(f"{program}: no benchmark matches {pattern}")
+    rows = [row for row in rows if row["name"] == rows[0]["name"]]
     scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
     return min(rows, key=lambda row: row["real_time"] * scale[row["time_unit"]]), min(
         row["real_time"] * scale[row["time_unit"]] for row in rows)
@@ -59,7 +61,7 @@ def main():
     def add(what, unit, our_value, peer_name, peer_value, ratio, target):
         rows.append(dict(what=what, unit=unit, stofm=our_value, peer=peer_name, peer_value=peer_value, ratio=ratio, target=target))
 
-    _, forward = ours(build, "se2_forward_bench", "^se2_forward/default/f32/N:1050/")
+    forward_row, forward = ours(build, "se2_forward_bench", "model/se2_forward/(amx|avx512)/table/.*N/1050")
     eager = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5)
     compiled = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5, "--compile")
     for name, result, target in (("PyTorch eager", eager, 30), ("torch.compile", compiled, 12)):
@@ -68,18 +70,18 @@ def main():
 
     for name in ("starmap", "her2st"):
         tokens = golden / f"tokens_{name}" / "case.safetensors"
-        row, _ = ours(build, "cell_encoder_bench", "^cell_encoder/default/f32/tokens", STOFM_TOKENS=str(tokens))
+        row, _ = ours(build, "cell_encoder_bench", "model/cell_encoder/(amx|avx512)/position_0/cells:0/tokens:0", STOFM_TOKENS=str(tokens))
         torch = peer(arguments.torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2)
-        add(f"cell encoder, tokens_{name}, float32", "cells/s", row["items_per_second"], f"BertModel, torch {torch['torch']}",
-            torch["cells_per_s"], row["items_per_second"] / torch["cells_per_s"], 2)
+        add(f"cell encoder, tokens_{name}, float32", "cells/s", row["cells/s"], f"BertModel, torch {torch['torch']}",
+            torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], 2)
 
-    _, graph = ours(build, "graph_bench", "neighbours_umap_leiden/osmfish_tile:5", STOFM_GOLDEN=str(golden))
+    _, graph = ours(build, "graph_bench", "cluster/umap_graph_2d.leiden/tiles/5", STOFM_GOLDEN=str(golden))
     scanpy = peer(arguments.scanpy_python, peers / "graph_scanpy.py", "--case", golden / "graph_osmfish" / "case.safetensors", "--tile", 5)
     scanpy_seconds = scanpy["neighbours_s"] + scanpy["leiden_s"]
     add(f"neighbours + UMAP weights + Leiden, {scanpy['points']} points", "s", graph, f"scanpy {scanpy['scanpy']} (igraph)",
         scanpy_seconds, scanpy_seconds / graph, 5)
 
-    _, piece = ours(build, "sub_slices_bench", "build_sub_slice/reference/N:1050")
+    _, piece = ours(build, "sub_slices_bench", "build_sub_slice/random/cells,virtual/1000/49")
     add("building one sub-slice of 1050 nodes", "ms", piece * 1e3, "reference, published figure 75 ms", 75.0, 75.0 / (piece * 1e3), 10)
 
     commit = run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]).strip()
@@ -87,7 +89,7 @@ def main():
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
     features = [name for name in ("avx2", "avx512f", "amx_bf16") if f" {name}" in flags]
     result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
-                  command="python3 bench/compare_peers.py", rows=rows)
+                  command="python3 bench/compare_peers.py", kernels=forward_row["name"].split("/")[2], rows=rows)
     print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
     print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
     for row in rows:

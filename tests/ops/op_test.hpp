@@ -79,11 +79,11 @@ template <class T>
 constexpr double roundoff = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
 
 /// Bound of |computed - exact| of a sum of `length` products, relative to the sum of their absolute values:
-/// `length` + 1 roundings of T, and on AMX the split of both factors: u = 2^-8 (8-bit significands), the rest
-/// of hi is at most u |x|, dropped: lo lo (u^2) and the rounding of each lo (u^2 each).
+/// `length` + 1 roundings of T, and on AMX what the three parts of each factor leave out: with u = 2^-9 (half
+/// a unit of 8-bit significands), mid lo and lo mid (u^3 each) and lo lo, below 3 u^3.
 template <class T>
 double product_bound(CpuKernels level, std::int64_t length) {
-  const double split = sizeof(T) == 4 && level == CpuKernels::amx ? 3 * 0x1p-16 : 0.0;
+  const double split = sizeof(T) == 4 && level == CpuKernels::amx ? 3 * 0x1p-27 : 0.0;
   return split + (static_cast<double>(length) + 1) * roundoff<T>;
 }
 

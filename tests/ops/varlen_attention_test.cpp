@@ -107,7 +107,7 @@ TEST_CASE("sequences beyond one block of keys are rescaled on the way") {
   });
 }
 
-TEST_CASE("a query without keys gets zeros") {
+TEST_CASE("D39: a query without keys gets zeros") {
   at_every_level([](CpuKernels) {
     const auto q = spiky<float>({5, 16}, 1), k = spiky<float>({3, 16}, 2);
     auto y = Tensor<float>::full({5, 16}, 9.0F);
@@ -122,7 +122,7 @@ TEST_CASE("a query without keys gets zeros") {
   });
 }
 
-TEST_CASE("huge logits select, they do not overflow") {
+TEST_CASE("D40: huge logits select, they do not overflow") {
   at_every_level([](CpuKernels) {
     auto q = Tensor<float>::zeros({40, 8}), k = Tensor<float>::zeros({40, 8}),
          v = Tensor<float>::zeros({40, 8});

@@ -174,7 +174,7 @@ TEST_CASE("D17: a count that is negative or no number is refused with its place"
   CHECK_THROWS_AS(tokenize(rows_of({{{0, 1e308}, {1, 1e308}}}), m), DataError);
 }
 
-TEST_CASE("D18 to D20: huge counts stay exact, ties keep the order of the columns") {
+TEST_CASE("D18, D19, D20: huge counts stay exact, ties keep the order of the columns") {
   auto m = mapping_of(5);
   m.medians = {1, 1, 1, 1, 1};
   const double big = 16777217;  // 2^24 + 1 is not a float

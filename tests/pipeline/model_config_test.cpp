@@ -77,7 +77,7 @@ TEST_CASE("released BERT configurations are read, with keys of other versions of
   CHECK(config.layer_norm_eps == 1e-12);
 }
 
-TEST_CASE("a misspelt key is answered with the nearest one") {
+TEST_CASE("J03: a misspelt key is answered with the nearest one") {
   for (const auto& [wrong, right] : {std::pair<std::string, std::string>{"num_head", "num_attention_heads"},
                                      {"num_attention_head", "num_attention_heads"},
                                      {"pre_layer_norm", "pre_layernorm"},
@@ -97,7 +97,7 @@ TEST_CASE("a misspelt key is answered with the nearest one") {
   CHECK(stray.remedy == "Remove the key.");
 }
 
-TEST_CASE("wrong types and ranges are refused at their JSON pointer") {
+TEST_CASE("J04, J05, J07, J08: wrong types and ranges are refused at their JSON pointer") {
   for (const nlohmann::json& value :
        {nlohmann::json("8"), nlohmann::json(1.5), nlohmann::json(nullptr), nlohmann::json(true),
         nlohmann::json(9007199254740993ULL), nlohmann::json(UINT64_MAX)}) {
@@ -133,7 +133,7 @@ TEST_CASE("switches with one value in every published model are refused at anoth
   CHECK(refusal_of(with(bert_json(), "is_decoder", true), true).where == "/is_decoder");
 }
 
-TEST_CASE("the configuration of the other model is refused with the keys that are missing") {
+TEST_CASE("J09: the configuration of the other model is refused with the keys that are missing") {
   const Refusal bert = refusal_of(bert_json());
   CHECK(bert.code == "STOFM-2102");
   CHECK(bert.found.find("embedding_dim") != std::string::npos);
@@ -145,7 +145,7 @@ TEST_CASE("the configuration of the other model is refused with the keys that ar
   CHECK(se2.remedy.find("SE(2)") != std::string::npos);
 }
 
-TEST_CASE("sizes that multiply to more than the memory are refused with an estimate") {
+TEST_CASE("J06: sizes that multiply to more than the memory are refused with an estimate") {
   auto json = bert_json();
   json["vocab_size"] = 2000000000;
   json["hidden_size"] = json["intermediate_size"] = 1 << 20;

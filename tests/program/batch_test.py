@@ -37,6 +37,7 @@ class Batch(support.EmbedCase):
         self.assertIn("3 embedded, 0 skipped", done.stderr)
 
     def test_a_result_of_other_options_is_refused_by_name(self):
+        """D36: what was made earlier carries hashes of input, model and options, and is never taken for something else."""
         self.ok("embed", "in/a.h5ad", "in/b.h5ad", "--output-dir", "out")
         done = self.run_program("embed", "in/a.h5ad", "in/b.h5ad", "--output-dir", "out", "--alpha", "0.5")
         self.assertEqual(done.returncode, 2)

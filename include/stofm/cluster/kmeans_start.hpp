@@ -21,7 +21,8 @@ namespace detail {
 inline std::int64_t draw_weighted(const std::vector<double>& cumulative, double uniform) {
   const double target = uniform * cumulative.back();
   const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), target);
-  return std::min<std::int64_t>(found - cumulative.begin(), static_cast<std::int64_t>(cumulative.size()) - 1);
+  return (std::min<std::int64_t>)(found - cumulative.begin(),
+                                  static_cast<std::int64_t>(cumulative.size()) - 1);
 }
 }  // namespace detail
 
@@ -59,7 +60,7 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
     double best_sum = std::numeric_limits<double>::infinity();
     std::int64_t chosen = candidates.front();
     for (std::size_t first = 0; first < candidates.size(); first += 4) {
-      const std::size_t count = std::min<std::size_t>(4, candidates.size() - first);
+      const std::size_t count = (std::min<std::size_t>)(4, candidates.size() - first);
       std::vector<float> points(count * static_cast<std::size_t>(d));
       for (std::size_t t = 0; t < count; ++t)
         std::copy_n(sample.data() + candidates[first + t] * d, d,

@@ -30,7 +30,7 @@ inline Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int6
     throw ShapeError({"STOFM-1205", "", "[nearest_neighbours_2d]", concat("k = ", k), "k >= 0", "Check k."});
   Neighbours2d result;
   result.points = xy.dim(0);
-  result.k = (std::min)(k, std::max<std::int64_t>(result.points - 1, 0));
+  result.k = (std::min)(k, (std::max<std::int64_t>)(result.points - 1, 0));
   if (result.k == 0) return result;
   const PointTree2d tree(xy, result.k, result.k + 1);
   const auto values = static_cast<std::size_t>(checked_mul(result.points, result.k, "neighbours"));

@@ -42,12 +42,12 @@ struct MiniBatchKMeansResult {
 /// Number of clusters for N points if none is given: floor(sqrt(N / 2)), at least 1. Ours; on the three
 /// slices at hand (30, 1,049, 6,471 cells) it gives 3, 22, 56, which are the numbers Leiden finds there.
 inline std::int64_t kmeans_cluster_count(std::int64_t n) {
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::sqrt(static_cast<double>(n) / 2)));
+  return (std::max<std::int64_t>)(1, static_cast<std::int64_t>(std::sqrt(static_cast<double>(n) / 2)));
 }
 
 namespace detail {
 /// Work on rows is cut into at most 16 parts whose borders depend on N only; their sums are added in order.
-inline std::int64_t kmeans_part_rows(std::int64_t n) { return std::max<std::int64_t>(1024, (n + 15) / 16); }
+inline std::int64_t kmeans_part_rows(std::int64_t n) { return (std::max<std::int64_t>)(1024, (n + 15) / 16); }
 
 /// Moves each centre to the mean of its rows (kept where it has none). \return rows per centre.
 inline std::vector<std::int64_t> centres_to_means(TensorView<const float> rows,
@@ -129,7 +129,7 @@ inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMe
   PackedPoints packed(centres.view());
   const double alpha = (std::min)(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n + 1));
   const std::int64_t most =
-      std::max<std::int64_t>(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
+      (std::max<std::int64_t>)(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
   double mean = 0, least = std::numeric_limits<double>::infinity();
   std::int64_t step = 0;
   for (std::int64_t waited = 0; step < most && waited < options.patience; ++step) {

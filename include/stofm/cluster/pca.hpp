@@ -70,7 +70,7 @@ inline void add_gram_dispatched(const double* rows, std::int64_t count, std::int
 }
 
 /// Work on rows is cut into at most 16 parts whose borders depend on N only; their sums are added in order.
-inline std::int64_t pca_part_rows(std::int64_t n) { return std::max<std::int64_t>(256, (n + 15) / 16); }
+inline std::int64_t pca_part_rows(std::int64_t n) { return (std::max<std::int64_t>)(256, (n + 15) / 16); }
 }  // namespace detail
 
 /// PCA2 of `rows` [N, C] (float, rows dense, stride free).
@@ -134,9 +134,10 @@ inline Pca2 pca2(TensorView<const float> rows) {
       covariance[i * width + j] = covariance[j * width + i] =
           grams[i * static_cast<std::size_t>(padded) + j] / static_cast<double>(n - 1);
   std::vector<double>().swap(grams);
-  const LeadingEigenpairs pairs = leading_eigenpairs(std::move(covariance), c, std::min<std::int64_t>(2, c));
+  const LeadingEigenpairs pairs =
+      leading_eigenpairs(std::move(covariance), c, (std::min<std::int64_t>)(2, c));
   const double noise = pairs.values[0] * std::numeric_limits<double>::epsilon() *
-                       static_cast<double>(std::max<std::int64_t>(c, 16));
+                       static_cast<double>((std::max<std::int64_t>)(c, 16));
   for (std::size_t k = 0; k < pairs.values.size(); ++k) {
     if (!(pairs.values[k] > noise) || !(pairs.values[k] > 0)) continue;
     const double* v = pairs.vectors.data() + k * width;

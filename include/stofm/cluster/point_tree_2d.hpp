@@ -203,7 +203,7 @@ class PointTree2d {
 
   /// Any k other points bound the k-th distance; those next to each other in the tree are near.
   double window_bound(std::int64_t q) const {
-    const std::int64_t begin = (std::min)(std::max<std::int64_t>(q - k_ / 2, 0), size() - k_ - 1);
+    const std::int64_t begin = (std::min)((std::max<std::int64_t>)(q - k_ / 2, 0), size() - k_ - 1);
     double bound = 0;
     for (std::int64_t i = begin; i <= begin + k_; ++i) {
       const double dx = x_[static_cast<std::size_t>(i)] - x_[static_cast<std::size_t>(q)];

@@ -67,7 +67,7 @@ class ThreadPool {
   }
 
  private:
-  ThreadPool() : size_(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))) {}
+  ThreadPool() : size_(static_cast<int>((std::max)(1U, std::thread::hardware_concurrency()))) {}
 
   static bool& inside() {
     thread_local bool value = false;
@@ -159,7 +159,7 @@ inline void set_thread_count(int threads) {
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;
-  grain = std::max<std::int64_t>(grain, 1);
+  grain = (std::max<std::int64_t>)(grain, 1);
   struct Context {
     std::remove_reference_t<Body>* body;
     std::int64_t count, grain;
@@ -167,7 +167,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   detail::ThreadPool::global().run((count + grain - 1) / grain,
                                    [](void* raw, std::int64_t chunk) {
                                      const auto& c = *static_cast<Context*>(raw);
-                                     (*c.body)(chunk * c.grain, std::min(c.count, (chunk + 1) * c.grain));
+                                     (*c.body)(chunk * c.grain, (std::min)(c.count, (chunk + 1) * c.grain));
                                    },
                                    &context);
 }

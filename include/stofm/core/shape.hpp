@@ -55,7 +55,7 @@ class Shape {
     std::int64_t step = 1;
     for (int i = rank_ - 1; i >= 0; --i) {
       strides[static_cast<std::size_t>(i)] = step;
-      step *= std::max<std::int64_t>((*this)[i], 1);
+      step *= (std::max<std::int64_t>)((*this)[i], 1);
     }
     return strides;
   }

@@ -87,7 +87,7 @@ inline void refuse_other_files(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) refuse_as_bundle(path.string(), "a directory");
   const File file = File::open(path);
-  std::string head(static_cast<std::size_t>(std::min<std::int64_t>(file.size(), 16)), '\0');
+  std::string head(static_cast<std::size_t>((std::min<std::int64_t>)(file.size(), 16)), '\0');
   file.read(head.data(), 0, static_cast<std::int64_t>(head.size()));
   const std::string_view start = head;
   if (start.starts_with("PK\3\4")) refuse_as_bundle(file.path(), "a zip file, such as a PyTorch checkpoint");

@@ -229,8 +229,8 @@ inline std::optional<double> parse_decimal(std::string_view text) {
   if (end != text.data() + text.size()) return std::nullopt;
   if (error == std::errc::result_out_of_range) {
     const std::size_t exponent = text.find_first_of("eE");
-    const bool small = exponent != std::string_view::npos && text.substr(exponent + 1, 1) == "-";
-    return small ? 0.0 : (text.front() == '-' ? -1 : 1) * std::numeric_limits<double>::infinity();
+    const bool tiny = exponent != std::string_view::npos && text.substr(exponent + 1, 1) == "-";
+    return tiny ? 0.0 : (text.front() == '-' ? -1 : 1) * std::numeric_limits<double>::infinity();
   }
   if (error != std::errc{}) return std::nullopt;
   return value;

@@ -39,7 +39,8 @@ class File {
     auto* out = static_cast<char*>(data);
     constexpr std::int64_t longest_call = std::int64_t{1} << 30;
     while (count > 0) {
-      const std::int64_t got = detail::read_at(descriptor_.get(), out, std::min(count, longest_call), offset);
+      const std::int64_t got =
+          detail::read_at(descriptor_.get(), out, (std::min)(count, longest_call), offset);
       if (got < 0) detail::throw_errno(errno, path_, concat("read at byte ", offset));
       if (got == 0)
         throw FileError({"STOFM-3003", path_, concat("byte ", offset), "the end of the file",

@@ -37,7 +37,7 @@ class H5adAppender {
   /// Writes everything and closes the file. \throws FileError, ResourceError; the file is then to be thrown
   /// away
   void append(const H5adResult& result) {
-    const H5adFrame frame(file_, "obs", std::numeric_limits<std::int64_t>::max());
+    const H5adFrame frame(file_, "obs", (std::numeric_limits<std::int64_t>::max)());
     rows_ = &result.file_rows;
     cells_ = frame.length();
     slice_cells_ = rows_->empty() ? cells_ : static_cast<std::int64_t>(rows_->size());
@@ -81,7 +81,7 @@ class H5adAppender {
       check_name(column.name);
       const auto size = column.integers.size() + column.reals.size() + column.codes.size();
       if (static_cast<std::int64_t>(size) != slice_cells_ ||
-          std::max({column.integers.size(), column.reals.size(), column.codes.size()}) != size)
+          (std::max)({column.integers.size(), column.reals.size(), column.codes.size()}) != size)
         fail("obs/" + column.name, concat(size, " entries"), concat(slice_cells_, " of one kind"));
       for (const std::int32_t code : column.codes)
         if (code < -1 || code >= static_cast<std::int64_t>(column.categories.size()))
@@ -121,11 +121,11 @@ class H5adAppender {
     writer_.set_encoding(data.get(), "array", "0.2.0");
     if (width == 0) return;
     const Hdf5Handle space(H5Dget_space(data.get()), H5Sclose);
-    const std::int64_t step = std::max<std::int64_t>(1, (std::int64_t{4} << 20) / (4 * width));
+    const std::int64_t step = (std::max<std::int64_t>)(1, (std::int64_t{4} << 20) / (4 * width));
     std::vector<float> block;
     std::size_t next = 0;  // entry of file_rows
     for (std::int64_t begin = 0; begin < cells_; begin += step) {
-      const std::int64_t end = std::min(cells_, begin + step);
+      const std::int64_t end = (std::min)(cells_, begin + step);
       block.assign(static_cast<std::size_t>((end - begin) * width), std::numeric_limits<float>::quiet_NaN());
       for (std::int64_t row = begin; row < end; ++row) {
         std::int64_t cell = row;

@@ -30,7 +30,7 @@ namespace detail {
 /// "a, b, c and 4 more"; every name quoted.
 inline std::string name_list(const std::vector<std::string>& names, std::size_t most = 10) {
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), most); ++i)
+  for (std::size_t i = 0; i < (std::min)(names.size(), most); ++i)
     text += (i > 0 ? ", " : "") + stofm::quoted(names[i], 60);
   if (names.size() > most) text += concat(" and ", names.size() - most, " more");
   return text.empty() ? "nothing" : text;
@@ -210,7 +210,7 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
       result.bad_rows.push_back(i);
   if (result.bad_rows.empty()) return result;
   std::string rows;
-  for (std::size_t i = 0; i < std::min<std::size_t>(10, result.bad_rows.size()); ++i)
+  for (std::size_t i = 0; i < (std::min<std::size_t>)(10, result.bad_rows.size()); ++i)
     rows += (i > 0 ? ", " : "") + std::to_string(result.bad_rows[i]);
   const std::string found = concat(result.bad_rows.size(), " cells with NaN or infinite coordinates, rows ",
                                    rows, result.bad_rows.size() > 10 ? ", ..." : "");

@@ -27,13 +27,13 @@ struct H5adValueCheck {
 /// Looks at all values of a small matrix, or at the first, middle and last 2^20 of a large one.
 inline H5adValueCheck check_values(H5adMatrix& matrix) {
   const std::int64_t lines = matrix.values().dim(0);
-  const std::int64_t width = matrix.values().rank() == 2 ? std::max<std::int64_t>(1, matrix.columns()) : 1;
-  const std::int64_t piece = std::max<std::int64_t>(1, (std::int64_t{1} << 20) / width);
+  const std::int64_t width = matrix.values().rank() == 2 ? (std::max<std::int64_t>)(1, matrix.columns()) : 1;
+  const std::int64_t piece = (std::max<std::int64_t>)(1, (std::int64_t{1} << 20) / width);
   std::vector<std::pair<std::int64_t, std::int64_t>> pieces;
   H5adValueCheck check;
   check.complete = lines <= 3 * piece;
   if (check.complete) {
-    for (std::int64_t at = 0; at < lines; at += piece) pieces.emplace_back(at, std::min(lines, at + piece));
+    for (std::int64_t at = 0; at < lines; at += piece) pieces.emplace_back(at, (std::min)(lines, at + piece));
   } else {
     const std::int64_t middle = (lines - piece) / 2;
     pieces = {{0, piece}, {middle, middle + piece}, {lines - piece, lines}};
@@ -92,7 +92,7 @@ class H5adCounts {
         });
     close_rows(end);
     ++visit_;
-    next_row_ = std::max(next_row_, end);
+    next_row_ = (std::max)(next_row_, end);
   }
 
   /// Entries beyond the first of the same cell and column, over the rows streamed so far.

@@ -193,13 +193,13 @@ class H5adMatrix {
     const auto start_of = [this](std::int64_t row) { return starts_[static_cast<std::size_t>(row)]; };
     std::int64_t row = begin;
     for (std::int64_t at = start_of(begin); at < start_of(end);) {
-      const std::int64_t stop = std::min(at + segment, start_of(end));
+      const std::int64_t stop = (std::min)(at + segment, start_of(end));
       read_entries(at, stop, columns_);
       const std::span<const std::int64_t> index(index_segment_);
       const std::span<const double> value(value_segment_);
       for (std::int64_t from = at; from < stop;) {
         while (start_of(row + 1) <= from) ++row;
-        const std::int64_t to = std::min(stop, start_of(row + 1));
+        const std::int64_t to = (std::min)(stop, start_of(row + 1));
         const auto offset = static_cast<std::size_t>(from - at);
         const auto count = static_cast<std::size_t>(to - from);
         visit(row, index.subspan(offset, count), value.subspan(offset, count), from);
@@ -213,14 +213,14 @@ class H5adMatrix {
   void visit_dense(std::int64_t begin, std::int64_t end, Visit& visit) {
     if (columns_ == 0) return;
     const Hdf5Dataset& data = values();
-    std::int64_t block = std::max<std::int64_t>(1, segment / columns_);
+    std::int64_t block = (std::max<std::int64_t>)(1, segment / columns_);
     if (data.layout() == Hdf5Layout::chunked) {  // whole strips of chunks, so that each is decoded once
       const std::int64_t strip = data.chunk_dim(0);
-      if (strip <= hdf5_chunk_limit / std::max<std::int64_t>(1, data.row_bytes()) || strip < block)
-        block = std::max<std::int64_t>(1, block / strip) * strip;
+      if (strip <= hdf5_chunk_limit / (std::max<std::int64_t>)(1, data.row_bytes()) || strip < block)
+        block = (std::max<std::int64_t>)(1, block / strip) * strip;
     }
     for (std::int64_t first = begin; first < end;) {
-      const std::int64_t last = std::min(end, (first / block + 1) * block);
+      const std::int64_t last = (std::min)(end, (first / block + 1) * block);
       const std::vector<double> dense = stored_values(first, last);
       for (std::int64_t row = first; row < last; ++row)
         visit(row, std::span<const std::int64_t>{},
@@ -236,7 +236,7 @@ class H5adMatrix {
     parts_.front().require_holdable(12, memory_limit_);
     row_starts_.assign(static_cast<std::size_t>(rows_) + 1, 0);
     for (std::int64_t at = 0; at < entries(); at += segment) {
-      read_entries(at, std::min(at + segment, entries()), rows_);
+      read_entries(at, (std::min)(at + segment, entries()), rows_);
       for (const std::int64_t row : index_segment_) ++row_starts_[static_cast<std::size_t>(row) + 1];
     }
     for (std::size_t i = 1; i < row_starts_.size(); ++i) row_starts_[i] += row_starts_[i - 1];
@@ -245,7 +245,7 @@ class H5adMatrix {
     row_values_.resize(static_cast<std::size_t>(entries()));
     std::int64_t column = 0;
     for (std::int64_t at = 0; at < entries(); at += segment) {
-      const std::int64_t stop = std::min(at + segment, entries());
+      const std::int64_t stop = (std::min)(at + segment, entries());
       read_entries(at, stop, rows_);
       for (std::int64_t entry = at; entry < stop; ++entry) {
         while (starts_[static_cast<std::size_t>(column) + 1] <= entry) ++column;

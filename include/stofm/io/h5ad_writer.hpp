@@ -49,8 +49,8 @@ inline void clone_file(const std::string& from, const std::string& to, mode_t mo
     }
     std::vector<char> buffer(left > 0 ? std::size_t{1} << 20 : 0);
     while (left > 0) {
-      const std::int64_t got =
-          read_at(source.get(), buffer.data(), std::min<std::int64_t>(left, 1 << 20), status.st_size - left);
+      const std::int64_t got = read_at(source.get(), buffer.data(), (std::min<std::int64_t>)(left, 1 << 20),
+                                       status.st_size - left);
       if (got < 0) throw_errno(errno, from, "read");
       if (got == 0)
         throw FileError({"STOFM-3502", from, "", "a file that shrank while it was copied", "a file at rest",

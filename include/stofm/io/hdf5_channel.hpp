@@ -139,7 +139,7 @@ class Channel {
     payload.clear();
     while (payload.size() < size) {  // grows with what really arrives
       const std::size_t have = payload.size();
-      payload.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(size - have, 8U << 20)));
+      payload.resize(have + static_cast<std::size_t>((std::min<std::uint64_t>)(size - have, 8U << 20)));
       if (const int got = receive_all(payload.data() + have, payload.size() - have, silence_ms); got != 1)
         return got;
     }

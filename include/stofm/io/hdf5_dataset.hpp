@@ -84,7 +84,7 @@ class Hdf5Dataset {
   void require_holdable(std::int64_t bytes_each, std::int64_t memory_limit) const {
     const std::int64_t bytes = checked_mul(elements_, bytes_each, "array bytes");
     if (bytes > (std::int64_t{16} << 20) &&
-        bytes / 1100 > stored_bytes_ * bytes_each / std::max<std::int64_t>(element_size_, 1))
+        bytes / 1100 > stored_bytes_ * bytes_each / (std::max<std::int64_t>)(element_size_, 1))
       fail("STOFM-3515", concat(elements_, " elements declared, ", stored_bytes_, " bytes stored"),
            "data that are really there", "The file is damaged or hostile: write it again.");
     if (memory_limit > 0 && bytes > memory_limit)
@@ -193,7 +193,7 @@ class Hdf5Dataset {
     }
     if (rank == 0) dims_.push_back(elements_);  // a scalar is a list of one
     stored_bytes_ = static_cast<std::int64_t>(
-        std::min<hsize_t>(H5Dget_storage_size(id()), static_cast<hsize_t>(file_->superblock.file_size)));
+        (std::min<hsize_t>)(H5Dget_storage_size(id()), static_cast<hsize_t>(file_->superblock.file_size)));
     if (layout_ == Hdf5Layout::chunked) check_chunks(list);
     if (layout_ == Hdf5Layout::contiguous) check_contiguous(bytes);
     if (layout_ == Hdf5Layout::compact && elements_ * element_size_ > 65536)
@@ -284,11 +284,11 @@ class Hdf5Dataset {
     const std::int64_t chunk_rows = chunk_[0];
     const std::int64_t chunk_width = rank() == 2 ? chunk_[1] : 1;
     for (std::int64_t r = begin / chunk_rows; r * chunk_rows < end; ++r) {
-      const std::int64_t from = std::max(begin, r * chunk_rows);
-      const std::int64_t to = std::min(end, (r + 1) * chunk_rows);
+      const std::int64_t from = (std::max)(begin, r * chunk_rows);
+      const std::int64_t to = (std::min)(end, (r + 1) * chunk_rows);
       for (std::int64_t c = 0; c * chunk_width < width; ++c) {
         const std::vector<std::byte>& chunk = decoded({r, c});
-        const std::int64_t columns = std::min(chunk_width, width - c * chunk_width);
+        const std::int64_t columns = (std::min)(chunk_width, width - c * chunk_width);
         for (std::int64_t row = from; row < to; row += width == chunk_width ? to - from : 1) {
           const std::int64_t rows = width == chunk_width ? to - from : 1;  // whole rows are one piece
           const auto source = static_cast<std::size_t>((row - r * chunk_rows) * chunk_width * element_size_);

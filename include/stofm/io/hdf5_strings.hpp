@@ -162,10 +162,10 @@ inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t mem
     data.fail("STOFM-3523", concat("strings of ", width, " bytes"), "at most 1 MiB", "Write the file again.");
   std::int64_t total = 0;
   const std::int64_t step =
-      std::max<std::int64_t>(1, (std::int64_t{4} << 20) / std::max<std::int64_t>(1, data.element_size()));
+      (std::max<std::int64_t>)(1, (std::int64_t{4} << 20) / (std::max<std::int64_t>)(1, data.element_size()));
   std::string raw;
   for (std::int64_t begin = 0; begin < count; begin += step) {
-    const std::int64_t end = std::min(count, begin + step);
+    const std::int64_t end = (std::min)(count, begin + step);
     raw.resize(static_cast<std::size_t>(end - begin) * width);
     data.read_rows(begin, end, std::as_writable_bytes(std::span(raw)));
     for (std::int64_t row = begin; row < end; ++row) {

@@ -250,7 +250,7 @@ class JsonScanner {
   }
   unsigned scan_unit() {
     unsigned unit = 0;
-    const std::string_view digits = text_.substr(std::min(at_ + 2, text_.size()), 4);
+    const std::string_view digits = text_.substr((std::min)(at_ + 2, text_.size()), 4);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), unit, 16);
     if (error != std::errc{} || end != digits.data() + 4)
       refuse("STOFM-3201", here(), "\\u and four hex digits");
@@ -304,9 +304,9 @@ class JsonScanner {
   }
   /// For a number out of the range of double: whether it is too large (else too small).
   static bool exceeds_one(std::string_view token) {
-    const std::size_t exponent_at = std::min(token.find_first_of("eE"), token.size());
+    const std::size_t exponent_at = (std::min)(token.find_first_of("eE"), token.size());
     const std::string_view mantissa = token.substr(0, exponent_at);
-    const std::size_t point = std::min(mantissa.find('.'), mantissa.size());
+    const std::size_t point = (std::min)(mantissa.find('.'), mantissa.size());
     const std::size_t nonzero = mantissa.find_first_of("123456789");
     if (nonzero == std::string_view::npos) return false;
     std::int64_t exponent = 0;
@@ -315,7 +315,7 @@ class JsonScanner {
       const char* begin = token.data() + exponent_at + 1 + (sign ? 1 : 0);
       constexpr std::int64_t huge = std::int64_t{1} << 60;
       if (std::from_chars(begin, token.data() + token.size(), exponent).ec != std::errc{}) exponent = huge;
-      exponent = negative ? -std::min(exponent, huge) : std::min(exponent, huge);
+      exponent = negative ? -(std::min)(exponent, huge) : (std::min)(exponent, huge);
     }
     return exponent + static_cast<std::int64_t>(point) - static_cast<std::int64_t>(nonzero) > 0;
   }

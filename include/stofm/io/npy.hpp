@@ -59,7 +59,7 @@ class NpyFile {
 
  private:
   explicit NpyFile(File file) : file_(std::move(file)) {
-    std::string start(static_cast<std::size_t>(std::min(file_.size(), 12 + npy_max_header_bytes)), '\0');
+    std::string start(static_cast<std::size_t>((std::min)(file_.size(), 12 + npy_max_header_bytes)), '\0');
     file_.read(start.data(), 0, static_cast<std::int64_t>(start.size()));
     header_ = parse_npy_header(start, file_.size(), path());
   }
@@ -92,9 +92,9 @@ class NpyFile {
   void read_stored(std::int64_t first, std::span<T> out) const {
     const std::int64_t width = dtype_bytes(header_.dtype), count = static_cast<std::int64_t>(out.size());
     const std::int64_t position = header_.data_begin + first * width, chunk = (std::int64_t{1} << 20) / width;
-    std::string buffer(static_cast<std::size_t>(std::min(chunk, count) * width), '\0');
+    std::string buffer(static_cast<std::size_t>((std::min)(chunk, count) * width), '\0');
     for (std::int64_t done = 0; done < count; done += chunk) {
-      const std::int64_t part = std::min(chunk, count - done);
+      const std::int64_t part = (std::min)(chunk, count - done);
       file_.read(buffer.data(), position + done * width, part * width);
       if (header_.big_endian)
         for (std::int64_t i = 0; i < part; ++i)

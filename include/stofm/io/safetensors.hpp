@@ -85,9 +85,9 @@ class SafetensorsFile {
       return;
     }
     const std::int64_t chunk = (std::int64_t{1} << 20) / width;
-    std::string buffer(static_cast<std::size_t>(std::min(chunk, count) * width), '\0');
+    std::string buffer(static_cast<std::size_t>((std::min)(chunk, count) * width), '\0');
     for (std::int64_t done = 0; done < count; done += chunk) {
-      const std::int64_t part = std::min(chunk, count - done);
+      const std::int64_t part = (std::min)(chunk, count - done);
       file_.read(buffer.data(), position + done * width, part * width);
       const std::int64_t bad = decode_elements(tensor.dtype, buffer.data(), part, out.data() + done);
       if (bad >= 0)

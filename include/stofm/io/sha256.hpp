@@ -189,7 +189,7 @@ inline std::string sha256_file(const std::filesystem::path& path) {
   Sha256 hash;
   std::string piece;
   for (std::int64_t done = 0; done < file.size();) {
-    const std::int64_t part = std::min<std::int64_t>(file.size() - done, std::int64_t{1} << 20);
+    const std::int64_t part = (std::min<std::int64_t>)(file.size() - done, std::int64_t{1} << 20);
     piece.resize(static_cast<std::size_t>(part));
     file.read(piece.data(), done, part);
     hash.update(piece);

@@ -132,9 +132,9 @@ inline void BiasTable::evaluate(std::span<const Place> places, const float* subt
   for (std::int64_t first = 0; first < padded_; first += Batch::heads) {
     for (std::size_t begin = 0; begin < places.size(); begin += Batch::places) {
       const auto count =
-          static_cast<std::int64_t>(std::min<std::size_t>(Batch::places, places.size() - begin));
+          static_cast<std::int64_t>((std::min<std::size_t>)(Batch::places, places.size() - begin));
       Batch::run(places.data() + begin, count, coefficients_.data() + first, padded_, turned);
-      for (std::int64_t h = first; h < std::min(first + Batch::heads, heads_); ++h) {
+      for (std::int64_t h = first; h < (std::min)(first + Batch::heads, heads_); ++h) {
         const float background = subtract != nullptr ? subtract[h] : 0.0F;
         const float* values = turned + (h - first) * Batch::places;
         float* to = out + h * head_stride + static_cast<std::int64_t>(begin) * entry_stride;

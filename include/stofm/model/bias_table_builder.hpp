@@ -108,8 +108,8 @@ inline void BiasTableBuilder::find_kinks(const Point& p, const Point& q,
     if (!(zp * zq < 0)) continue;
     double weight = 0;
     for (std::int64_t h = 0; h < heads_; ++h)
-      weight = std::max(weight, std::abs(network_.output_weight(h, j)));
-    if (weight * std::max(std::abs(zp), std::abs(zq)) <= smallest_kink_) continue;
+      weight = (std::max)(weight, std::abs(network_.output_weight(h, j)));
+    if (weight * (std::max)(std::abs(zp), std::abs(zq)) <= smallest_kink_) continue;
     const double a = network_.unit_zero(j, p.a, q.a, zp < 0);
     if (a > p.a && a < q.a) kinks.emplace_back(a, j);
   }
@@ -148,7 +148,7 @@ inline double BiasTableBuilder::middle_error(const Piece& piece) const {
     const auto at = static_cast<std::size_t>(h), n = static_cast<std::size_t>(heads_);
     const double value = c[at] + 0.5 * (c[n + at] + 0.5 * (c[2 * n + at] + 0.5 * c[3 * n + at]));
     const double error = std::abs(value - point(piece.middle).phi[at]);
-    worst = std::max(worst, error / (options_.tolerance * range_[at]));
+    worst = (std::max)(worst, error / (options_.tolerance * range_[at]));
   }
   return worst;
 }
@@ -192,7 +192,7 @@ inline void BiasTableBuilder::halve_or_keep(const std::vector<Piece>& pieces, st
     piece.middle = first + static_cast<std::int64_t>(i);
     const double a = middles[i], p = point(piece.left).a, q = point(piece.right).a;
     // Pieces narrower than the spacing of floats hold at most one argument.
-    const bool narrow = q - p < 0x1p-25 * std::max(std::abs(p), std::abs(q)) || !(a > p && a < q);
+    const bool narrow = q - p < 0x1p-25 * (std::max)(std::abs(p), std::abs(q)) || !(a > p && a < q);
     if (narrow || middle_error(piece) <= 1.0) {
       kept.push_back(piece);
     } else {
@@ -213,12 +213,12 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
   // Where every Gaussian has died out, Phi = W2 relu(b1) + b2.
   double begin = high, end = low;
   for (std::int64_t k = 0; k < hidden_; ++k) {
-    begin = std::min(begin, network_.mean(k) - 16.0 * network_.width(k));
-    end = std::max(end, network_.mean(k) + 16.0 * network_.width(k));
+    begin = (std::min)(begin, network_.mean(k) - 16.0 * network_.width(k));
+    end = (std::max)(end, network_.mean(k) + 16.0 * network_.width(k));
   }
-  begin = std::max(begin, low);
-  end = std::min(end, high);
-  const double dead[] = {std::numeric_limits<double>::max() / 4};
+  begin = (std::max)(begin, low);
+  end = (std::min)(end, high);
+  const double dead[] = {(std::numeric_limits<double>::max)() / 4};
   const NetworkPoints constant = network_.evaluate(dead, false);
   constant_ = constant.phi;
   if (!(begin < end)) {  // nothing alive in reach: constant everywhere
@@ -238,14 +238,14 @@ inline BiasTable BiasTableBuilder::build(double low, double high) {
     const auto at = static_cast<std::size_t>(h);
     double least = constant.phi[at], most = constant.phi[at];
     for (const Point& p : points_) {
-      least = std::min(least, p.phi[at]);
-      most = std::max(most, p.phi[at]);
+      least = (std::min)(least, p.phi[at]);
+      most = (std::max)(most, p.phi[at]);
     }
     range_[at] = most - least;
-    table.range_ = std::max(table.range_, range_[at]);
+    table.range_ = (std::max)(table.range_, range_[at]);
   }
   if (!std::isfinite(table.range_)) return table;  // weights with NaN or inf
-  for (double& range : range_) range = std::max({range, 0.01 * table.range_, 1e-30});
+  for (double& range : range_) range = (std::max)({range, 0.01 * table.range_, 1e-30});
   smallest_kink_ = 0.01 * options_.tolerance * *std::min_element(range_.begin(), range_.end());
 
   std::vector<Piece> pieces, fresh;
@@ -297,7 +297,7 @@ inline void BiasTableBuilder::finish(BiasTable& table, const std::vector<Piece>&
   std::int64_t bucket = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const double at = (table.knots_[static_cast<std::size_t>(i)] - low) * table.inverse_bucket_;
-    const std::int64_t of = std::min(static_cast<std::int64_t>(at), buckets - 1);
+    const std::int64_t of = (std::min)(static_cast<std::int64_t>(at), buckets - 1);
     for (; bucket <= of; ++bucket)
       table.bucket_first_[static_cast<std::size_t>(bucket)] = static_cast<std::int32_t>(i == 0 ? 0 : i - 1);
   }
@@ -332,7 +332,7 @@ inline double BiasTableBuilder::check(BiasTable& table) const {
   table.evaluate(places, nullptr, values.data(), 1, heads_);
   double worst = 0;
   for (std::size_t i = 0; i < values.size(); ++i)
-    worst = std::max(worst, std::abs(static_cast<double>(values[i]) - exact.phi[i]));
+    worst = (std::max)(worst, std::abs(static_cast<double>(values[i]) - exact.phi[i]));
   return worst;
 }
 

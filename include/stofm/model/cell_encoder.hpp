@@ -166,7 +166,7 @@ void CellEncoder<T>::make_folded() {
 template <Real T>
 void CellEncoder<T>::reserve(Workspace& space, std::int64_t tokens) const {
   if (space.x.rank() == 2 && space.x.dim(0) >= tokens) return;
-  const std::int64_t n = std::max(tokens, space.tokens), w = config_.hidden_size;
+  const std::int64_t n = (std::max)(tokens, space.tokens), w = config_.hidden_size;
   space = {n,
            Tensor<T>({n, w}),
            Tensor<T>({n, w}),
@@ -265,7 +265,7 @@ Tensor<T> CellEncoder<T>::embed(std::span<const std::int32_t> tokens,
   const std::int64_t cells = static_cast<std::int64_t>(offsets.size()) - 1, width = config_.projection_dim;
   Tensor<T> result({cells, width});
   Workspace space;
-  space.tokens = std::min(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
+  space.tokens = (std::min)(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
   detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (std::size_t l = 0; l + 1 < layers_.size(); ++l) full_layer(layers_[l], chunk, x, space);
@@ -284,7 +284,7 @@ Tensor<T> CellEncoder<T>::last_hidden_state(std::span<const std::int32_t> tokens
   const std::int64_t w = config_.hidden_size;
   Tensor<T> result({static_cast<std::int64_t>(tokens.size()), w});
   Workspace space;
-  space.tokens = std::min(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
+  space.tokens = (std::min)(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
   detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (const Layer& layer : layers_) full_layer(layer, chunk, x, space);

@@ -126,7 +126,7 @@ inline double available_bytes() {
   const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGE_SIZE);
   const double machine =
       pages > 0 && page > 0 ? static_cast<double>(pages) * static_cast<double>(page) : 0x1p62;
-  return std::min(machine, static_cast<double>(memory_state().cap.load()));
+  return (std::min)(machine, static_cast<double>(memory_state().cap.load()));
 }
 
 inline void require_memory(const char* what, double parameters) {

@@ -49,7 +49,7 @@ class DistanceBias {
         float a[2];
         affine_arguments<float>(ends, w_, b_, a);
         BiasTable table =
-            BiasTable::build(network_, std::min(a[0], a[1]), std::max(a[0], a[1]), options.table);
+            BiasTable::build(network_, (std::min)(a[0], a[1]), (std::max)(a[0], a[1]), options.table);
         table_error_ = table.measured_error();
         if (table.usable()) table_ = std::make_shared<const BiasTable>(std::move(table));
       }
@@ -108,7 +108,7 @@ void DistanceBias<T>::evaluate_exact(std::span<const T> distances, T* out) const
   constexpr std::size_t piece = 4096;
   const auto width = static_cast<std::size_t>(heads());
   for (std::size_t begin = 0; begin < a.size(); begin += piece) {
-    const std::size_t count = std::min(piece, a.size() - begin);
+    const std::size_t count = (std::min)(piece, a.size() - begin);
     const NetworkPoints points = network_.evaluate(std::span<const double>(a).subspan(begin, count), false);
     for (std::size_t i = 0; i < count; ++i)
       for (std::size_t h = 0; h < width; ++h)
@@ -124,7 +124,7 @@ void DistanceBias<T>::evaluate_table(std::span<const float> distances, const flo
   float a[block];
   BiasTable::Place places[block];
   for (std::size_t begin = 0; begin < distances.size(); begin += block) {
-    const std::size_t count = std::min(block, distances.size() - begin);
+    const std::size_t count = (std::min)(block, distances.size() - begin);
     const std::span<const float> part = distances.subspan(begin, count);
     affine_arguments<float>(part, static_cast<float>(w_), static_cast<float>(b_), {a, count});
     table_->locate({a, count}, places);
@@ -159,7 +159,7 @@ void DistanceBias<T>::evaluate(std::span<const T> distances, T* out) const {
 template <Real T>
 void DistanceBias<T>::check(const PairDistances& distances) const {
   const auto bad = std::find_if(distances.values.begin(), distances.values.end(), [](float d) {
-    return !(d >= 0.0F && d <= std::numeric_limits<float>::max());
+    return !(d >= 0.0F && d <= (std::numeric_limits<float>::max)());
   });
   if (bad == distances.values.end()) return;
   const auto entry = static_cast<std::int64_t>(bad - distances.values.begin());

@@ -39,7 +39,7 @@ void affine_arguments(std::span<const T> distances, T w, T b, std::span<T> a) {
   constexpr std::size_t block = 64;
   T product[block];
   for (std::size_t begin = 0; begin < distances.size(); begin += block) {
-    const std::size_t count = std::min(block, distances.size() - begin);
+    const std::size_t count = (std::min)(block, distances.size() - begin);
     for (std::size_t i = 0; i < count; ++i) product[i] = w * distances[begin + i];
     asm volatile("" : : "r"(product) : "memory");
     for (std::size_t i = 0; i < count; ++i) a[begin + i] = product[i] + b;

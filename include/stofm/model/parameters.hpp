@@ -108,10 +108,10 @@ ValueScan scan_values(const Tensor<T>& tensor) {
   const Tensor<T> dense = tensor.contiguous();
   for (std::int64_t i = 0; i < dense.numel(); ++i) {
     const A value = std::abs(static_cast<A>(dense.data()[i]));
-    if (!(value <= std::numeric_limits<A>::max())) {
+    if (!(value <= (std::numeric_limits<A>::max)())) {
       if (scan.nonfinite++ == 0) scan.first = i;
     }
-    if (!(value < std::numeric_limits<A>::min())) scan.all_tiny = false;
+    if (!(value < (std::numeric_limits<A>::min)())) scan.all_tiny = false;
   }
   return scan;
 }

@@ -262,7 +262,7 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
     output.pair_rep = Tensor<T>({n, n, config_.num_attention_heads});
     constexpr std::int64_t block = 64;
     for (std::int64_t begin = 0; begin < n; begin += block) {
-      const std::int64_t end = std::min(n, begin + block);
+      const std::int64_t end = (std::min)(n, begin + block);
       std::vector<std::int64_t> rows;
       for (std::int64_t i = begin; i < end; ++i) rows.push_back(i);
       const Tensor<T> logits = attention.pair_rows(rows);

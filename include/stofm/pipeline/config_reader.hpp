@@ -26,12 +26,12 @@ inline double key_similarity(std::string_view a, std::string_view b) {
     std::size_t diagonal = 0;
     for (std::size_t j = 0; j < b.size(); ++j) {
       const std::size_t above = row[j + 1];
-      row[j + 1] = c == b[j] ? diagonal + 1 : std::max(above, row[j]);
+      row[j + 1] = c == b[j] ? diagonal + 1 : (std::max)(above, row[j]);
       diagonal = above;
     }
   }
   const auto common = static_cast<double>(row.back()),
-             shorter = static_cast<double>(std::min(a.size(), b.size()));
+             shorter = static_cast<double>((std::min)(a.size(), b.size()));
   const double ratio = 2.0 * common / static_cast<double>(a.size() + b.size());
   return common == shorter && shorter >= 4 ? 0.5 + 0.5 * ratio : ratio;
 }

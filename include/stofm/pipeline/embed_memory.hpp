@@ -35,7 +35,7 @@ inline std::int64_t free_memory() {
   }
   const MemoryState& state = memory_state();
   room = (std::min)(room, state.cap.load() - state.in_use.load());
-  return std::max<std::int64_t>(room, 0);
+  return (std::max<std::int64_t>)(room, 0);
 }
 
 namespace detail {

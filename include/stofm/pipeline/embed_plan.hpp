@@ -88,7 +88,7 @@ inline void check_model(const Model& model, const EmbedOptions& options) {
 
 /// Cells of each library, in the order of the slice.
 inline std::vector<std::vector<std::int64_t>> library_cells(const io::Slice& slice) {
-  std::vector<std::vector<std::int64_t>> cells(std::max<std::size_t>(slice.library_names.size(), 1));
+  std::vector<std::vector<std::int64_t>> cells((std::max<std::size_t>)(slice.library_names.size(), 1));
   if (cells.size() == 1) return cells;
   if (static_cast<std::int64_t>(slice.library.size()) != slice.cells)
     throw ShapeError({"STOFM-4338", slice.path, "libraries", concat(slice.library.size(), " cells"),

@@ -70,7 +70,7 @@ class CaseComparison {
       worst = difference <= worst ? worst : std::isnan(difference) ? HUGE_VAL : difference;
     }
     VerifyEntry& e = entry(name);
-    e.max_abs_diff = std::max(e.max_abs_diff, worst / scale);
+    e.max_abs_diff = (std::max)(e.max_abs_diff, worst / scale);
     e.ok = e.max_abs_diff <= e.tolerance;
   }
   std::vector<VerifyEntry> take() { return std::move(entries_); }
@@ -167,7 +167,7 @@ inline std::vector<VerifyEntry> verify_se2_case(const model::Se2Encoder<float>& 
   double pair_scale = 0;
   if (!pair.empty())
     for (const float value : pair.span())
-      pair_scale = std::max(pair_scale, std::abs(static_cast<double>(value)));
+      pair_scale = (std::max)(pair_scale, std::abs(static_cast<double>(value)));
   CaseComparison comparison(case_tolerance(e, options));
   for (std::int64_t sample = 0; sample < b; ++sample)
     compare_sample(model, sample, states, pair, bias, embeddings, distances, types,

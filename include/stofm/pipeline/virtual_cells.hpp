@@ -113,7 +113,7 @@ inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int6
   auto sums = Tensor<double>::zeros({clusters, width});
   // Columns apart: each sum runs over the cells in their order, on any number of threads.
   parallel_for(
-      width, std::max<std::int64_t>(16, (width + 15) / 16), [&](std::int64_t begin, std::int64_t end) {
+      width, (std::max<std::int64_t>)(16, (width + 15) / 16), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = 0; i < n; ++i) {
           double* sum = sums.data() + static_cast<std::int64_t>(labels[static_cast<std::size_t>(i)]) * width;
           for (std::int64_t j = begin; j < end; ++j) sum[j] += static_cast<double>(features.row(i)[j]);

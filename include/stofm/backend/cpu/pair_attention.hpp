@@ -142,7 +142,7 @@ inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
         const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
         amx::pack_row_block(layer.packed_q.data() + at + block * 2 * tile_step,
                             q.row(block * 32) + head * width, q.stride(0),
-                            std::min<std::int64_t>(n - block * 32, 32), width, 1.0F);
+                            (std::min<std::int64_t>)(n - block * 32, 32), width, 1.0F);
         amx::pack_key_tiles(layer.packed_k.data() + at, k.data + head * width, k.stride(0), n, width,
                             block * 2, block * 2 + 2);
       }
@@ -153,7 +153,7 @@ inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
     parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t)
         avx512::pack_panel_transposed(panels + t * 32 * width, k.row(t % blocks * 32) + t / blocks * width,
-                                      k.stride(0), std::min<std::int64_t>(n - t % blocks * 32, 32), width);
+                                      k.stride(0), (std::min<std::int64_t>)(n - t % blocks * 32, 32), width);
     });
   }
 }
@@ -178,7 +178,7 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
                        state.layers[s].packed_k.data() + at};
       amx::attend_rows(
           state.grade, y.row(block * 32) + head * width, y.stride(0),
-          std::min<std::int64_t>(n - block * 32, 32), n, segments, groups, values + head * value_bytes,
+          (std::min<std::int64_t>)(n - block * 32, 32), n, segments, groups, values + head * value_bytes,
           value_step, width,
           {state.runs.of_block(block), state.runs.positions.data(), state.values.data() + head * entries});
     }
@@ -205,7 +205,7 @@ inline void pair_attend_avx512(const PairState<float>& state, TensorView<float> 
         segments[s] = {state.layers[s].q.data() + first * state.heads * width + head * width,
                        reinterpret_cast<const float*>(state.layers[s].packed_k.data()) + head * panel_floats};
       avx512::attend_rows(
-          y.row(first) + head * width, y.stride(0), std::min(n - first, rows), n, segments,
+          y.row(first) + head * width, y.stride(0), (std::min)(n - first, rows), n, segments,
           state.heads * width, width, 1.0F, values + head * value_floats, width,
           {state.row_offsets.data() + first, state.columns.data(), state.values.data() + head * entries});
     }
@@ -243,7 +243,7 @@ void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<con
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + block - 1) / block;
   parallel_for(blocks * state.heads, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t t = first; t < last; ++t) {
-      const std::int64_t head = t / blocks, begin = t % blocks * block, end = std::min(n, begin + block);
+      const std::int64_t head = t / blocks, begin = t % blocks * block, end = (std::min)(n, begin + block);
       T* logits = scratch<T, 0>((end - begin) * n);
       pair_logits_generic(state, head, begin, end, logits);
       for (std::int64_t i = 0; i < end - begin; ++i) softmax_row_generic(logits + i * n, n);

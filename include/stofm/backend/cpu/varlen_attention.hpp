@@ -67,7 +67,7 @@ void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, 
 #endif
   constexpr std::int64_t block = 64;
   for (std::int64_t i = rows.query_begin; i < rows.query_end; i += block)
-    attend_generic(y, q, k, v, {i, std::min(i + block, rows.query_end), rows.key_begin, rows.key_end}, head,
+    attend_generic(y, q, k, v, {i, (std::min)(i + block, rows.query_end), rows.key_begin, rows.key_end}, head,
                    width, static_cast<T>(options.scale));
 }
 
@@ -82,7 +82,8 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
   std::vector<AttentionSpan> tasks;
   for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s)
     for (std::int64_t i = query_offsets[s]; i < query_offsets[s + 1]; i += task_rows)
-      tasks.push_back({i, std::min(i + task_rows, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
+      tasks.push_back(
+          {i, (std::min)(i + task_rows, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
   parallel_for(static_cast<std::int64_t>(tasks.size()) * options.heads, 1,
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t t = begin; t < end; ++t) {

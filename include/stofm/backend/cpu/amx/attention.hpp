@@ -107,9 +107,9 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
                                   const std::uint8_t* values, std::int64_t value_step, std::int64_t width,
                                   const SparseAdditions& additions) {
   const std::int64_t key_groups = (keys + 31) / 32, padded_width = (width + 31) / 32 * 32;
-  float* logits = scratch<float, 3>(std::min(key_groups, block_groups) * group_floats +
+  float* logits = scratch<float, 3>((std::min)(key_groups, block_groups) * group_floats +
                                     block_rows * padded_width + group_floats);
-  float* product = logits + std::min(key_groups, block_groups) * group_floats;
+  float* product = logits + (std::min)(key_groups, block_groups) * group_floats;
   float* out = product + group_floats;
   RowState state;
   const std::int64_t tile_step = groups * group_bytes;
@@ -117,7 +117,7 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
   const SparseRun* runs_end = run + additions.runs.size();
   const TileScope tiles;
   for (std::int64_t start = 0; start < key_groups; start += block_groups) {
-    const std::int64_t count = std::min(block_groups, key_groups - start);
+    const std::int64_t count = (std::min)(block_groups, key_groups - start);
     const __m512 lowest = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
     for (auto& lanes : state.lane_maximum) _mm512_store_ps(lanes, lowest);
     for (auto& lanes : state.lane_sum) _mm512_store_ps(lanes, _mm512_setzero_ps());
@@ -184,8 +184,8 @@ inline void attend_rows(MatmulGrade grade, float* y, std::int64_t y_stride, std:
 /// Two row tiles of `rows` <= 32 rows.
 inline void pack_row_block(std::uint8_t* out, const float* x, std::int64_t stride, std::int64_t rows,
                            std::int64_t k, float factor) {
-  pack_left_tile(out, x, stride, std::min<std::int64_t>(rows, 16), k, factor);
-  const std::int64_t rest = std::max<std::int64_t>(rows - 16, 0);
+  pack_left_tile(out, x, stride, (std::min<std::int64_t>)(rows, 16), k, factor);
+  const std::int64_t rest = (std::max<std::int64_t>)(rows - 16, 0);
   pack_left_tile(out + groups_of(k) * group_bytes, rest > 0 ? x + 16 * stride : x, stride, rest, k, factor);
 }
 
@@ -194,7 +194,7 @@ inline void pack_key_tiles(std::uint8_t* out, const float* k, std::int64_t strid
                            std::int64_t width, std::int64_t begin, std::int64_t end) {
   for (std::int64_t t = begin; t < end; ++t)
     pack_right_tile_transposed(out + t * groups_of(width) * group_bytes,
-                               k + std::min(t * 16, keys - 1) * stride, stride,
+                               k + (std::min)(t * 16, keys - 1) * stride, stride,
                                std::clamp<std::int64_t>(keys - t * 16, 0, 16), width);
 }
 
@@ -203,7 +203,7 @@ inline void pack_values(std::uint8_t* out, const float* v, std::int64_t stride, 
                         std::int64_t width) {
   const std::int64_t tiles = (width + 31) / 32 * 2;
   for (std::int64_t t = 0; t < tiles; ++t)
-    pack_right_tile(out + t * groups_of(keys) * group_bytes, v + std::min(t * 16, width - 1), stride, keys,
+    pack_right_tile(out + t * groups_of(keys) * group_bytes, v + (std::min)(t * 16, width - 1), stride, keys,
                     std::clamp<std::int64_t>(width - t * 16, 0, 16));
 }
 
@@ -224,7 +224,7 @@ inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t
   pack_values(values, v, v_stride, keys, width);
   const Segment segment{left, packed};
   for (std::int64_t i = 0; i < queries; i += block_rows) {
-    const std::int64_t rows = std::min(block_rows, queries - i);
+    const std::int64_t rows = (std::min)(block_rows, queries - i);
     pack_row_block(left, q + i * q_stride, q_stride, rows, width, scale);
     attend_rows(grade, y + i * y_stride, y_stride, rows, keys, {&segment, 1}, groups, values, value_step,
                 width);

@@ -24,7 +24,7 @@ inline void pack_weights(std::uint8_t* out, TensorView<const float> w) {
   const std::int64_t n = w.dim(0), k = w.dim(1), tiles = (n + 31) / 32 * 2;
   parallel_for(tiles, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t)
-      pack_right_tile_transposed(out + t * groups_of(k) * group_bytes, w.row(std::min(t * 16, n)),
+      pack_right_tile_transposed(out + t * groups_of(k) * group_bytes, w.row((std::min)(t * 16, n)),
                                  w.stride(0), std::clamp<std::int64_t>(n - t * 16, 0, 16), k);
   });
 }
@@ -54,7 +54,7 @@ STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x
   auto* left = scratch_bytes<1>(2 * tile_step + 4096);
   auto* sums = reinterpret_cast<float*>(left + 2 * tile_step);
   const __m512 scale = _mm512_set1_ps(static_cast<float>(options.scale));
-  pack_left_tile(left, x.row(begin), x.stride(0), std::min<std::int64_t>(end - begin, 16), k, 1.0F);
+  pack_left_tile(left, x.row(begin), x.stride(0), (std::min<std::int64_t>)(end - begin, 16), k, 1.0F);
   if (end - begin > 16)
     pack_left_tile(left + tile_step, x.row(begin + 16), x.stride(0), end - begin - 16, k, 1.0F);
   else

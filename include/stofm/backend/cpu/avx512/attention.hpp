@@ -75,7 +75,7 @@ struct RowAdditions {
 inline void attend_rows(float* y, std::int64_t y_stride, std::int64_t rows, std::int64_t keys,
                         std::span<const Segment> segments, std::int64_t q_stride, std::int64_t k, float scale,
                         const float* values, std::int64_t width, const RowAdditions& additions = {}) {
-  const std::int64_t longest = std::min(keys, block_keys);
+  const std::int64_t longest = (std::min)(keys, block_keys);
   const std::int64_t stride = (longest + 31) / 32 * 32 + 16;  // never a multiple of 4 KB
   const auto count = static_cast<std::int64_t>(segments.size());
   float* logits = scratch<float, 3>(attention_rows * stride);
@@ -84,7 +84,7 @@ inline void attend_rows(float* y, std::int64_t y_stride, std::int64_t rows, std:
   std::vector<Segment> here(segments.begin(), segments.end());
   const Epilogue scaled{nullptr, scale, Activation::identity, false};
   for (std::int64_t start = 0; start < keys; start += block_keys) {
-    const std::int64_t length = std::min(block_keys, keys - start);
+    const std::int64_t length = (std::min)(block_keys, keys - start);
     for (std::int64_t column = 0; column < length; column += 32) {
       for (std::int64_t s = 0; s < count; ++s)
         here[static_cast<std::size_t>(s)].panel =
@@ -126,11 +126,11 @@ inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t
   float* values = packed + panels * 32 * width;
   for (std::int64_t t = 0; t < panels; ++t)
     pack_panel_transposed(packed + t * 32 * width, k + t * 32 * k_stride, k_stride,
-                          std::min<std::int64_t>(keys - t * 32, 32), width);
+                          (std::min<std::int64_t>)(keys - t * 32, 32), width);
   pack_panels(values, v, v_stride, keys, width);
   for (std::int64_t i = 0; i < queries; i += attention_rows) {
     const Segment segment{q + i * q_stride, packed};
-    attend_rows(y + i * y_stride, y_stride, std::min(attention_rows, queries - i), keys, {&segment, 1},
+    attend_rows(y + i * y_stride, y_stride, (std::min)(attention_rows, queries - i), keys, {&segment, 1},
                 q_stride, width, scale, values, width);
   }
 }

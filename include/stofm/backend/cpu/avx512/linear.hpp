@@ -117,7 +117,7 @@ STOFM_TARGET_AVX512 inline void pack_panel_transposed(float* panel, const float*
                        ? _mm512_castps_si512(_mm512_maskz_loadu_ps(lanes, w + (half * 16 + r) * stride + p))
                        : _mm512_setzero_si512();
       transpose_16x16(block);
-      for (std::int64_t r = 0; r < std::min<std::int64_t>(16, k - p); ++r)
+      for (std::int64_t r = 0; r < (std::min<std::int64_t>)(16, k - p); ++r)
         _mm512_store_si512(panel + (p + r) * 32 + half * 16, block[r]);
     }
 }
@@ -131,7 +131,7 @@ inline void pack_weights(float* out, TensorView<const float> w) {
   parallel_for((n + 31) / 32, 2, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t)
       pack_panel_transposed(out + t * 32 * k, w.row(t * 32), w.stride(0),
-                            std::min<std::int64_t>(n - t * 32, 32), k);
+                            (std::min<std::int64_t>)(n - t * 32, 32), k);
   });
 }
 
