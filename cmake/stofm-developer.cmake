@@ -77,6 +77,13 @@ endforeach()
 if(EXISTS "${PROJECT_SOURCE_DIR}/examples/stofm/CMakeLists.txt")
   add_subdirectory("${PROJECT_SOURCE_DIR}/examples/stofm" "${PROJECT_BINARY_DIR}/program")
 endif()
+if(TARGET example_01_embed_slice AND TARGET stofm_demo)
+  set(example_output "${PROJECT_BINARY_DIR}/examples/01.stofm.h5ad")
+  add_test(NAME examples.01_embed_slice COMMAND sh -c "rm -f '${example_output}' && exec \"$@\"" sh
+    $<TARGET_FILE:example_01_embed_slice> "${PROJECT_BINARY_DIR}/share/stofm/demo.safetensors"
+    "${PROJECT_SOURCE_DIR}/tests/data/formats/csr_f32_gzip.h5ad" "${example_output}")
+  set_tests_properties(examples.01_embed_slice PROPERTIES LABELS cpu)
+endif()
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-structure-tests.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-fuzz.cmake")
 if(EXISTS "${PROJECT_SOURCE_DIR}/tests/CMakeLists.txt")
