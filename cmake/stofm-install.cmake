@@ -15,4 +15,5 @@ configure_file("${PROJECT_SOURCE_DIR}/cmake/stofm.pc.in" "${PROJECT_BINARY_DIR}/
 install(FILES "${PROJECT_BINARY_DIR}/stofm.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 if(TARGET stofm_program)
   install(TARGETS stofm_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  install(FILES "${PROJECT_BINARY_DIR}/share/stofm/demo.safetensors" DESTINATION "${CMAKE_INSTALL_DATADIR}/stofm")
 endif()
