@@ -213,14 +213,16 @@ TEST_CASE("one node, and cells that coincide, stay finite") {
   const Se2Config config = small_config();
   const Se2Encoder<float> model(config, test::random_parameters(config, 3));
   const auto one = test::random_sub_slice(1, 0, config.input_dim, 2, 0);
-  for (const float value : states(model, one).span()) CHECK(std::isfinite(value));
+  const Tensor<float> alone = states(model, one);
+  for (const float value : alone.span()) CHECK(std::isfinite(value));
   auto slice = test::random_sub_slice(30, 3, config.input_dim, 2, 8);
   for (std::int64_t i = 10; i < 20; ++i) {
     slice.positions(i, 0) = slice.positions(10, 0);
     slice.positions(i, 1) = slice.positions(10, 1);
   }
   slice.distances = test::neighbour_distances(slice.positions, slice.types, 8);
-  for (const float value : states(model, slice).span()) CHECK(std::isfinite(value));
+  const Tensor<float> together = states(model, slice);
+  for (const float value : together.span()) CHECK(std::isfinite(value));
 }
 
 TEST_CASE("sizes that do not fit are refused with both") {

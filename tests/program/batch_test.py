@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import time
+import unittest
 
 import support
 
@@ -109,6 +110,7 @@ class Limits(support.EmbedCase):
     def limited(self, kind, amount, *arguments):
         return self.run_program(*arguments, preexec_fn=lambda: resource.setrlimit(kind, (amount, amount)))
 
+    @unittest.skipIf(os.environ.get("STOFM_SANITIZED"), "AddressSanitizer needs address space for its shadow")
     def test_too_little_memory_is_a_resource_error_and_leaves_nothing(self):
         before = self.files()
         for megabytes in [150, 300, 500]:

@@ -47,22 +47,24 @@ class PackedPoints {
 };
 
 namespace detail {
-/// Sixteen values side by side: one AVX-512 register, or whatever the target has.
-typedef float FloatLanes __attribute__((vector_size(64), aligned(4), may_alias));
-typedef std::int32_t IntLanes __attribute__((vector_size(64), aligned(4), may_alias));
-inline constexpr std::int64_t nearest_rows_at_once = 4;
+/// Rows compared at once, each with sixteen centres side by side: plain loops of sixteen, which the compiler
+/// turns into vector instructions of the function they are inlined into.
+inline constexpr std::int64_t nearest_rows_at_once = 4, centre_lanes = 16;
+using LaneSums = float[nearest_rows_at_once][centre_lanes];
 
 /// Squared distances of four rows to one block of 16.
 [[gnu::always_inline]] inline void block_distances(const float* const (&x)[nearest_rows_at_once],
-                                                   const float* block, std::int64_t d,
-                                                   FloatLanes (&sum)[nearest_rows_at_once]) {
-  for (auto& row : sum) row = FloatLanes{};
+                                                   const float* block, std::int64_t d, LaneSums& sum) {
+  for (auto& row : sum)
+    for (float& lane : row) lane = 0.0F;
   for (std::int64_t j = 0; j < d; ++j) {
-    const FloatLanes centres = *reinterpret_cast<const FloatLanes*>(block + j * 16);
-#pragma GCC unroll 4
+    const float* centres = block + j * centre_lanes;
     for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
-      const FloatLanes difference = x[a][j] - centres;
-      sum[a] += difference * difference;
+      const float value = x[a][j];
+      for (std::int64_t l = 0; l < centre_lanes; ++l) {
+        const float difference = value - centres[l];
+        sum[a][l] += difference * difference;
+      }
     }
   }
 }
@@ -73,22 +75,23 @@ inline constexpr std::int64_t nearest_rows_at_once = 4;
                                                 std::int32_t* label, float* distance) {
   for (std::int64_t first = 0; first < count; first += nearest_rows_at_once) {
     const float* x[nearest_rows_at_once];
-    FloatLanes best[nearest_rows_at_once], sum[nearest_rows_at_once];
-    IntLanes where[nearest_rows_at_once];
+    LaneSums best, sum;
+    std::int32_t where[nearest_rows_at_once][centre_lanes];
     for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
       x[a] = rows + (std::min)(first + a, count - 1) * stride;
-      best[a] = FloatLanes{} + std::numeric_limits<float>::infinity();
-      where[a] = IntLanes{};
+      for (std::int64_t l = 0; l < centre_lanes; ++l) {
+        best[a][l] = (std::numeric_limits<float>::infinity)();
+        where[a][l] = 0;
+      }
     }
     for (std::int64_t b = 0; b < blocks; ++b) {
-      block_distances(x, packed + b * d * 16, d, sum);
-#pragma GCC unroll 4
-      for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) {
-        const IntLanes nearer = sum[a] < best[a];  // all bits set where true
-        best[a] = reinterpret_cast<FloatLanes>((nearer & reinterpret_cast<IntLanes>(sum[a])) |
-                                               (~nearer & reinterpret_cast<IntLanes>(best[a])));
-        where[a] = (nearer & static_cast<std::int32_t>(b)) | (~nearer & where[a]);
-      }
+      block_distances(x, packed + b * d * centre_lanes, d, sum);
+      for (std::int64_t a = 0; a < nearest_rows_at_once; ++a)
+        for (std::int64_t l = 0; l < centre_lanes; ++l) {
+          const bool nearer = sum[a][l] < best[a][l];
+          best[a][l] = nearer ? sum[a][l] : best[a][l];
+          where[a][l] = nearer ? static_cast<std::int32_t>(b) : where[a][l];
+        }
     }
     for (std::int64_t a = 0; a < (std::min)(nearest_rows_at_once, count - first); ++a) {
       float least = best[a][0];
@@ -111,12 +114,12 @@ inline constexpr std::int64_t nearest_rows_at_once = 4;
                                                   const float* packed, std::int64_t blocks, std::int64_t d,
                                                   float* out) {
   const float* x[nearest_rows_at_once];
-  FloatLanes sum[nearest_rows_at_once];
+  LaneSums sum;
   for (std::int64_t a = 0; a < nearest_rows_at_once; ++a) x[a] = rows + (std::min)(a, count - 1) * stride;
   for (std::int64_t b = 0; b < blocks; ++b) {
-    block_distances(x, packed + b * d * 16, d, sum);
+    block_distances(x, packed + b * d * centre_lanes, d, sum);
     for (std::int64_t a = 0; a < count; ++a)
-      *reinterpret_cast<FloatLanes*>(out + (a * blocks + b) * 16) = sum[a];
+      for (std::int64_t l = 0; l < centre_lanes; ++l) out[(a * blocks + b) * centre_lanes + l] = sum[a][l];
   }
 }
 

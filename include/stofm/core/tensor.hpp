@@ -40,7 +40,7 @@ struct TensorView {
     return true;
   }
   /// Address of row i of a matrix (host memory only).
-  T* row(std::int64_t i) const { return data + i * stride(0); }
+  T* row(std::int64_t i) const { return data == nullptr ? nullptr : data + i * stride(0); }
   operator TensorView<const T, D>() const requires(!std::is_const_v<T>) {
     return {data, shape, strides, device};
   }

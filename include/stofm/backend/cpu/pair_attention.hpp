@@ -101,8 +101,9 @@ void pair_logits_generic(const PairState<T>& state, std::int64_t head, std::int6
       for (const SparseRun& run : state.runs.of_block(block))
         for (std::int64_t e = run.begin; e < run.end; ++e) {
           const int position = state.runs.positions[static_cast<std::size_t>(e)];
-          const std::int64_t i = block * 32 + position / 32;
-          if (i >= begin && i < end) logits[(i - begin) * n + run.group * 32 + position % 32] += values[e];
+          const std::int64_t i = block * 32 + position / 32, j = run.group * 32 + position % 32;
+          if (i >= begin && i < end && j < n)
+            logits[(i - begin) * n + j] += values[e];  // whole groups pass the end
         }
     return;
   }

@@ -42,7 +42,7 @@ STOFM_TARGET_AVX512 void multiply_tile(float* y, std::int64_t y_stride, const Se
   __m512 sums[R][2];
 #pragma GCC unroll 14
   for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-  for (std::int64_t s = 0; s < count; ++s) {
+  for (std::int64_t s = 0; s < count && k > 0; ++s) {
     const float* x = segments[s].x + row * x_stride;
     const float* panel = segments[s].panel;
     for (std::int64_t p = 0; p < k; ++p) {
