@@ -7,6 +7,7 @@
 
 #include "stofm/backend/cpu/isa.hpp"
 #include "tests/model/random_model.hpp"
+#include "tests/support/kernel_levels.hpp"
 
 namespace {
 
@@ -46,24 +47,13 @@ Cells random_cells(const std::vector<std::int64_t>& lengths, std::uint64_t seed)
 
 const std::vector<std::int64_t> lengths{17, 1, 70, 33, 2, 64, 17, 5, 48, 1};
 
-template <class Body>
-void for_each_level(Body&& body) {
-  const CpuKernels before = cpu_kernels();
-  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
-    if (level > best_cpu_kernels()) continue;
-    set_cpu_kernels(level);
-    body(level);
-  }
-  set_cpu_kernels(before);
-}
-
 }  // namespace
 
 TEST_CASE("packed cells give what each gives alone, in the caller's order, for any chunk size") {
   const CellEncoderConfig config = small_config();
   const auto weights = test::random_parameters(config, 21);
   const Cells cells = random_cells(lengths, 22);
-  for_each_level([&](CpuKernels) {
+  test::for_each_level([&](CpuKernels) {
     const CellEncoder<float> model(config, weights);
     const Tensor<float> together = model.embed(cells.tokens, cells.offsets);
     for (std::size_t c = 0; c < lengths.size(); ++c) {
@@ -109,7 +99,7 @@ TEST_CASE("float agrees with double") {
   const Cells cells = random_cells(lengths, 26);
   const Tensor<double> exact =
       CellEncoder<double>(config, model::cast_parameters<double>(weights)).embed(cells.tokens, cells.offsets);
-  for_each_level([&](CpuKernels level) {
+  test::for_each_level([&](CpuKernels level) {
     const double difference = test::relative_difference(
         CellEncoder<float>(config, weights).embed(cells.tokens, cells.offsets), exact);
     MESSAGE("float against double, ", std::string(to_string(level)), ": ", difference);
@@ -121,7 +111,7 @@ TEST_CASE("the number of threads does not change one bit") {
   const CellEncoderConfig config = small_config();
   const Cells cells = random_cells(lengths, 28);
   const int before = thread_count();
-  for_each_level([&](CpuKernels) {
+  test::for_each_level([&](CpuKernels) {
     const CellEncoder<float> model(config, test::random_parameters(config, 27),
                                    {.parameters = {}, .tokens_per_chunk = 100});
     set_thread_count(1);

@@ -8,6 +8,7 @@
 
 #include "stofm/backend/cpu/isa.hpp"
 #include "tests/model/random_model.hpp"
+#include "tests/support/kernel_levels.hpp"
 
 namespace {
 
@@ -44,17 +45,6 @@ bool same_bits(const Tensor<float>& a, const Tensor<float>& b) {
          std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.numel()) * sizeof(float)) == 0;
 }
 
-template <class Body>
-void for_each_level(Body&& body) {
-  const CpuKernels before = cpu_kernels();
-  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
-    if (level > best_cpu_kernels()) continue;
-    set_cpu_kernels(level);
-    body(level);
-  }
-  set_cpu_kernels(before);
-}
-
 }  // namespace
 
 TEST_CASE("float agrees with double at the published depth and width") {
@@ -69,7 +59,7 @@ TEST_CASE("float agrees with double at the published depth and width") {
   std::copy_n(slice.embeddings.data(), slice.embeddings.numel(), wide.data());
   const auto reference =
       exact.forward(std::as_const(wide).view(), slice.distances, slice.types).last_hidden_state;
-  for_each_level([&](CpuKernels level) {
+  test::for_each_level([&](CpuKernels level) {
     const Se2Encoder<float> model(config, weights);
     const double difference = test::relative_difference(states(model, slice), reference);
     MESSAGE("float against double, ", std::string(to_string(level)), ": ", difference);
@@ -117,7 +107,7 @@ TEST_CASE("permuting the nodes permutes the output") {
   }
   shuffled.embeddings = embeddings;
   shuffled.distances = pair_distances_from_dense(std::as_const(permuted).view());
-  for_each_level([&](CpuKernels) {
+  test::for_each_level([&](CpuKernels) {
     const Se2Encoder<float> model(config, test::random_parameters(config, 3));
     const Tensor<float> straight = states(model, slice), mixed = states(model, shuffled);
     double worst = 0;
@@ -134,7 +124,7 @@ TEST_CASE("the number of threads does not change one bit") {
   const Se2Config config = small_config();
   const auto slice = test::random_sub_slice(150, 9, config.input_dim, 6, 30);
   const int before = thread_count();
-  for_each_level([&](CpuKernels) {
+  test::for_each_level([&](CpuKernels) {
     const Se2Encoder<float> model(config, test::random_parameters(config, 11));
     set_thread_count(1);
     const Tensor<float> one = states(model, slice);

@@ -7,22 +7,11 @@
 
 #include "stofm/backend/cpu/isa.hpp"
 #include "tests/model/golden_model.hpp"
+#include "tests/support/kernel_levels.hpp"
 
 namespace {
 
 using namespace stofm;
-
-/// Runs `body` at each level of kernels that this machine has.
-template <class Body>
-void for_each_level(Body&& body) {
-  const CpuKernels before = cpu_kernels();
-  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
-    if (level > best_cpu_kernels()) continue;
-    set_cpu_kernels(level);
-    body(level);
-  }
-  set_cpu_kernels(before);
-}
 
 void check(const std::string& name, CpuKernels level, const std::vector<pipeline::VerifyEntry>& entries) {
   CHECK(pipeline::all_ok(entries));
@@ -44,7 +33,7 @@ TEST_CASE("the SE(2) Transformer reproduces the reference at every level of kern
       MESSAGE(name, " is not there: skipped");
       continue;
     }
-    for_each_level([&](CpuKernels level) {
+    test::for_each_level([&](CpuKernels level) {
       const auto model = golden->se2<float>();  // weights are packed for a level
       check(name, level, pipeline::verify_case(&model, nullptr, golden->case_path()));
     });
@@ -58,7 +47,7 @@ TEST_CASE("the cell encoder reproduces the reference at every level of kernels")
       MESSAGE(name, " is not there: skipped");
       continue;
     }
-    for_each_level([&](CpuKernels level) {
+    test::for_each_level([&](CpuKernels level) {
       const auto model = golden->cell_encoder<float>();
       check(name, level, pipeline::verify_case(nullptr, &model, golden->case_path()));
     });

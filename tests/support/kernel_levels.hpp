@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Runs a test at every level of kernels that this machine has.
+
+#include "stofm/backend/cpu/isa.hpp"
+
+namespace stofm::test {
+
+/// Calls body(level) with each level set, and puts back the one that was in use.
+template <class Body>
+void for_each_level(Body&& body) {
+  const CpuKernels before = cpu_kernels();
+  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
+    if (level > best_cpu_kernels()) continue;
+    set_cpu_kernels(level);
+    body(level);
+  }
+  set_cpu_kernels(before);
+}
+
+}  // namespace stofm::test
