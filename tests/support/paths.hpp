@@ -19,24 +19,28 @@ inline std::filesystem::path golden_dir() {
   return dir != nullptr && *dir != '\0' ? std::filesystem::path(dir) : source_dir() / "tests" / "golden";
 }
 
-/// A directory of its own for one test, removed with the object.
+/// A directory of its own for one test, removed with the object. The one above it is the test's own too, so that
+/// a test may list what lies beside its directory while others run.
 class ScratchDir {
  public:
   ScratchDir() {
     std::string pattern = (std::filesystem::temp_directory_path() / "stofm-test-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
+    root_ = pattern;
+    path_ = root_ / "files";
+    std::filesystem::create_directory(path_);
   }
   ScratchDir(const ScratchDir&) = delete;
   ScratchDir& operator=(const ScratchDir&) = delete;
   ~ScratchDir() {
     std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    std::filesystem::remove_all(root_, ignored);
   }
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
  private:
+  std::filesystem::path root_;
   std::filesystem::path path_;
 };
 
