@@ -11,9 +11,13 @@ MAY_INCLUDE = {
     "backend/cuda": {"core", "backend/cuda"},
     "ops": {"core", "backend/cpu", "backend/cuda", "ops"},
     "cluster": {"core", "backend/cpu", "ops", "cluster", "Eigen"},
-    "model": {"core", "backend/cpu", "ops", "cluster", "model"},
+    "autograd": {"core", "backend/cpu", "ops", "autograd"},
+    "nn": {"core", "backend/cpu", "ops", "autograd", "nn"},
+    "model": {"core", "backend/cpu", "ops", "autograd", "nn", "cluster", "model"},
     "io": {"core", "io", "nlohmann", "hdf5"},
     "pipeline": {"core", "backend/cpu", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
+    "train": {"core", "backend/cpu", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
+    "distributed": {"core", "io", "autograd", "distributed", "mpi"},
 }
 
 
