@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Elementwise arithmetic: sum, product, multiple, and a row added to every row.
+/// Elementwise arithmetic: sum, difference, product, multiple, and a row added to every row.
 
 #include "stofm/core/parallel.hpp"
 #include "stofm/ops/checks.hpp"
@@ -31,6 +31,11 @@ template <Computed T>
 void add_into(TensorView<T> y, Input<T> a, Input<T> b) {
   detail::for_each_pair<T>("add", y, a, b, [](T p, T q) { return p + q; });
 }
+/// y = a - b.
+template <Computed T>
+void sub_into(TensorView<T> y, Input<T> a, Input<T> b) {
+  detail::for_each_pair<T>("sub", y, a, b, [](T p, T q) { return p - q; });
+}
 /// y = a * b, element by element.
 template <Computed T>
 void mul_into(TensorView<T> y, Input<T> a, Input<T> b) {
@@ -55,6 +60,12 @@ template <Computed T>
 Tensor<T> add(const Tensor<T>& a, const Tensor<T>& b) {
   Tensor<T> y(a.shape());
   add_into(y.view(), a.view(), b.view());
+  return y;
+}
+template <Computed T>
+Tensor<T> sub(const Tensor<T>& a, const Tensor<T>& b) {
+  Tensor<T> y(a.shape());
+  sub_into(y.view(), a.view(), b.view());
   return y;
 }
 template <Computed T>

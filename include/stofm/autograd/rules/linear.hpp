@@ -3,7 +3,9 @@
 /// \file
 /// y = x W^T + b, differentiable: grad_x = grad_y W, grad_W = grad_y^T x, grad_b = sum over rows of grad_y.
 
+#include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/tape.hpp"
+#include "stofm/ops/column_sums.hpp"
 #include "stofm/ops/linear.hpp"
 #include "stofm/ops/matmul.hpp"
 
@@ -13,16 +15,14 @@ namespace stofm::autograd {
 /// *Cost* 2 M N K forward, twice that backward.
 template <ops::Computed T>
 Variable<T> linear(const Variable<T>& x, const Variable<T>& w, const Variable<T>& b = {}) {
-  Tensor<T> y = ops::linear(x.value(), w.value(), b.absent() ? Tensor<T>() : b.value());
+  const Tensor<T> rows = detail::with_dense_rows(x.value()), weight = detail::with_dense_rows(w.value());
+  Tensor<T> y = ops::linear(rows, weight, b.absent() ? Tensor<T>() : b.value().contiguous());
   return record<T>("linear", std::move(y), {x, w, b},
-                   [x = x.value(), w = w.value()](const Tensor<T>& grad_y, Gradients<T>& into) {
-                     if (into.wanted(0)) into.add_owned(0, ops::matmul(grad_y, w));
-                     if (into.wanted(1)) into.add_owned(1, ops::matmul(grad_y.transpose(0, 1).contiguous(), x));
-                     if (into.wanted(2)) {
-                       Tensor<T>& sum = into.accumulator(2);
-                       for (std::int64_t i = 0; i < grad_y.dim(0); ++i)
-                         for (std::int64_t j = 0; j < grad_y.dim(1); ++j) sum(j) += grad_y(i, j);
-                     }
+                   [rows, weight](const Tensor<T>& grad_y, Gradients<T>& into) {
+                     if (into.wanted(0)) into.add_owned(0, ops::matmul(grad_y, weight));
+                     if (into.wanted(1)) into.add_owned(1, ops::matmul(grad_y.transpose(0, 1), rows));
+                     if (into.wanted(2))
+                       ops::add_column_sums_into<T>(into.accumulator(2).view(), grad_y.view());
                    });
 }
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Derivatives of the activation functions on the CPU.
+
+#include <cmath>
+
+#include "stofm/core/op_options.hpp"
+#include "stofm/core/parallel.hpp"
+
+namespace stofm::backend {
+
+/// grad_y * activation'(x), one value at a time (the portable form).
+template <class T>
+T activation_gradient_value(T grad_y, T x, Activation activation) {
+  if (activation == Activation::relu) return x > T(0) ? grad_y : x <= T(0) ? grad_y * T(0) : x;
+  if (activation == Activation::gelu) {
+    const T distribution = T(0.5) * (T(1) + std::erf(x * T(0.70710678118654752440)));
+    const T density = T(0.39894228040143267794) * std::exp(T(-0.5) * x * x);
+    return grad_y * (distribution + x * density);
+  }
+  return grad_y;
+}
+
+/// All [M, N] with dense rows; grad_x may be grad_y or x.
+template <class T>
+void activation_gradient(Cpu, TensorView<T> grad_x, TensorView<const T> grad_y, TensorView<const T> x,
+                         Activation activation) {
+  parallel_for(grad_x.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      for (std::int64_t j = 0; j < grad_x.dim(1); ++j)
+        grad_x.row(i)[j] = activation_gradient_value(grad_y.row(i)[j], x.row(i)[j], activation);
+  });
+}
+
+}  // namespace stofm::backend
