@@ -134,7 +134,7 @@ inline void OutputFile::refuse_to_create(int error) const {
 inline void OutputFile::refuse_write(int error, std::int64_t missing) const {
   struct statvfs room {};
   if ((error == ENOSPC || error == EDQUOT || error == EFBIG) && ::fstatvfs(descriptor_.get(), &room) == 0) {
-    const std::int64_t needed = (std::max)(expected_bytes_, position() + missing);
+    const std::int64_t needed = (std::max)(expected_bytes_, written_ + missing);
     const std::filesystem::path parent = std::filesystem::path(pending_.path()).parent_path();
     throw ResourceError({"STOFM-5011", pending_.path(), concat("write at byte ", written_),
                          concat("no space left on ", parent.empty() ? "." : parent.string(), " (",
