@@ -67,7 +67,7 @@ class ParameterSet {
   Parameter<T>& add(const std::string& name, const Tensor<T>& value) {
     const auto [at, is_new] = parameters_.try_emplace(name);
     if (!is_new)
-      throw UsageError({"STOFM-1410", "", "[ParameterSet::add]", "a second parameter " + quoted(name),
+      throw UsageError({"STOFM-1410", "", "[ParameterSet::add]", "a second parameter " + stofm::quoted(name),
                         "names that differ", "Give it another name."});
     at->second = std::make_unique<Parameter<T>>(name, value.clone());
     return *at->second;
@@ -76,7 +76,7 @@ class ParameterSet {
   Parameter<T>& at(const std::string& name) const {
     const auto found = parameters_.find(name);
     if (found == parameters_.end())
-      throw UsageError({"STOFM-1411", "", "[ParameterSet::at]", "no parameter " + quoted(name),
+      throw UsageError({"STOFM-1411", "", "[ParameterSet::at]", "no parameter " + stofm::quoted(name),
                         "a name of the set", "Check the name."});
     return *found->second;
   }

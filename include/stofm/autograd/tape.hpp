@@ -292,7 +292,7 @@ template <ops::Computed T>
 void Tape<T>::check_parameters() const {
   for (const Node& node : nodes_)
     if (node.parameter != nullptr && node.parameter->version() != node.version)
-      throw UsageError({"STOFM-1405", "", "[backward] parameter " + quoted(node.parameter->name()),
+      throw UsageError({"STOFM-1405", "", "[backward] parameter " + stofm::quoted(node.parameter->name()),
                         "a value that was changed after the forward pass used it", "the value of the forward pass",
                         "Run backward before the optimizer's step, and record anew after it."});
 }
