@@ -192,10 +192,11 @@ TEST_CASE("R14: a second run in a directory is refused with process and host") {
   const test::ScratchDir dir;
   {
     const CheckpointDirectory first(dir / "c");
-    test::check_refused(dir / "c" / "lock",
-                        {"STOFM-3811", "lock",
-                         concat("process ", ::getpid(), " on host \"", train::detail::host_name()), "--output"},
-                        [&] { const CheckpointDirectory second(dir / "c"); });
+    test::check_refused(
+        dir / "c" / "lock",
+        {"STOFM-3811", "lock", concat("process ", ::getpid(), " on host \"", train::detail::host_name()),
+         "--output"},
+        [&] { const CheckpointDirectory second(dir / "c"); });
   }
   CHECK_FALSE(fs::exists(dir / "c" / "lock"));
   const CheckpointDirectory again(dir / "c");

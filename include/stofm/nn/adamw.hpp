@@ -156,13 +156,13 @@ void AdamW<T>::load_state(const std::map<std::string, Tensor<T>>& state) {
     const bool known = key.ends_with("/m") || key.ends_with("/v") || key.ends_with("/t");
     const auto other = [&](const char* part) { return state.contains(name + part); };
     if (!known || !set_.contains(name) || !other("/m") || !other("/v") || !other("/t"))
-      throw UsageError({"STOFM-1511", "", "[AdamW::load_state]", "state " + quoted(key),
+      throw UsageError({"STOFM-1511", "", "[AdamW::load_state]", "state " + stofm::quoted(key),
                         "m, v and t of each parameter of the set, and nothing else",
                         "Give the state that was saved with this model."});
     const Shape expected = key.ends_with("/t") ? Shape{1} : set_.at(name).value().shape();
     if (!(tensor.shape() == expected))
       throw ShapeError({"STOFM-1512", "", "[AdamW::load_state]",
-                        concat(quoted(key), " ", to_string(tensor.shape())), to_string(expected),
+                        concat(stofm::quoted(key), " ", to_string(tensor.shape())), to_string(expected),
                         "Give the state that was saved with this model."});
     Moments& moments = loaded[name];
     if (key.ends_with("/m")) moments.m = tensor.clone();
