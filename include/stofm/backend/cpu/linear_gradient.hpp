@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The two products of the gradient of a linear layer on the CPU: y = a b and sum += a^T b, operands as they
+/// are stored.
+
+#include <algorithm>
+
+#include "stofm/backend/cpu/amx/linear_gradient.hpp"
+#include "stofm/backend/cpu/avx512/linear_gradient.hpp"
+#include "stofm/backend/cpu/linear.hpp"
+#include "stofm/backend/cpu/matrix.hpp"
+
+namespace stofm::backend {
+
+/// y [M, N] = a [M, K] b [K, N].
+template <class T>
+void product(Cpu, TensorView<T> y, TensorView<const T> a, TensorView<const T> b) {
+  const std::int64_t n = y.dim(1), k = a.dim(1);
+  if (y.numel() == 0) return;
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    const CpuKernels level = cpu_kernels();
+    if (level != CpuKernels::generic) {
+      std::uint8_t* packed = scratch_bytes<2>(packed_weight_bytes(level, n, k));
+      if (level == CpuKernels::amx)
+        amx::pack_weights_as_stored(packed, b);
+      else
+        avx512::pack_weights_as_stored(reinterpret_cast<float*>(packed), b);
+      linear_packed_bytes(level, y, a, packed, nullptr, {});
+      return;
+    }
+  }
+#endif
+  parallel_for(y.dim(0), 128, [&](std::int64_t begin, std::int64_t end) {
+    auto out = eigen_rows(y.row(begin), end - begin, n, y.stride(0));
+    if (k == 0)
+      out.setZero();
+    else
+      out.noalias() =
+          eigen_rows(a.row(begin), end - begin, k, a.stride(0)) * eigen_rows(b.data, k, n, b.stride(0));
+  });
+}
+
+/// sum [P, Q] += a [M, P]^T b [M, Q].
+template <class T>
+void add_transposed_product(Cpu, TensorView<T> sum, TensorView<const T> a, TensorView<const T> b) {
+  constexpr std::int64_t chunk = 1024;  // rows at a time: packed, they stay in the L2 caches
+  if (sum.numel() == 0) return;
+  auto rows = [](TensorView<const T> m, std::int64_t begin, std::int64_t end) {
+    return TensorView<const T>{m.row(begin), Shape{end - begin, m.dim(1)}, m.strides, m.device};
+  };
+  for (std::int64_t begin = 0; begin < a.dim(0); begin += chunk) {
+    const std::int64_t end = (std::min)(begin + chunk, a.dim(0));
+    const TensorView<const T> left = rows(a, begin, end), right = rows(b, begin, end);
+#if defined(STOFM_X86_KERNELS)
+    if constexpr (std::is_same_v<T, float>) {
+      const CpuKernels level = cpu_kernels();
+      if (level != CpuKernels::generic) {
+        std::uint8_t* packed = scratch_bytes<2>(packed_weight_bytes(level, b.dim(1), end - begin));
+        if (level == CpuKernels::amx) {
+          amx::pack_weights_as_stored(packed, right);
+          amx::add_transposed_product(sum, left, packed);
+        } else {
+          avx512::pack_weights_as_stored(reinterpret_cast<float*>(packed), right);
+          avx512::add_transposed_product(sum, left, reinterpret_cast<const float*>(packed));
+        }
+        continue;
+      }
+    }
+#endif
+    parallel_for(sum.dim(0), 64, [&](std::int64_t first, std::int64_t last) {
+      eigen_rows(sum.row(first), last - first, sum.dim(1), sum.stride(0)).noalias() +=
+          eigen_rows(left.data + first, left.dim(0), last - first, left.stride(0)).transpose() *
+          eigen_rows(right.data, right.dim(0), right.dim(1), right.stride(0));
+    });
+  }
+}
+
+}  // namespace stofm::backend
