@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Slices of a corpus from .h5ad files. Needs libhdf5 (target stofm::hdf5).
+
+#include <string>
+
+#include "stofm/io/h5ad_reader.hpp"
+#include "stofm/train/corpus.hpp"
+
+namespace stofm::train {
+
+/// Reads .h5ad files with these options. \throws (when called) as io::read_h5ad.
+/// With `coordinates` in the options the slices can not be told apart by their files: give none.
+inline SliceReader h5ad_reader(const io::H5adReadOptions& options = {}) {
+  if (options.coordinates)
+    throw UsageError({"STOFM-4555", "", "coordinates", "coordinates from elsewhere", "those of each file",
+                      "Write them into the files."});
+  SliceReader reader;
+  reader.open = [options](const std::filesystem::path& path) {
+    return io::read_h5ad(path.string(), options);
+  };
+  reader.identity =
+      concat("h5ad ", quoted(options.layer), " ", options.use_raw, " ", quoted(options.spatial_key), " ",
+             quoted(options.x_column), " ", quoted(options.y_column), " ", quoted(options.gene_key), " ",
+             quoted(options.symbol_key), " ", quoted(options.library_key), " ", options.drop_bad_coords, " ",
+             options.accept_noninteger);
+  return reader;
+}
+
+}  // namespace stofm::train
