@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "stofm/backend/cpu/avx512/attention_gradient.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
@@ -60,6 +61,40 @@ void attend_gradient_generic(const VarlenAttentionGradients<T>& grads, TensorVie
   }
 }
 
+/// The same at the level of kernels in use; begin < end.
+template <class T>
+void attend_gradient(const VarlenAttentionGradients<T>& grads, TensorView<const T> grad_y,
+                     TensorView<const T> y, TensorView<const T> q, TensorView<const T> k,
+                     TensorView<const T> v, std::int64_t begin, std::int64_t end, std::int64_t column,
+                     std::int64_t width, T scale) {
+#if defined(STOFM_X86_KERNELS)
+  if constexpr (std::is_same_v<T, float>) {
+    if (cpu_kernels() != CpuKernels::generic) {
+      auto at = [&](const auto& view) { return view.row(begin) + column; };
+      const avx512::AttentionGradientHead head{at(q),
+                                               at(k),
+                                               at(v),
+                                               at(y),
+                                               at(grad_y),
+                                               q.stride(0),
+                                               k.stride(0),
+                                               v.stride(0),
+                                               y.stride(0),
+                                               grad_y.stride(0),
+                                               at(grads.q),
+                                               at(grads.k),
+                                               at(grads.v),
+                                               grads.q.stride(0),
+                                               grads.k.stride(0),
+                                               grads.v.stride(0)};
+      avx512::attend_gradient(head, end - begin, width, scale);
+      return;
+    }
+  }
+#endif
+  attend_gradient_generic(grads, grad_y, y, q, k, v, begin, end, column, width, scale);
+}
+
 /// Shapes and offsets were checked.
 template <class T>
 void varlen_attention_gradient(Cpu, const VarlenAttentionGradients<T>& grads, TensorView<const T> grad_y,
@@ -74,8 +109,8 @@ void varlen_attention_gradient(Cpu, const VarlenAttentionGradients<T>& grads, Te
       const auto sequence = static_cast<std::size_t>(task / options.heads);
       const std::int64_t begin = offsets[sequence], end = offsets[sequence + 1];
       if (begin == end) continue;
-      attend_gradient_generic(grads, grad_y, y, q, k, v, begin, end, task % options.heads * width, width,
-                              static_cast<T>(options.scale));
+      attend_gradient(grads, grad_y, y, q, k, v, begin, end, task % options.heads * width, width,
+                      static_cast<T>(options.scale));
     }
   });
 }
