@@ -5,7 +5,6 @@
 /// Source: the configuration keys `activation_fn` and `hidden_act` of the published models.
 
 #include "stofm/backend/cpu/activation.hpp"
-#include "stofm/core/parallel.hpp"
 #include "stofm/ops/checks.hpp"
 
 namespace stofm::ops {
@@ -19,11 +18,7 @@ void activation_into(TensorView<T> y, Input<T> x, Activation activation) {
   detail::require_same_shape("activation", "y", y, "x", x);
   const auto out = detail::as_matrix("activation", "y", y);
   const auto in = detail::as_matrix("activation", "x", x);
-  parallel_for(out.dim(0), 64, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      for (std::int64_t j = 0; j < out.dim(1); ++j)
-        out.row(i)[j] = backend::activate(in.row(i)[j], activation);
-  });
+  backend::activate_rows(Cpu{}, out, in, activation);
 }
 
 template <Computed T>

@@ -1,19 +1,42 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Activation functions, one value at a time (the portable form).
+/// Activation functions on the CPU.
 
 #include <cmath>
+#include <type_traits>
 
+#include "stofm/backend/cpu/avx512/activation.hpp"
 #include "stofm/core/op_options.hpp"
+#include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
 
+/// One value (the portable form).
 template <class T>
 T activate(T x, Activation activation) {
   if (activation == Activation::relu) return x < T(0) ? T(0) : x;
   if (activation == Activation::gelu) return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440)));
   return x;
+}
+
+/// y, x: [M, N] with dense rows; y may be x.
+template <class T>
+void activate_rows(Cpu, TensorView<T> y, TensorView<const T> x, Activation activation) {
+  [[maybe_unused]] const CpuKernels level = cpu_kernels();
+  parallel_for(y.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+#if defined(STOFM_X86_KERNELS)
+      if constexpr (std::is_same_v<T, float>) {
+        if (level != CpuKernels::generic) {
+          avx512::activate_row(y.row(i), x.row(i), y.dim(1), activation);
+          continue;
+        }
+      }
+#endif
+      for (std::int64_t j = 0; j < y.dim(1); ++j) y.row(i)[j] = activate(x.row(i)[j], activation);
+    }
+  });
 }
 
 }  // namespace stofm::backend

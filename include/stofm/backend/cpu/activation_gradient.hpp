@@ -4,7 +4,9 @@
 /// Derivatives of the activation functions on the CPU.
 
 #include <cmath>
+#include <type_traits>
 
+#include "stofm/backend/cpu/avx512/activation.hpp"
 #include "stofm/core/op_options.hpp"
 #include "stofm/core/parallel.hpp"
 
@@ -17,7 +19,7 @@ T activation_gradient_value(T grad_y, T x, Activation activation) {
   if (activation == Activation::gelu) {
     const T distribution = T(0.5) * (T(1) + std::erf(x * T(0.70710678118654752440)));
     const T density = T(0.39894228040143267794) * std::exp(T(-0.5) * x * x);
-    return grad_y * (distribution + x * density);
+    return grad_y * (distribution + (density == T(0) ? T(0) : x * density));  // also for infinities
   }
   return grad_y;
 }
@@ -26,10 +28,20 @@ T activation_gradient_value(T grad_y, T x, Activation activation) {
 template <class T>
 void activation_gradient(Cpu, TensorView<T> grad_x, TensorView<const T> grad_y, TensorView<const T> x,
                          Activation activation) {
+  [[maybe_unused]] const CpuKernels level = cpu_kernels();
   parallel_for(grad_x.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
+    for (std::int64_t i = begin; i < end; ++i) {
+#if defined(STOFM_X86_KERNELS)
+      if constexpr (std::is_same_v<T, float>) {
+        if (level != CpuKernels::generic) {
+          avx512::activation_gradient_row(grad_x.row(i), grad_y.row(i), x.row(i), grad_x.dim(1), activation);
+          continue;
+        }
+      }
+#endif
       for (std::int64_t j = 0; j < grad_x.dim(1); ++j)
         grad_x.row(i)[j] = activation_gradient_value(grad_y.row(i)[j], x.row(i)[j], activation);
+    }
   });
 }
 

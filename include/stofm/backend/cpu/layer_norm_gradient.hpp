@@ -5,8 +5,10 @@
 /// the gradients of gamma and beta, which are added in the order of the blocks.
 
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
+#include "stofm/backend/cpu/avx512/layer_norm_gradient.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -53,8 +55,23 @@ void layer_norm_gradient(Cpu, TensorView<T> grad_z, T* grad_gamma, T* grad_beta,
   const std::int64_t rows = x.dim(0), n = x.dim(1), blocks = (rows + block - 1) / block;
   if (rows == 0 || n == 0) return;
   std::vector<double> sums(static_cast<std::size_t>(checked_mul(checked_mul(blocks, 2, "sums"), n, "sums")));
+  [[maybe_unused]] const CpuKernels level = cpu_kernels();
   parallel_for(rows, block, [&](std::int64_t begin, std::int64_t end) {
     double* sum_gamma = sums.data() + begin / block * 2 * n;
+#if defined(STOFM_X86_KERNELS)
+    if constexpr (std::is_same_v<T, float>) {
+      if (level != CpuKernels::generic) {
+        std::vector<float> here(static_cast<std::size_t>(3 * n));  // sums of this block, and h
+        for (std::int64_t i = begin; i < end; ++i)
+          avx512::layer_norm_gradient_row(
+              grad_z.row(i), here.data(), here.data() + n, here.data() + 2 * n, grad_y.row(i), x.row(i),
+              residual.data != nullptr ? residual.row(i) : nullptr, gamma, n, eps);
+        for (std::int64_t j = 0; j < 2 * n; ++j)
+          sum_gamma[j] = static_cast<double>(here[static_cast<std::size_t>(j)]);
+        return;
+      }
+    }
+#endif
     std::vector<double> h(static_cast<std::size_t>(n));
     for (std::int64_t i = begin; i < end; ++i)
       layer_norm_gradient_row(grad_z.row(i), sum_gamma, sum_gamma + n, h.data(), grad_y.row(i), x.row(i),
