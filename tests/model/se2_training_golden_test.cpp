@@ -224,7 +224,9 @@ TEST_CASE("without dropout the forward pass is the encoder's") {
             columns.push_back(output.position[static_cast<std::size_t>(j)]);
           }
       }
-      CHECK(worst <= (name == "se2_published" ? 1e-4 : 2e-5));
+      // Attention of training splits floats in two on AMX (relative error 2^-16 of a product), inference in
+      // three.
+      CHECK(worst <= 2e-5 * scale);
       if (!file.contains("pair_rep")) continue;
       const auto pair_rep = file.read<float>("pair_rep");
       const auto pairs = output.pairs->pair_values(rows, columns).value();
