@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "stofm/autograd/rules/losses.hpp"
+#include "stofm/ops/cast.hpp"
 #include "tests/autograd/rule_test.hpp"
 
 using namespace stofm;
@@ -123,4 +124,29 @@ TEST_CASE(
   CHECK(std::isnan(*cross_entropy(poisoned, std::vector<int>{2}).value().data()));
   CHECK(std::isnan(*mse(poisoned, Tensor<double>::zeros({1, 3})).value().data()));
   CHECK(std::isnan(*cosine_loss(poisoned, Tensor<double>::full({1, 3}, 1.0)).value().data()));
+}
+
+TEST_CASE("float cross entropy agrees with double at every level, over many classes") {
+  const auto logits = spiky<float>({5, 3001}, 1);
+  const std::vector<std::int32_t> targets{0, 3000, 17, 1024, 5};
+  const std::vector<float> weights{1.0F, 0.5F, 0.0F, 2.0F, 1.0F};
+  const std::vector<double> same_weights(weights.begin(), weights.end());
+  Tape<double> tape;
+  const auto x = tape.input(ops::cast<double>(logits));
+  const auto exact = cross_entropy(x, targets, same_weights);
+  tape.backward(exact);
+  at_every_level([&](CpuKernels) {
+    Tape<float> own;
+    const auto in = own.input(logits);
+    const auto found = cross_entropy(in, targets, weights);
+    own.backward(found);
+    CHECK(std::abs(static_cast<double>(*found.value().data()) - *exact.value().data()) <=
+          2e-6 * *exact.value().data());
+    const auto gradient = own.grad(in);
+    const auto expected = tape.grad(x);
+    double worst = 0;
+    for (std::int64_t k = 0; k < logits.numel(); ++k)
+      worst = std::max(worst, std::abs(static_cast<double>(gradient.data()[k]) - expected.data()[k]));
+    CHECK(worst <= 1e-6);
+  });
 }

@@ -6,13 +6,13 @@
 /// in double.
 
 #include <cmath>
-#include <limits>
 #include <span>
 #include <vector>
 
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/rules/reduce.hpp"
 #include "stofm/autograd/tape.hpp"
+#include "stofm/backend/cpu/cross_entropy.hpp"
 
 namespace stofm::autograd {
 
@@ -118,20 +118,8 @@ Variable<T> cross_entropy(const Variable<T>& logits, std::span<const I> targets,
         std::fill_n(out, n, T(0));
         continue;
       }
-      T largest = -std::numeric_limits<T>::infinity();
-      for (std::int64_t j = 0; j < n; ++j) largest = row[j] > largest ? row[j] : largest;
-      if (largest == -std::numeric_limits<T>::infinity()) largest = T(0);
-      double sum = 0;
-      for (std::int64_t j = 0; j < n; ++j) {
-        out[j] = std::exp(row[j] - largest);
-        sum += static_cast<double>(out[j]);
-      }
       const auto at = static_cast<std::int64_t>(targets[static_cast<std::size_t>(i)]);
-      losses[static_cast<std::size_t>(i)] =
-          weight * (std::log(sum) + static_cast<double>(largest) - static_cast<double>(row[at]));
-      const auto factor = static_cast<T>(weight / sum);
-      for (std::int64_t j = 0; j < n; ++j) out[j] *= factor;
-      out[at] -= static_cast<T>(weight);
+      losses[static_cast<std::size_t>(i)] = backend::cross_entropy_row(out, row, n, at, weight);
     }
   });
   double sum = 0, count = 0;
