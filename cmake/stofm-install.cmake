@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# install(), find_package(stofm [COMPONENTS hdf5]) and pkg-config.
+# install(), find_package(stofm [COMPONENTS hdf5 mpi]) and pkg-config.
 include(CMakePackageConfigHelpers)
 set(STOFM_CMAKE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/stofm")
 
@@ -10,7 +10,8 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/stofm-config.cmake.in
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/stofm-config-version.cmake"
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/stofm-config.cmake" "${PROJECT_BINARY_DIR}/stofm-config-version.cmake"
-  "${PROJECT_SOURCE_DIR}/cmake/stofm-hdf5.cmake" DESTINATION "${STOFM_CMAKE_DIR}")
+  "${PROJECT_SOURCE_DIR}/cmake/stofm-hdf5.cmake" "${PROJECT_SOURCE_DIR}/cmake/stofm-mpi.cmake"
+  DESTINATION "${STOFM_CMAKE_DIR}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/stofm.pc.in" "${PROJECT_BINARY_DIR}/stofm.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/stofm.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 if(TARGET stofm_program)

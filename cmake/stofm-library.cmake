@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The targets a consumer links: stofm::stofm (headers only) and stofm::hdf5 (adds libhdf5 for .h5ad).
+# The targets a consumer links: stofm::stofm (headers only), stofm::hdf5 (adds libhdf5 for .h5ad) and stofm::mpi (adds MPI).
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(Threads REQUIRED)
@@ -16,5 +16,13 @@ if(STOFM_HDF5)
   include("${CMAKE_CURRENT_LIST_DIR}/stofm-hdf5.cmake")
   if(NOT STOFM_HAVE_HDF5)
     message(STATUS "stofm: libhdf5 not found, .h5ad is left out (apt-get install libhdf5-dev)")
+  endif()
+endif()
+
+set(STOFM_HAVE_MPI OFF)
+if(STOFM_MPI)
+  include("${CMAKE_CURRENT_LIST_DIR}/stofm-mpi.cmake")
+  if(NOT STOFM_HAVE_MPI)
+    message(STATUS "stofm: MPI not found, several processes are left out (apt-get install libopenmpi-dev openmpi-bin)")
   endif()
 endif()

@@ -31,6 +31,10 @@ def main():
         return subprocess.run([compiler, "-std=c++20", "-fsyntax-only", *WARNINGS, *flags, f"-I{include}", "-x", "c++", "-"],
                               input=source, text=True, capture_output=True)
 
+    if compiles("#include <mpi.h>\n").returncode:
+        headers = [header for header in headers if "#include <mpi.h>" not in header.read_text()]
+        print("mpi.h is not installed: the headers over it are not tried")
+
     def elsewhere(header, seen):
         """What a header and the headers of ours behind it include from others."""
         found = []
