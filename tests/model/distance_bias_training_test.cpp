@@ -150,6 +150,38 @@ TEST_CASE("float gradients of the Gaussian bias follow those of double at every 
   }
 }
 
+TEST_CASE("polynomials over blocks change bias and gradients by float rounding alone") {
+  // Many near points, as in a sub-slice; widths down to 0.003 stay out of the polynomials.
+  for (const double narrowest : {0.3, 0.05, 0.003}) {
+    CAPTURE(narrowest);
+    auto weights = network(64, 8, narrowest);
+    weights.at("gaussian.linear.weight") = Tensor<double>::full({1, 1}, 1.0);
+    weights.at("gaussian.linear.bias") = Tensor<double>::full({1}, 0.0);
+    auto distances = distances_up_to(4, 12000);
+    const auto far = distances_up_to(30, 6000, 8);
+    distances.insert(distances.end(), far.begin(), far.end());
+    std::sort(distances.begin(), distances.end());
+    const auto count = static_cast<std::int64_t>(distances.size());
+    const Tensor<double> grad_phi = random_rows(count, 8);
+    Tensor<double> exact_phi;
+    const auto exact = gradients<double>(weights, distances, grad_phi, &exact_phi);
+    const auto run = [&](bool interpolate) {
+      autograd::ParameterSet<float> set(cast_parameters<float>(weights));
+      autograd::Tape<float> tape;
+      const auto phi = gaussian_bias<float>(as<float>(distances), gaussian_variables(tape, set),
+                                            {.interpolate = interpolate});
+      tape.backward(phi, ops::cast<float>(grad_phi));
+      return std::pair{test::relative_difference(phi.value(), exact_phi), worst_parameter(set, exact)};
+    };
+    const auto with = run(true), without = run(false);
+    MESSAGE("bias " << with.first << " (without " << without.first << "), gradients " << with.second
+                    << " (without " << without.second << ")");
+    CHECK(with.first < 2e-6);
+    CHECK(with.second < 5e-5);
+    CHECK(without.second < 5e-5);
+  }
+}
+
 TEST_CASE("the same bits of bias and gradients on any number of threads") {
   const int before = thread_count();
   const auto weights = cast_parameters<float>(network(32, 8, 0.02));

@@ -32,36 +32,39 @@ bool wide_kernels() {
 #endif
 }
 
-/// psi [points, count] of a [points].
+/// psi [points, count], rows `stride` apart, of a [points].
 template <class T>
-void gaussian_values(T* psi, const T* a, std::int64_t points, const GaussianRow<T>& row) {
+void gaussian_values(T* psi, std::int64_t stride, const T* a, std::int64_t points,
+                     const GaussianRow<T>& row) {
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::gaussian_values(psi, a, points, row.mean, row.inverse_width, row.peak, row.count);
+      return avx512::gaussian_values(psi, stride, a, points, row.mean, row.inverse_width, row.peak,
+                                     row.count);
 #endif
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
       const T u = (a[p] - row.mean[k]) * row.inverse_width[k];
-      psi[p * row.count + k] = std::exp(T(-0.5) * u * u) * row.peak[k];
+      psi[p * stride + k] = std::exp(T(-0.5) * u * u) * row.peak[k];
     }
 }
 
 /// With t = grad_psi psi: grad_a [points] -= sum_k t u / s, grad_mean [count] += sum_p t u and grad_width
-/// [count] += sum_p t (u^2 - 1), the last two still to be divided by s.
+/// [count] += sum_p t (u^2 - 1), the last two still to be divided by s. Rows of psi are `stride` apart, those
+/// of grad_psi dense.
 template <class T>
-void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_psi, const T* psi, const T* a,
-                        std::int64_t points, const GaussianRow<T>& row) {
+void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_psi, const T* psi,
+                        std::int64_t stride, const T* a, std::int64_t points, const GaussianRow<T>& row) {
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, a, points, row.mean,
-                                        row.inverse_width, row.count);
+      return avx512::gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, stride, a, points,
+                                        row.mean, row.inverse_width, row.count);
 #endif
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
       const T u = (a[p] - row.mean[k]) * row.inverse_width[k];
-      const T t = grad_psi[p * row.count + k] * psi[p * row.count + k];
+      const T t = grad_psi[p * row.count + k] * psi[p * stride + k];
       grad_mean[k] += t * u;
       grad_width[k] += t * (u * u - T(1));
       grad_a[p] -= t * u * row.inverse_width[k];

@@ -13,10 +13,12 @@
 STOFM_KERNELS_BEGIN
 namespace stofm::backend::avx512 {
 
-/// psi [points, count] of a [points]. Limiter: the exponential, 16 lanes in about 10 cycles.
-STOFM_TARGET_AVX512 inline void gaussian_values(float* psi, const float* a, std::int64_t points,
-                                                const float* mean, const float* inverse_width,
-                                                const float* peak, std::int64_t count) {
+/// psi [points, count], rows `stride` apart, of a [points]. Limiter: the exponential, 16 lanes in about 10
+/// cycles.
+STOFM_TARGET_AVX512 inline void gaussian_values(float* psi, std::int64_t stride, const float* a,
+                                                std::int64_t points, const float* mean,
+                                                const float* inverse_width, const float* peak,
+                                                std::int64_t count) {
   const __m512 half = _mm512_set1_ps(-0.5F);
   for (std::int64_t k = 0; k < count; k += 16) {
     const __mmask16 lanes = first_lanes(count - k);
@@ -26,17 +28,18 @@ STOFM_TARGET_AVX512 inline void gaussian_values(float* psi, const float* a, std:
     for (std::int64_t p = 0; p < points; ++p) {
       const __m512 u = _mm512_mul_ps(_mm512_sub_ps(_mm512_set1_ps(a[p]), mu), s);
       const __m512 value = exp_ps(_mm512_mul_ps(_mm512_mul_ps(u, u), half));
-      _mm512_mask_storeu_ps(psi + p * count + k, lanes, _mm512_mul_ps(value, top));
+      _mm512_mask_storeu_ps(psi + p * stride + k, lanes, _mm512_mul_ps(value, top));
     }
   }
 }
 
 /// With t = grad_psi psi and u = (a - mu) / s: grad_a += -sum_k t u / s, grad_mean += sum_p t u (times 1/s by
-/// the caller), grad_width += sum_p t (u^2 - 1).
+/// the caller), grad_width += sum_p t (u^2 - 1). Rows of psi are `stride` apart, those of grad_psi dense.
 STOFM_TARGET_AVX512 inline void gaussian_gradients(float* grad_a, float* grad_mean, float* grad_width,
-                                                   const float* grad_psi, const float* psi, const float* a,
-                                                   std::int64_t points, const float* mean,
-                                                   const float* inverse_width, std::int64_t count) {
+                                                   const float* grad_psi, const float* psi,
+                                                   std::int64_t stride, const float* a, std::int64_t points,
+                                                   const float* mean, const float* inverse_width,
+                                                   std::int64_t count) {
   const __m512 one = _mm512_set1_ps(1.0F);
   for (std::int64_t k = 0; k < count; k += 16) {
     const __mmask16 lanes = first_lanes(count - k);
@@ -46,7 +49,7 @@ STOFM_TARGET_AVX512 inline void gaussian_gradients(float* grad_a, float* grad_me
     for (std::int64_t p = 0; p < points; ++p) {
       const __m512 u = _mm512_mul_ps(_mm512_sub_ps(_mm512_set1_ps(a[p]), mu), s);
       const __m512 t = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, grad_psi + p * count + k),
-                                     _mm512_maskz_loadu_ps(lanes, psi + p * count + k));
+                                     _mm512_maskz_loadu_ps(lanes, psi + p * stride + k));
       const __m512 tu = _mm512_mul_ps(t, u);
       mean_sum = _mm512_add_ps(mean_sum, tu);
       width_sum = _mm512_fmadd_ps(t, _mm512_fmsub_ps(u, u, one), width_sum);
