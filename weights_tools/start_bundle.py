@@ -33,7 +33,7 @@ from stofm_convert.source import FileSource  # noqa: E402
 
 TAUS = (6.0, 16.0, 40.0, 100.0)
 POSITIONS, PLACE = 2048, 4  # places of a sequence, coordinates that say the place
-LENGTHS = (0.8, 1.6, 3.2, 6.4)  # of the heads' bias in turn, in normalised coordinates; cells lie 0.4 to 3 apart
+LENGTHS = (1.2, 2.4, 4.8, 9.6)  # of the heads' bias in turn, in normalised coordinates; cells lie 0.4 to 3 apart
 
 
 def token_lists(stofm, slices, bundle):
@@ -159,8 +159,8 @@ def main():
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--gaussians", type=int, default=64)
-    parser.add_argument("--distance", type=float, default=16.0)
-    parser.add_argument("--local", type=float, default=5.0, help="height of the bias of close pairs (0: none)")
+    parser.add_argument("--distance", type=float, default=24.0)
+    parser.add_argument("--local", type=float, default=6.0, help="height of the bias of close pairs (0: none)")
     arguments = parser.parse_args()
     check_output(arguments.output, [arguments.genes_from], arguments.overwrite)
     if arguments.width % len(TAUS) or arguments.width % arguments.heads or arguments.width < 16:
