@@ -59,8 +59,9 @@ TEST_CASE("activations and derivatives of NaN and infinities") {
 
 TEST_CASE("float gradients of layer normalisation agree with double at every level") {
   std::uint64_t seed = 0;
-  for (const auto& [m, n] :
+  for (const auto& size_of_case :
        {std::pair<std::int64_t, std::int64_t>{1, 2}, {3, 16}, {65, 33}, {130, 100}, {7, 256}}) {
+    const std::int64_t m = size_of_case.first, n = size_of_case.second;
     const auto x = with_gaps(spiky<float>({m, n}, ++seed)), r = spiky<float>({m, n}, ++seed),
                grad = with_gaps(spiky<float>({m, n}, ++seed)), gamma = spiky<float>({n}, ++seed);
     auto run = [&]<class T>(T, auto in, auto residual, auto grad_y, auto g) {
