@@ -16,6 +16,7 @@
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/pair_attention_training_state.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
+#include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
 

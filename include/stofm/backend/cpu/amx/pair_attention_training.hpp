@@ -20,6 +20,7 @@
 #include "stofm/backend/cpu/amx/split_tiles.hpp"
 #include "stofm/backend/cpu/avx512/dropout_mask.hpp"
 #include "stofm/backend/cpu/pair_attention_training_state.hpp"
+#include "stofm/core/parallel.hpp"
 
 #if defined(STOFM_X86_KERNELS)
 
@@ -249,7 +250,10 @@ class PairBackwardHead {
   static constexpr std::int64_t panel = 2, block_bytes = 2 * split_bytes;
 
   PairBackwardHead(const PairHead& from, const PairGradients<float>& into, bool has_values)
-      : from_(from), into_(into), layers_(static_cast<std::int64_t>(from.state.layers.size())) {
+      : from_(from),
+        into_(into),
+        layers_(static_cast<std::int64_t>(from.state.layers.size())),
+        has_values_(has_values) {
     const std::int64_t sums = (layers_ + (has_values ? 1 : 0)) * from.k_groups * from.groups * 4096;
     const std::int64_t stripe = panel * from.groups * block_bytes, keys = layers_ * key_bytes(),
                        left = (layers_ + 1) * panel * from.block_step;
@@ -291,8 +295,8 @@ class PairBackwardHead {
   }
 
   /// dK_j^T += Q_j^T G, dV^T += dy^T (A o M) for one group of keys.
-  STOFM_TARGET_AMX void add_group(std::int64_t group, bool has_values) const {
-    if (has_values) add_sums(layers_, group, weights_);
+  STOFM_TARGET_AMX void add_group(std::int64_t group) const {
+    if (has_values_) add_sums(layers_, group, weights_);
     for (std::int64_t l = 0; l < layers_; ++l)
       if (into_.k[static_cast<std::size_t>(l)] != nullptr) add_sums(l, group, gradients_);
   }
@@ -330,7 +334,7 @@ class PairBackwardHead {
   /// Adds the sums over all panels to the gradients of keys and values.
   STOFM_TARGET_AMX void finish() const {
     for (std::int64_t l = 0; l < layers_; ++l) add_transposed(into_.k[static_cast<std::size_t>(l)], l);
-    add_transposed(into_.v, layers_);
+    if (has_values_) add_transposed(into_.v, layers_);
   }
 
  private:
@@ -378,6 +382,7 @@ class PairBackwardHead {
   const PairHead& from_;
   const PairGradients<float>& into_;
   std::int64_t layers_, first_ = 0, count_ = 0;
+  bool has_values_;
   float* sums_ = nullptr;
   std::uint8_t *stripe_ = nullptr, *keys_ = nullptr, *left_ = nullptr, *weights_ = nullptr,
                *gradients_ = nullptr;
@@ -501,7 +506,7 @@ inline void pair_training_backward(const PairTrainingState<float>& state, Tensor
                                    products.gradients(b), products.stripe(b, g));
             if (slot_gradients != nullptr) take_run(logits, here, runs.positions.data(), slot_gradients);
           }
-          products.add_group(g, into.v != nullptr);
+          products.add_group(g);
         }
         products.end_panel();
       }
@@ -577,7 +582,7 @@ inline void pair_training_values_backward(const PairTrainingState<float>& state,
             const SparseRun* here = run[b] != runs_end[b] && run[b]->group == g ? run[b]++ : nullptr;
             if (slot_gradients != nullptr) take_run(block, here, runs.positions.data(), slot_gradients);
           }
-          products.add_group(g, false);
+          products.add_group(g);
         }
         products.end_panel();
       }

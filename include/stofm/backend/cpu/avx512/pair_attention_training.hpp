@@ -14,6 +14,7 @@
 #include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/avx512/dropout_mask.hpp"
 #include "stofm/backend/cpu/pair_attention_training_state.hpp"
+#include "stofm/core/parallel.hpp"
 
 #if defined(STOFM_X86_KERNELS)
 
