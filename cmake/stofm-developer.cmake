@@ -88,6 +88,13 @@ if(TARGET example_02_train_mlp)
   add_test(NAME examples.02_train_mlp COMMAND example_02_train_mlp)
   set_tests_properties(examples.02_train_mlp PROPERTIES LABELS cpu)
 endif()
+if(TARGET example_03_adapt_cell_encoder)
+  add_test(NAME examples.03_adapt_cell_encoder COMMAND example_03_adapt_cell_encoder
+    "${PROJECT_SOURCE_DIR}/weights_tools/genes/genes.tsv" "${PROJECT_SOURCE_DIR}/weights_tools/genes/mouse_to_human.tsv"
+    "${PROJECT_SOURCE_DIR}/tests/data/formats/csr_f32_gzip.h5ad"
+    "${PROJECT_BINARY_DIR}/examples/03.adapted.safetensors" 5)
+  set_tests_properties(examples.03_adapt_cell_encoder PROPERTIES LABELS cpu)
+endif()
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-mpi-tests.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-structure-tests.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-fuzz.cmake")

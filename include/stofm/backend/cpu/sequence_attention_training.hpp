@@ -160,7 +160,7 @@ void for_sequence_heads(const SequenceAttention<T>& a, Body&& body) {
 template <class T>
 void sequence_attention(TensorView<T> y, const SequenceAttention<T>& a) {
   for_sequence_heads(a, [&](const SequenceHead& at) {
-    if (at.keys > 0)
+    if (at.keys > 0 && at.queries > 0)
       attend_sequence(y, a, at);
     else
       eigen_rows(y.row(at.query_begin) + at.column, at.queries, at.width, y.stride(0)).setZero();
@@ -170,10 +170,14 @@ void sequence_attention(TensorView<T> y, const SequenceAttention<T>& a) {
 template <class T>
 void sequence_attention_gradient(const SequenceAttentionGradients<T>& grads, TensorView<const T> grad_y,
                                  TensorView<const T> y, const SequenceAttention<T>& a) {
+  const auto clear = [](TensorView<T> rows, std::int64_t begin, std::int64_t count, const SequenceHead& at) {
+    eigen_rows(rows.row(begin) + at.column, count, at.width, rows.stride(0)).setZero();
+  };
   for_sequence_heads(a, [&](const SequenceHead& at) {
-    if (at.keys > 0) return attend_sequence_gradient(grads, grad_y, y, a, at);
-    eigen_rows(grads.query.row(at.query_begin) + at.column, at.queries, at.width, grads.query.stride(0))
-        .setZero();
+    if (at.keys > 0 && at.queries > 0) return attend_sequence_gradient(grads, grad_y, y, a, at);
+    clear(grads.query, at.query_begin, at.queries, at);
+    clear(grads.key, at.key_begin, at.keys, at);
+    clear(grads.value, at.key_begin, at.keys, at);
   });
 }
 
