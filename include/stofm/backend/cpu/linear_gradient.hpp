@@ -18,6 +18,10 @@ template <class T>
 void product(Cpu, TensorView<T> y, TensorView<const T> a, TensorView<const T> b) {
   const std::int64_t n = y.dim(1), k = a.dim(1);
   if (y.numel() == 0) return;
+  if (k == 0) {
+    for (std::int64_t i = 0; i < y.dim(0); ++i) std::fill_n(y.row(i), n, T(0));
+    return;
+  }
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     const CpuKernels level = cpu_kernels();
@@ -33,12 +37,8 @@ void product(Cpu, TensorView<T> y, TensorView<const T> a, TensorView<const T> b)
   }
 #endif
   parallel_for(y.dim(0), 128, [&](std::int64_t begin, std::int64_t end) {
-    auto out = eigen_rows(y.row(begin), end - begin, n, y.stride(0));
-    if (k == 0)
-      out.setZero();
-    else
-      out.noalias() =
-          eigen_rows(a.row(begin), end - begin, k, a.stride(0)) * eigen_rows(b.data, k, n, b.stride(0));
+    eigen_rows(y.row(begin), end - begin, n, y.stride(0)).noalias() =
+        eigen_rows(a.row(begin), end - begin, k, a.stride(0)) * eigen_rows(b.data, k, n, b.stride(0));
   });
 }
 
