@@ -87,13 +87,59 @@ struct GraphArguments {
   GeometryArguments geometry;
 };
 
-enum class Verb { none, embed, info, verify, tokenize, cluster, subslices };
+/// What both verbs of training have.
+struct TrainingArguments {
+  std::vector<std::string> inputs;
+  std::string list;
+  std::string weights;        ///< where the start comes from; empty: as `embed` finds it
+  bool from_scratch = false;  ///< random weights in place of those of the bundle
+  std::string config = "small";
+  std::string output;  ///< directory of the run
+  std::int64_t steps = 0;
+  double epochs = 0;  ///< used where steps is 0
+  std::int64_t batch = 0;
+  double learning_rate = 0, final_learning_rate = 0;
+  std::int64_t warmup = -1;  ///< -1: a twentieth of the steps
+  std::string schedule = "cosine";
+  double weight_decay = 0.01, clip = 1.0;
+  double dropout = -1;  ///< -1: that of the configuration
+  std::string validation = "0.1";
+  std::int64_t validate_every = 0;    ///< 0: twenty times in a run
+  std::int64_t checkpoint_every = 0;  ///< 0: twenty times in a run
+  std::int64_t keep = 3;
+  bool resume = false, resume_older = false, force = false;
+  std::string cache;
+  bool skip_bad = false;
+  std::string max_memory;
+  std::string name;  ///< of the model card
+  SliceArguments slice;
+  GeometryArguments geometry;  ///< its seed is that of the whole run
+};
+
+struct PretrainArguments {
+  TrainingArguments run;
+  std::string features = "encoder";
+  std::int64_t joint_after = -1;  ///< step from which the cell encoder is trained too; -1: never
+  double mcm_masked = 0.12, mcm_kept = 0.03, pdr_moved = 0.12, pdr_kept = 0.03, pdr_sigma = 5;
+  double mcm_weight = 1, pdr_weight = 1;
+};
+
+struct AdaptArguments {
+  TrainingArguments run;
+  double mask_rate = 0.15, view_dropout = 0.3, temperature = 0.05;
+  double mgm_weight = 1, contrastive_weight = 1;
+  std::int64_t max_tokens = 0;  ///< 0: that of the configuration
+};
+
+enum class Verb { none, embed, adapt, pretrain, info, verify, tokenize, cluster, subslices };
 
 struct Arguments {
   Verb verb = Verb::none;
   std::vector<std::string> words;  ///< as given, for provenance
   CommonArguments common;
   EmbedArguments embed;
+  AdaptArguments adapt;
+  PretrainArguments pretrain;
   InfoArguments info;
   VerifyArguments verify;
   TokenizeArguments tokenize;

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
 #include <memory>
 
+#include "command_line_options.hpp"
 #include "console.hpp"
 #include "stofm/core/error.hpp"
 
@@ -29,7 +27,7 @@ class Formatter : public CLI::Formatter {
     for (const CLI::Option* known : app->get_options())
       if (known->get_positional()) positionals += " " + known->get_type_name();
     return "\nUsage: stofm " + app->get_name() + " [OPTIONS]" + positionals +
-           (app->get_name() == "embed" ? "...\n" : "\n");
+           (app->get_option_no_throw("--list") != nullptr ? "...\n" : "\n");
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string out;
@@ -42,36 +40,6 @@ class Formatter : public CLI::Formatter {
     return out;
   }
 };
-
-std::int64_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::int64_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<std::int64_t>(j);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::int64_t diagonal = row[0];
-    row[0] = static_cast<std::int64_t>(i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::int64_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
-/// The candidate that is nearest, if it is near enough to be meant.
-std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
-  std::string best;
-  std::int64_t best_distance = 2 + static_cast<std::int64_t>(word.size()) / 4;
-  for (const auto& candidate : candidates) {
-    const std::int64_t distance = edit_distance(word, candidate);
-    const bool begins = word.size() > 3 && candidate.compare(0, word.size(), word) == 0;
-    if (distance < best_distance || (begins && best.empty())) {
-      best = candidate;
-      best_distance = std::min(best_distance, distance);
-    }
-  }
-  return best;
-}
 
 std::string help_of(const std::string& verb) {
   return verb.empty() ? "'stofm --help'" : "'stofm " + verb + " --help'";
@@ -108,8 +76,7 @@ void check_names(const CLI::App& top, int argc, char** argv) {
         const std::string guess = nearest(word, names);
         throw UsageError(
             {"STOFM-2002", "", stofm::quoted(word), "an unknown verb",
-             "one of embed, info, verify, tokenize, "
-             "cluster, subslices",
+             "one of embed, adapt, pretrain, info, verify, tokenize, cluster, subslices",
              (guess.empty() ? std::string() : "Did you mean " + guess + "? ") + "See 'stofm --help'."});
       }
       app = verb;
@@ -117,52 +84,6 @@ void check_names(const CLI::App& top, int argc, char** argv) {
   }
 }
 
-template <class T>
-CLI::Option* option(CLI::App& app, const char* group, const char* names, T& value, const char* what,
-                    const char* type = nullptr) {
-  CLI::Option* made = app.add_option(names, value, what)->group(group);
-  if (type != nullptr) made->type_name(type);
-  return made;
-}
-CLI::Option* flag(CLI::App& app, const char* group, const char* names, bool& value, const char* what) {
-  return app.add_flag(names, value, what)->group(group);
-}
-
-/// Finite number in [low, high].
-CLI::Validator number(double low, double high, const std::string& words) {
-  return CLI::Validator(
-      [low, high, words](std::string& text) {
-        double value = 0;
-        if (!CLI::detail::lexical_cast(text, value) || !std::isfinite(value) || value < low || value > high)
-          return "found " + stofm::quoted(text) + ", expected " + words;
-        return std::string();
-      },
-      "");
-}
-CLI::Validator integer(std::int64_t low, std::int64_t high) {
-  return CLI::Validator(
-      [low, high](std::string& text) {
-        std::int64_t value = 0;
-        const bool digits = !text.empty() && text.find_first_not_of("-0123456789") == std::string::npos;
-        if (!digits || !CLI::detail::lexical_cast(text, value) || value < low || value > high)
-          return "found " + stofm::quoted(text) + ", expected an integer from " + std::to_string(low) +
-                 " to " + std::to_string(high);
-        return std::string();
-      },
-      "");
-}
-CLI::Validator one_of(const std::vector<std::string>& words) {
-  std::string list;
-  for (const auto& word : words) list += (list.empty() ? "" : "|") + word;
-  return CLI::Validator(
-      [words, list](std::string& text) {
-        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
-        const std::string guess = nearest(text, words);
-        return "found " + stofm::quoted(text) + ", expected one of " + list +
-               (guess.empty() ? std::string() : " (did you mean " + guess + "?)");
-      },
-      "");
-}
 CLI::Validator device_name() {
   return CLI::Validator(
       [](std::string& text) {
@@ -174,79 +95,6 @@ CLI::Validator device_name() {
                    : "found " + stofm::quoted(text) + ", expected auto, cpu, cuda or cuda:N";
       },
       "");
-}
-
-void add_common(CLI::App& app, CommonArguments& a) {
-  const char* group = "General";
-  option(app, group, "--threads", a.threads, "Threads (0: one per core). The result does not depend on it.",
-         "N")
-      ->check(integer(0, 1024))
-      ->capture_default_str();
-  auto* quiet = flag(app, group, "-q,--quiet", a.quiet, "Say nothing but errors");
-  app.add_flag("-v,--verbose", a.verbose, "Say more")->group(group)->excludes(quiet);
-  flag(app, group, "--log-json", a.log_json, "Messages on stderr as one JSON object a line");
-}
-
-void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
-  const char* group = "What is read from the slice";
-  if (genes) {
-    auto* layer = option(app, group, "--layer", a.layer, "Counts are in layers/NAME (default: X)", "NAME");
-    flag(app, group, "--use-raw", a.use_raw, "Counts are in raw/X")->excludes(layer);
-    option(app, group, "--gene-key", a.gene_key,
-           "Column of var with the gene ids (default: found by content)", "NAME");
-    option(app, group, "--species", a.species, "Species of the gene ids", "auto|human|mouse")
-        ->check(one_of({"auto", "human", "mouse"}))
-        ->capture_default_str();
-    option(app, group, "--min-coverage", a.min_coverage, "Refuse below this share of known genes", "SHARE")
-        ->check(number(0, 1, "a number from 0 to 1"))
-        ->capture_default_str();
-    flag(app, group, "--accept-noninteger", a.accept_noninteger, "Take counts that are not whole numbers");
-  }
-  if (places) {
-    auto* key = option(app, group, "--spatial-key", a.spatial_key,
-                       "obsm key of the positions (default: spatial)", "NAME");
-    auto* x = option(app, group, "--x", a.x, "obs column with x, in place of obsm", "NAME")->excludes(key);
-    auto* y = option(app, group, "--y", a.y, "obs column with y", "NAME")->excludes(key);
-    x->needs(y);
-    y->needs(x);
-    option(app, group, "--spatial-csv,--coordinates", a.spatial_csv,
-           "CSV of positions, joined on the cell index", "FILE")
-        ->excludes(key)
-        ->excludes(x)
-        ->excludes(y);
-    option(app, group, "--library-key", a.library_key,
-           "obs column that names the slice of each cell: slices are embedded apart", "NAME");
-    flag(app, group, "--drop-bad-coords", a.drop_bad_coords,
-         "Leave out cells without a finite position, and list them");
-  }
-}
-
-void add_geometry(CLI::App& app, GeometryArguments& a) {
-  const char* group = "Virtual cells and sub-slices";
-  option(app, group, "--clustering", a.clustering, "How virtual cells are found", "leiden|kmeans")
-      ->check(one_of({"leiden", "kmeans"}))
-      ->capture_default_str();
-  option(app, group, "--clusters", a.clusters, "k of kmeans (0: from the number of cells)", "N")
-      ->check(integer(0, 100000))
-      ->capture_default_str();
-  option(app, group, "--alpha", a.alpha, "Weight of space against expression in the clustering", "NUMBER")
-      ->check(number(0, 1, "a number from 0 to 1"))
-      ->capture_default_str();
-  option(app, group, "--resolution", a.resolution, "Resolution of leiden", "NUMBER")
-      ->check(number(1e-6, 1e6, "a number from 1e-6 to 1e6"))
-      ->capture_default_str();
-  option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
-      ->check(integer(1, 1000000))
-      ->capture_default_str();
-  option(
-      app, group, "--geometry", a.geometry,
-      "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",
-      "reference|stable")
-      ->check(one_of({"reference", "stable"}))
-      ->capture_default_str();
-  option(app, group, "--seed", a.seed, "Seed of the clustering", "N")
-      ->check(integer(0, INT64_MAX))
-      ->capture_default_str();
 }
 
 void add_embed(CLI::App& app, EmbedArguments& a) {
@@ -318,6 +166,21 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
            "  stofm embed slice.h5ad --dry-run             prints the plan only");
   add_embed(*embed, a.embed);
 
+  CLI::App* adapt =
+      verb("adapt", "Train the cell encoder on slices: masked genes and two views of a cell",
+           "  stofm adapt 'data/*.h5ad' --weights stofm.safetensors -o adapted\n"
+           "  stofm adapt 'data/*.h5ad' --from-scratch --config small -o encoder --steps 2000\n"
+           "  stofm adapt 'data/*.h5ad' -o encoder --resume        goes on, with the same options");
+  add_adapt(*adapt, a.adapt);
+
+  CLI::App* pretrain = verb(
+      "pretrain", "Train the SE(2) Transformer on slices: masked cells and distances of moved cells",
+      "  stofm pretrain 'data/*.h5ad' --weights stofm.safetensors -o run\n"
+      "  stofm pretrain 'data/*.h5ad' --from-scratch --config small -o run --epochs 20 --validation 0.2\n"
+      "  stofm pretrain 'data/*.h5ad' -o run --resume         goes on, with the same options\n"
+      "  stofm embed slice.h5ad --weights run/model.safetensors");
+  add_pretrain(*pretrain, a.pretrain);
+
   CLI::App* info = verb("info", "Describe a model bundle, a safetensors file or a slice",
                         "  stofm info stofm.safetensors\n  stofm info slice.h5ad --json");
   info->add_option("file", a.info.file, "A .safetensors or .h5ad file")->type_name("FILE")->required();
@@ -375,14 +238,16 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
 
 Verb verb_of(const CLI::App& app) {
   for (const auto& [name, verb] :
-       {std::pair{"embed", Verb::embed}, std::pair{"info", Verb::info}, std::pair{"verify", Verb::verify},
-        std::pair{"tokenize", Verb::tokenize}, std::pair{"cluster", Verb::cluster},
-        std::pair{"subslices", Verb::subslices}})
+       {std::pair{"embed", Verb::embed}, std::pair{"adapt", Verb::adapt},
+        std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
+        std::pair{"verify", Verb::verify}, std::pair{"tokenize", Verb::tokenize},
+        std::pair{"cluster", Verb::cluster}, std::pair{"subslices", Verb::subslices}})
     if (app.got_subcommand(name)) return verb;
   return Verb::none;
 }
 
 void check_together(const Arguments& a) {
+  check_training(a);
   if (a.verb != Verb::embed) return;
   const EmbedArguments& e = a.embed;
   if (e.inputs.empty() && e.list.empty())

@@ -32,6 +32,10 @@ int run(int argc, char** argv) {
   switch (a.verb) {
     case Verb::embed:
       return run_embed(a);
+    case Verb::adapt:
+      return run_adapt(a);
+    case Verb::pretrain:
+      return run_pretrain(a);
     case Verb::info:
       return run_info(a.info);
     case Verb::verify:

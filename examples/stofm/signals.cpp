@@ -26,6 +26,9 @@ std::string section_path;
 WriteKind section_kind = WriteKind::replaceable;
 std::vector<std::string> removals;
 std::string hint;
+bool graceful = false;
+std::string graceful_words;
+std::atomic<int> requested_signal{0};
 
 /// Temporary files of this process for `path`: "<name>.<...><pid><...>" or ".<name>...", beside it.
 void remove_temporaries(const fs::path& path) {
@@ -62,9 +65,24 @@ void remove_temporaries(const fs::path& path) {
   ::_exit(128 + signal);
 }
 
+/// True if the program goes on, to end by itself.
+bool request_stop(int signal) {
+  std::string words;
+  {
+    const std::scoped_lock lock(registry);
+    if (!graceful || requested_signal != 0) return false;
+    requested_signal = signal;
+    words = graceful_words;
+  }
+  Console::get().warn(words);
+  return true;
+}
+
 void wait_for_signals(sigset_t signals) {
   int signal = 0;
-  if (::sigwait(&signals, &signal) != 0) return;
+  do {
+    if (::sigwait(&signals, &signal) != 0) return;
+  } while (request_stop(signal));
   bool unlimited = false;
   {
     const std::scoped_lock lock(registry);
@@ -111,6 +129,19 @@ WriteSection::~WriteSection() {
   const std::scoped_lock lock(registry);
   section_path.clear();
 }
+
+GracefulStop::GracefulStop(const std::string& words) {
+  const std::scoped_lock lock(registry);
+  graceful = true;
+  graceful_words = words;
+}
+
+GracefulStop::~GracefulStop() {
+  const std::scoped_lock lock(registry);
+  graceful = false;
+}
+
+int GracefulStop::requested() { return requested_signal; }
 
 void remove_on_signal(const std::string& path) {
   const std::scoped_lock lock(registry);

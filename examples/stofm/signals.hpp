@@ -25,6 +25,17 @@ class WriteSection {
   ~WriteSection();
 };
 
+/// While one lives, the first signal ends nothing: `requested()` returns its number from then on, and the
+/// work ends where it can be taken up again. A second signal ends the program as above.
+class GracefulStop {
+ public:
+  explicit GracefulStop(const std::string& words);  ///< said when the first signal comes
+  GracefulStop(const GracefulStop&) = delete;
+  GracefulStop& operator=(const GracefulStop&) = delete;
+  ~GracefulStop();
+  static int requested();
+};
+
 /// A file to be removed should a signal end the program (a lock file).
 void remove_on_signal(const std::string& path);
 

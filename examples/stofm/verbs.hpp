@@ -8,6 +8,8 @@
 namespace stofm::program {
 
 int run_embed(const Arguments& arguments);
+int run_adapt(const Arguments& arguments);
+int run_pretrain(const Arguments& arguments);
 int run_info(const InfoArguments& arguments);
 int run_verify(const VerifyArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);

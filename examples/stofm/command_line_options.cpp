@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#include "command_line_options.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "stofm/core/error.hpp"
+
+namespace stofm::program {
+namespace {
+
+std::int64_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::int64_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<std::int64_t>(j);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::int64_t diagonal = row[0];
+    row[0] = static_cast<std::int64_t>(i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::int64_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::int64_t best_distance = 2 + static_cast<std::int64_t>(word.size()) / 4;
+  for (const auto& candidate : candidates) {
+    const std::int64_t distance = edit_distance(word, candidate);
+    const bool begins = word.size() > 3 && candidate.compare(0, word.size(), word) == 0;
+    if (distance < best_distance || (begins && best.empty())) {
+      best = candidate;
+      best_distance = std::min(best_distance, distance);
+    }
+  }
+  return best;
+}
+
+CLI::Validator number(double low, double high, const std::string& words) {
+  return CLI::Validator(
+      [low, high, words](std::string& text) {
+        double value = 0;
+        if (!CLI::detail::lexical_cast(text, value) || !std::isfinite(value) || value < low || value > high)
+          return "found " + stofm::quoted(text) + ", expected " + words;
+        return std::string();
+      },
+      "");
+}
+CLI::Validator integer(std::int64_t low, std::int64_t high) {
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        std::int64_t value = 0;
+        const bool digits = !text.empty() && text.find_first_not_of("-0123456789") == std::string::npos;
+        if (!digits || !CLI::detail::lexical_cast(text, value) || value < low || value > high)
+          return "found " + stofm::quoted(text) + ", expected an integer from " + std::to_string(low) +
+                 " to " + std::to_string(high);
+        return std::string();
+      },
+      "");
+}
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  std::string list;
+  for (const auto& word : words) list += (list.empty() ? "" : "|") + word;
+  return CLI::Validator(
+      [words, list](std::string& text) {
+        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
+        const std::string guess = nearest(text, words);
+        return "found " + stofm::quoted(text) + ", expected one of " + list +
+               (guess.empty() ? std::string() : " (did you mean " + guess + "?)");
+      },
+      "");
+}
+void add_common(CLI::App& app, CommonArguments& a) {
+  const char* group = "General";
+  option(app, group, "--threads", a.threads, "Threads (0: one per core). The result does not depend on it.",
+         "N")
+      ->check(integer(0, 1024))
+      ->capture_default_str();
+  auto* quiet = flag(app, group, "-q,--quiet", a.quiet, "Say nothing but errors");
+  app.add_flag("-v,--verbose", a.verbose, "Say more")->group(group)->excludes(quiet);
+  flag(app, group, "--log-json", a.log_json, "Messages on stderr as one JSON object a line");
+}
+
+void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
+  const char* group = "What is read from the slice";
+  if (genes) {
+    auto* layer = option(app, group, "--layer", a.layer, "Counts are in layers/NAME (default: X)", "NAME");
+    flag(app, group, "--use-raw", a.use_raw, "Counts are in raw/X")->excludes(layer);
+    option(app, group, "--gene-key", a.gene_key,
+           "Column of var with the gene ids (default: found by content)", "NAME");
+    option(app, group, "--species", a.species, "Species of the gene ids", "auto|human|mouse")
+        ->check(one_of({"auto", "human", "mouse"}))
+        ->capture_default_str();
+    option(app, group, "--min-coverage", a.min_coverage, "Refuse below this share of known genes", "SHARE")
+        ->check(number(0, 1, "a number from 0 to 1"))
+        ->capture_default_str();
+    flag(app, group, "--accept-noninteger", a.accept_noninteger, "Take counts that are not whole numbers");
+  }
+  if (places) {
+    auto* key = option(app, group, "--spatial-key", a.spatial_key,
+                       "obsm key of the positions (default: spatial)", "NAME");
+    auto* x = option(app, group, "--x", a.x, "obs column with x, in place of obsm", "NAME")->excludes(key);
+    auto* y = option(app, group, "--y", a.y, "obs column with y", "NAME")->excludes(key);
+    x->needs(y);
+    y->needs(x);
+    option(app, group, "--spatial-csv,--coordinates", a.spatial_csv,
+           "CSV of positions, joined on the cell index", "FILE")
+        ->excludes(key)
+        ->excludes(x)
+        ->excludes(y);
+    option(app, group, "--library-key", a.library_key,
+           "obs column that names the slice of each cell: slices are embedded apart", "NAME");
+    flag(app, group, "--drop-bad-coords", a.drop_bad_coords,
+         "Leave out cells without a finite position, and list them");
+  }
+}
+
+void add_geometry(CLI::App& app, GeometryArguments& a) {
+  const char* group = "Virtual cells and sub-slices";
+  option(app, group, "--clustering", a.clustering, "How virtual cells are found", "leiden|kmeans")
+      ->check(one_of({"leiden", "kmeans"}))
+      ->capture_default_str();
+  option(app, group, "--clusters", a.clusters, "k of kmeans (0: from the number of cells)", "N")
+      ->check(integer(0, 100000))
+      ->capture_default_str();
+  option(app, group, "--alpha", a.alpha, "Weight of space against expression in the clustering", "NUMBER")
+      ->check(number(0, 1, "a number from 0 to 1"))
+      ->capture_default_str();
+  option(app, group, "--resolution", a.resolution, "Resolution of leiden", "NUMBER")
+      ->check(number(1e-6, 1e6, "a number from 1e-6 to 1e6"))
+      ->capture_default_str();
+  option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
+      ->check(integer(1, 1000000))
+      ->capture_default_str();
+  option(
+      app, group, "--geometry", a.geometry,
+      "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",
+      "reference|stable")
+      ->check(one_of({"reference", "stable"}))
+      ->capture_default_str();
+  option(app, group, "--seed", a.seed, "Seed of the clustering", "N")
+      ->check(integer(0, INT64_MAX))
+      ->capture_default_str();
+}
+
+}  // namespace stofm::program

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What the parts of the command line share: short ways to define options, checks of their values, the groups
+/// that several verbs have. For command_line*.cpp only: nothing else includes CLI11.
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "arguments.hpp"
+
+namespace stofm::program {
+
+/// The candidate that is nearest, if it is near enough to be meant; else "".
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+template <class T>
+CLI::Option* option(CLI::App& app, const char* group, const char* names, T& value, const char* what,
+                    const char* type = nullptr) {
+  CLI::Option* made = app.add_option(names, value, what)->group(group);
+  if (type != nullptr) made->type_name(type);
+  return made;
+}
+inline CLI::Option* flag(CLI::App& app, const char* group, const char* names, bool& value, const char* what) {
+  return app.add_flag(names, value, what)->group(group);
+}
+
+/// Finite number in [low, high].
+CLI::Validator number(double low, double high, const std::string& words);
+CLI::Validator integer(std::int64_t low, std::int64_t high);
+CLI::Validator one_of(const std::vector<std::string>& words);
+
+void add_common(CLI::App& app, CommonArguments& a);
+void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places);
+void add_geometry(CLI::App& app, GeometryArguments& a);
+
+/// `pretrain` and `adapt`.
+void add_pretrain(CLI::App& app, PretrainArguments& a);
+void add_adapt(CLI::App& app, AdaptArguments& a);
+/// What CLI11 can not check. \throws UsageError
+void check_training(const Arguments& a);
+
+}  // namespace stofm::program
