@@ -61,8 +61,12 @@ std::vector<std::string> changed_keys(const JournalEntry& then, const JournalEnt
   return keys;
 }
 
-Journal::Journal(const std::filesystem::path& directory)
-    : path_((directory / "stofm-journal.jsonl").string()), lock_path_(path_ + ".lock") {
+Journal::Journal(const std::filesystem::path& directory, JournalRole role)
+    : path_((directory / "stofm-journal.jsonl").string()), lock_path_(path_ + ".lock"), role_(role) {
+  if (role == JournalRole::other) {
+    read();
+    return;
+  }
   lock_ = ::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (lock_ < 0)
     throw UsageError({"STOFM-3013", lock_path_, "journal", "a directory that takes no new file",
@@ -82,7 +86,10 @@ Journal::Journal(const std::filesystem::path& directory)
   (void)!::ftruncate(lock_, 0);
   (void)!::pwrite(lock_, holder.data(), holder.size(), 0);
   remove_on_signal(lock_path_);
+  read();
+}
 
+void Journal::read() {
   std::error_code ignored;
   if (!std::filesystem::exists(path_, ignored)) return;
   std::istringstream lines(io::File::open(path_).read_all(std::int64_t{1} << 30));
@@ -102,6 +109,7 @@ Journal::Journal(const std::filesystem::path& directory)
 
 Journal::~Journal() {
   if (lock_ < 0) return;
+  if (role_ == JournalRole::first) ::unlink((path_ + ".turn").c_str());
   ::unlink(lock_path_.c_str());
   ::close(lock_);
 }
@@ -112,7 +120,30 @@ const JournalEntry* Journal::find(const std::string& output) const {
 }
 
 void Journal::record(const JournalEntry& entry) {
+  if (role_ == JournalRole::alone) {
+    entries_[entry.output] = entry;
+    return write();
+  }
+  // Several processes: what the others wrote meanwhile is read again, one process at a time.
+  const std::string turn_path = path_ + ".turn";
+  const int turn = ::open(turn_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (turn < 0 || ::flock(turn, LOCK_EX) != 0) {
+    if (turn >= 0) ::close(turn);
+    throw ResourceError({"STOFM-2020", turn_path, "journal", "a file that can not be locked",
+                         "a directory where files can be locked", "Choose another --output-dir."});
+  }
+  struct Closer {
+    int file;
+    ~Closer() { ::close(file); }
+  } const closer{turn};
+  const std::int64_t torn = torn_;
+  read();
+  torn_ = torn;
   entries_[entry.output] = entry;
+  write();
+}
+
+void Journal::write() const {
   std::string text;
   for (const auto& [output, known] : entries_) text += line_of(known);
   const WriteSection section(path_);

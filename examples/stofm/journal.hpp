@@ -30,12 +30,19 @@ struct JournalEntry {
 /// 1".
 std::vector<std::string> changed_keys(const JournalEntry& then, const JournalEntry& now);
 
+/// How a journal is shared among the processes of one run.
+enum class JournalRole {
+  alone,  ///< one process
+  first,  ///< holds the directory's lock for all
+  other,  ///< writes too; the first must have opened it before and close it after
+};
+
 /// The journal of one directory, locked while the object lives.
 class Journal {
  public:
   /// Reads `directory`/stofm-journal.jsonl if it is there; lines that are no entries (a torn one) are left
   /// out and counted. \throws ResourceError (STOFM-2020) if another process holds it.
-  explicit Journal(const std::filesystem::path& directory);
+  explicit Journal(const std::filesystem::path& directory, JournalRole role = JournalRole::alone);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
   ~Journal();
@@ -47,7 +54,11 @@ class Journal {
   std::int64_t torn_lines() const { return torn_; }
 
  private:
+  void read();
+  void write() const;
+
   std::string path_, lock_path_;
+  JournalRole role_;
   int lock_ = -1;
   std::int64_t torn_ = 0;
   std::map<std::string, JournalEntry> entries_;

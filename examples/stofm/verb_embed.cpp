@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// \file
 /// `stofm embed`: everything that can be refused is refused first, then slice after slice; a slice that fails
-/// does not stop the others, and with several slices a journal remembers what is done.
+/// does not stop the others, and with several slices a journal remembers what is done. Under mpirun, rank r
+/// of n takes slices r, r + n, ...; a run without it is one rank.
 
 #include <algorithm>
 #include <filesystem>
@@ -9,6 +10,7 @@
 
 #include "console.hpp"
 #include "journal.hpp"
+#include "processes.hpp"
 #include "resources.hpp"
 #include "signals.hpp"
 #include "slice_run.hpp"
@@ -69,8 +71,8 @@ int guarded_run(const SliceJob& job) {
 /// The journal's part of a run over many slices.
 class Batch {
  public:
-  Batch(const EmbedArguments& a, const LoadedModel& model)
-      : arguments_(a), model_(model), journal_(a.output_dir.empty() ? "." : a.output_dir) {
+  Batch(const EmbedArguments& a, const LoadedModel& model, JournalRole role)
+      : arguments_(a), model_(model), journal_(a.output_dir.empty() ? "." : a.output_dir, role) {
     set_interruption_hint("Finished slices are kept: the same command goes on from here");
     if (journal_.torn_lines() > 0)
       Console::get().warn(
@@ -116,13 +118,20 @@ class Batch {
 };
 
 int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
-              const std::vector<std::string>& inputs, SliceJob job) {
+              const std::vector<std::string>& inputs, SliceJob job, distributed::Communicator& ranks) {
   Console& console = Console::get();
   std::optional<Batch> batch;
-  if (!a.dry_run) batch.emplace(a, *job.model);
+  const bool alone = ranks.size() == 1;
+  const JournalRole role = alone              ? JournalRole::alone
+                           : ranks.is_first() ? JournalRole::first
+                                              : JournalRole::other;
+  if (!a.dry_run && ranks.is_first()) batch.emplace(a, *job.model, role);
+  ranks.barrier();  // the first holds the lock of the directory from here on
+  if (!a.dry_run && !ranks.is_first()) batch.emplace(a, *job.model, role);
   int worst = 0;
   std::int64_t done = 0, skipped = 0, failed = 0;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
+  for (auto i = static_cast<std::size_t>(ranks.rank()); i < plans.size();
+       i += static_cast<std::size_t>(ranks.size())) {
     console.say(concat("[", i + 1, "/", plans.size(), "] ", plans[i].input));
     job.outputs = plans[i];
     int code = 0;
@@ -143,6 +152,13 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
     worst = std::max(worst, code);
     if (code != 0 && a.fail_fast) break;
   }
+  if (!alone) {
+    done = static_cast<std::int64_t>(ranks.sum_of(static_cast<double>(done)));
+    skipped = static_cast<std::int64_t>(ranks.sum_of(static_cast<double>(skipped)));
+    failed = static_cast<std::int64_t>(ranks.sum_of(static_cast<double>(failed)));
+    for (const std::string& code : ranks.all_gather(std::to_string(worst)))
+      worst = std::max(worst, std::stoi(code));
+  }
   console.say(
       concat(done, a.dry_run ? " planned, " : " embedded, ", skipped, " skipped, ", failed, " failed"),
       {{"embedded", std::to_string(done)},
@@ -151,15 +167,13 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
   return worst;
 }
 
-}  // namespace
-
-int run_embed(const Arguments& arguments) {
+int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   const EmbedArguments& a = arguments.embed;
   check_device(a.device);
-  const std::int64_t allowance = memory_allowance(a);
+  const std::int64_t allowance = memory_allowance(a) / ranks.size();
   const std::vector<std::string> inputs = expand_inputs(a.inputs, a.list);
   const std::vector<OutputPlan> plans = plan_outputs(inputs, a);
-  const bool several = inputs.size() > 1 || !a.list.empty();
+  const bool several = inputs.size() > 1 || !a.list.empty() || ranks.size() > 1;
   SliceJob job;
   job.arguments = &a;
   job.max_memory = allowance;
@@ -175,9 +189,16 @@ int run_embed(const Arguments& arguments) {
   const LoadedModel model = load(a);
   job.model = &model;
   memory_state().cap = memory_state().in_use.load() + allowance;
-  if (several) return run_batch(a, plans, inputs, job);
+  if (several) return run_batch(a, plans, inputs, job, ranks);
   embed_one(job);
   return 0;
+}
+
+}  // namespace
+
+int run_embed(const Arguments& arguments) {
+  const auto ranks = start_processes();
+  return distributed::guard_rank(*ranks, [&] { return embed(arguments, *ranks); });
 }
 
 }  // namespace stofm::program
