@@ -8,10 +8,15 @@ The cell encoder (ours, untrained) is a rank-weighted bag of genes written as a 
 attends to the token of rank r with weight proportional to exp(-r / tau_h); the values are random vectors, one a gene. So an
 embedding is a linear function of the rank weights of the cell's genes: a seeded random projection. The vectors are made
 orthogonal to the mean weights of each SLICE, which centres the embeddings of slices with those genes. `stofm adapt` can
-train it further. The SE(2) Transformer is drawn as in SPEC section 6, but for two choices of ours. The rows of the node
-embedding's weight have zero sum, so that the -100 of a masked cell lets its bias and type speak, and deviation
-1 / sqrt(input_dim). And attention starts local: Gaussians evenly spread over distances of 0 to --distance, and a bias of
---local * exp(-(d / length)^2) with a length of its own for each head (0 for far pairs), by least squares.
+train it further.
+
+The SE(2) Transformer (ours, too) starts as a smoother rather than as noise: the node embedding is the identity with rows of
+zero sum, so that the -100 of a masked cell cancels and its bias and type speak; the distance bias of each head is
+--local * exp(-(d / length)^2) with a length of its own, 0 for far pairs, by least squares; values and output projection of a
+layer are an orthonormal matrix and its transpose, so that each head averages its part of the features over its own
+neighbourhood; the head of masked cells is the identity through its ReLU; that of pairs is left to the trainer. Queries and keys are Xavier uniform with gain
+1 / (2 sqrt(2)), the rest is drawn as in SPEC section 6. So masked cells are predicted about as well as by a mean of the
+neighbours before the first step, and training starts there.
 
 SLICEs are used without labels: their genes' mean rank weights. Needs numpy. The same arguments give the same bytes.
 """
@@ -33,6 +38,7 @@ from stofm_convert.source import FileSource  # noqa: E402
 
 TAUS = (6.0, 16.0, 40.0, 100.0)
 POSITIONS, PLACE = 2048, 4  # places of a sequence, coordinates that say the place
+IDENTITY_SHIFT = 6.0
 LENGTHS = (1.2, 2.4, 4.8, 9.6)  # of the heads' bias in turn, in normalised coordinates; cells lie 0.4 to 3 apart
 
 
@@ -126,24 +132,24 @@ def local_bias(config, distance, height):
 
 
 def se2_transformer(config, distance, height, rng):
-    e, f, c = config["embedding_dim"], config["ffn_embedding_dim"], config["input_dim"]
-
-    def xavier(gain):
-        bound = gain * math.sqrt(6 / (2 * e))
-        return rng.uniform(-bound, bound, (e, e))
-    node = rng.standard_normal((e, c)) / math.sqrt(c)
-    out = {"embedding_layer.weight": node - node.mean(axis=1, keepdims=True), "embedding_layer.bias": np.zeros(e),
+    e, f = config["embedding_dim"], config["ffn_embedding_dim"]
+    bound = math.sqrt(6 / (2 * e)) / math.sqrt(8)
+    out = {"embedding_layer.weight": np.eye(e) - 1 / e, "embedding_layer.bias": np.zeros(e),
            "token_type_embeddings.weight": 0.02 * rng.standard_normal((4, e)),
            **local_bias(config, distance, height)}
     for i in range(config["num_hidden_layers"]):
         at = "encoder.layers.%d." % i
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            out[at + "self_attn." + name + ".weight"] = xavier(1.0 if name == "out_proj" else 1 / math.sqrt(2))
-            out[at + "self_attn." + name + ".bias"] = np.zeros(e)
+        mix = np.linalg.qr(rng.standard_normal((e, e)))[0]
+        for name, weight in (("q_proj", rng.uniform(-bound, bound, (e, e))), ("k_proj", rng.uniform(-bound, bound, (e, e))),
+                             ("v_proj", mix), ("out_proj", mix.T)):
+            out[at + "self_attn." + name + ".weight"], out[at + "self_attn." + name + ".bias"] = weight, np.zeros(e)
         for name, shape in (("fc1", (f, e)), ("fc2", (e, f))):
             out[at + name + ".weight"], out[at + name + ".bias"] = 0.02 * rng.standard_normal(shape), np.zeros(shape[0])
         for name in ("self_attn_layer_norm", "final_layer_norm"):
             out[at + name + ".weight"], out[at + name + ".bias"] = np.ones(e), np.zeros(e)
+    # relu(x + c) - c = x above -c; components of x have deviation 1 after LayerNorm
+    out.update({"lm_head.0.weight": np.eye(e), "lm_head.0.bias": np.full(e, IDENTITY_SHIFT),
+                "lm_head.2.weight": np.eye(e), "lm_head.2.bias": np.full(e, -IDENTITY_SHIFT)})
     return {"se2/" + name: value for name, value in out.items()}
 
 
