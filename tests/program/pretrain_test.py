@@ -39,8 +39,8 @@ class Pretrain(support.EmbedCase):
     def start(self, *arguments):
         return subprocess.Popen([support.PROGRAM, *map(str, arguments)], cwd=self.dir, stderr=subprocess.PIPE, text=True)
 
-    def command(self, run, *more, steps=STEPS):
-        return ["pretrain", "slice.h5ad", "-o", run, "--steps", steps, "--cache", "cache", "--checkpoint-every", 10,
+    def command(self, run, *more, steps=STEPS, every=10):
+        return ["pretrain", "slice.h5ad", "-o", run, "--steps", steps, "--cache", "cache", "--checkpoint-every", every,
                 *TINY, *more]
 
     def stop(self, command, run, at, number):
@@ -81,7 +81,7 @@ class Pretrain(support.EmbedCase):
     def test_sigterm_finishes_the_step_and_leaves_a_checkpoint(self):
         for number, code in [(signal.SIGTERM, 143), (signal.SIGINT, 130)]:
             run = self.dir / f"stopped-{code}"
-            found, words = self.stop(self.command(run, "--checkpoint-every", 100_000, steps=100_000), run, 3, number)
+            found, words = self.stop(self.command(run, steps=100_000, every=100_000), run, 3, number)
             self.assertEqual(found, code, words)
             steps = log_steps(run)
             self.assertTrue(checkpoint(run, steps[-1]).exists())
