@@ -123,6 +123,19 @@ TEST_CASE("a large parameter steps and sums to the same bits on any number of th
     CHECK(std::memcmp(result.data(), results[0].data(), static_cast<std::size_t>(result.numel()) * 4) == 0);
 }
 
+TEST_CASE("the global norm has the same bits on every kernel level") {
+  std::vector<double> norms;
+  ParameterSet<float> set;
+  Random random(3);
+  for (float& g : set.add("w", Tensor<float>::zeros({17, 1003})).grad().span())
+    g = static_cast<float>(random.normal());
+  test::for_each_level([&](CpuKernels) { norms.push_back(global_norm(set)); });
+  for (const double norm : norms) CHECK(norm == norms.front());
+  double sum = 0;
+  for (const float g : set.at("w").grad().span()) sum += static_cast<double>(g) * static_cast<double>(g);
+  CHECK(norms.front() == doctest::Approx(std::sqrt(sum)).epsilon(1e-12));
+}
+
 TEST_CASE("a loaded state continues with the same bits, and parts thawed later start anew") {
   ParameterSet<float> through, resumed;
   fill(through);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "stofm/autograd/parameter.hpp"
+#include "stofm/backend/cpu/sum_of_squares.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::nn {
@@ -46,16 +47,8 @@ double global_norm(const autograd::ParameterSet<T>& set) {
     for (std::int64_t i = first; i < last; ++i) {
       const auto& piece = pieces[static_cast<std::size_t>(i)];
       const T* g = std::as_const(*piece.parameter).grad().data();
-      double sums[8] = {};
-      std::int64_t j = piece.begin;
-      for (; j + 8 <= piece.end; j += 8)
-        for (std::int64_t lane = 0; lane < 8; ++lane) {
-          const double value = static_cast<double>(g[j + lane]);
-          sums[lane] += value * value;
-        }
-      for (; j < piece.end; ++j) sums[0] += static_cast<double>(g[j]) * static_cast<double>(g[j]);
       squares[static_cast<std::size_t>(i)] =
-          ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+          backend::sum_of_squares(g + piece.begin, piece.end - piece.begin);
     }
   });
   double sum = 0;
