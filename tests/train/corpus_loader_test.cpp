@@ -68,7 +68,7 @@ TEST_CASE("a restored loader goes on bitwise, mid-epoch and over the end of one"
   }
   CHECK(all.back().end.epoch >= 1);
   CorpusLoader other(corpus, sampler, {.masking_seed = 3});
-  for (const std::size_t at : {3, 0, 6, 7, 10}) {
+  for (const std::size_t at : {3U, 0U, 6U, 7U, 10U}) {
     CAPTURE(at);
     other.restore(before[at]);
     CHECK(other.position() == before[at]);

@@ -73,7 +73,7 @@ TEST_CASE(
   }
   CHECK(before[13] == train::SamplerPosition{1, 0});
   CHECK(all[13].epoch == 1);
-  for (const std::size_t at : {0, 1, 12, 13, 14, 25, 26, 30}) {
+  for (const std::size_t at : {0U, 1U, 12U, 13U, 14U, 25U, 26U, 30U}) {
     CorpusSampler resumed(slices, {.seed = 2, .batch = 2, .ranks = 2});
     resumed.restore(before[at]);
     std::vector<PieceRef> batch = resumed.next_global();

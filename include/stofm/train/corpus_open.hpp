@@ -4,7 +4,10 @@
 /// Definitions of train/corpus.hpp: opening (hashes, cache, preparing several slices at a time) and keeping
 /// slices within the memory that is allowed (the least recently used goes first).
 
+#include <algorithm>
 #include <chrono>
+#include <exception>
+#include <system_error>
 
 #include "stofm/train/corpus.hpp"
 

@@ -6,7 +6,9 @@
 /// their nodes and distances are built when one is drawn (1 to 2 ms for 1,000 cells), which is cheaper than
 /// to keep or to read them. Source: SPEC sections 1 to 4.
 
+#include <bit>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
