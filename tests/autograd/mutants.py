@@ -101,7 +101,7 @@ MUTANTS = [
 ]
 EQUIVALENT = {"node.owned = false"}  # one more copy, the same result: shows that a survivor is reported
 TESTS = ["autograd/elementwise_rules", "autograd/row_rules", "autograd/losses", "autograd/sequence_rules", "autograd/tape",
-         "ops/gradient_ops", "ops/varlen_attention_gradient"]
+         "ops/gradient_ops", "ops/linear_gradient", "ops/varlen_attention_gradient"]
 SWITCH = "#include <cstdlib>\ninline int stofm_mutant() {\n  static const int on = std::getenv(\"STOFM_MUTANT\") == nullptr ? -1 : " \
          "std::atoi(std::getenv(\"STOFM_MUTANT\"));\n  return on;\n}\n"
 
