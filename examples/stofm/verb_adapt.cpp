@@ -163,6 +163,7 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
       reducer.attach(step.tape());
     }
     const train::AdaptLosses losses = step.accumulate(batch, key);
+    reducer.finish();  // before anything else is exchanged
     std::vector<double> numbers{losses.total, losses.genes, losses.cells, static_cast<double>(batch.size())};
     ranks.all_reduce_sum(std::span<double>(numbers));
     const double size = ranks.size();
@@ -175,8 +176,6 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
     report.where = train::slice_name(corpus->entries()[static_cast<std::size_t>(batch.slice)].path);
     return report;
   };
-  if (ranks.size() > 1)
-    hooks.reduce_gradients = [&reducer](autograd::ParameterSet<float>&) { reducer.finish(); };
   hooks.save_state = [&batches] {
     return nlohmann::json{{"epoch", batches.position().epoch}, {"batch", batches.position().batch}};
   };

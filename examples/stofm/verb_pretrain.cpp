@@ -161,7 +161,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
       ranks.all_reduce_sum(std::span<double>(numbers));
     };
     step.before_last_backward = [&reducer](autograd::Tape<float>& tape) { reducer.attach(tape); };
-    hooks.reduce_gradients = [&reducer](autograd::ParameterSet<float>&) { reducer.finish(); };
+    step.after_last_backward = [&reducer] { reducer.finish(); };
   }
   if (joint)
     hooks.begin_step = [&](std::int64_t k) {

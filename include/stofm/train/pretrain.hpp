@@ -93,6 +93,9 @@ class PretrainStep {
       {};  ///< sums each number; empty: one process
   /// Before the tape of a batch's last piece is walked back: gradients of parameters become complete in it.
   std::function<void(autograd::Tape<float>&)> before_last_backward = {};
+  /// After it, while that tape lives and before anything else is exchanged; also where no piece is usable:
+  /// where gradients are summed over processes.
+  std::function<void()> after_last_backward = {};
 
  private:
   /// \return sums of both losses
@@ -147,6 +150,7 @@ inline std::pair<double, double> PretrainStep::one_piece(const LoadedPiece& piec
       autograd::add(part(mcm, options_.mcm_weight, cells), part(pdr, options_.pdr_weight, pairs));
   if (last && before_last_backward) before_last_backward(tape);
   tape.backward(loss);
+  if (last && after_last_backward) after_last_backward();
   return {static_cast<double>(mcm.sum.value().data()[0]), static_cast<double>(pdr.sum.value().data()[0])};
 }
 
@@ -163,6 +167,7 @@ inline StepReport PretrainStep::run(const TrainingBatch& batch) {
     counts[2] += static_cast<double>(std::count(sample.token_types.begin(), sample.token_types.end(),
                                                 static_cast<std::int32_t>(model::NodeType::cell)));
   }
+  const std::int64_t usable = batch.usable();
   if (sum_over_processes) sum_over_processes(counts);
   std::vector<double> sums(2);
   for (std::size_t i = 0; i < batch.pieces.size(); ++i) {
@@ -171,6 +176,7 @@ inline StepReport PretrainStep::run(const TrainingBatch& batch) {
     sums[0] += mcm;
     sums[1] += pdr;
   }
+  if (usable == 0 && after_last_backward) after_last_backward();
   if (sum_over_processes) sum_over_processes(sums);
   const double mcm = counts[0] > 0 ? sums[0] / counts[0] : 0.0,
                pdr = counts[1] > 0 ? sums[1] / counts[1] : 0.0;
