@@ -13,7 +13,7 @@ train it further.
 The SE(2) Transformer (ours, too) starts as a smoother rather than as noise: the node embedding is the identity with rows of
 zero sum, so that the -100 of a masked cell cancels and its bias and type speak; the distance bias of each head is
 --local * exp(-(d / length)^2) with a length of its own, 0 for far pairs, by least squares; values and output projection of a
-layer are an orthonormal matrix and its transpose, so that each head averages its part of the features over its own
+layer are an orthonormal matrix and --gain times its transpose, so that each head averages its part of the features over its own
 neighbourhood; the head of masked cells is the identity through its ReLU; that of pairs is left to the trainer. Queries and keys are Xavier uniform with gain
 1 / (2 sqrt(2)), the rest is drawn as in SPEC section 6. So masked cells are predicted about as well as by a mean of the
 neighbours before the first step, and training starts there.
@@ -131,7 +131,7 @@ def local_bias(config, distance, height):
             "gaussian.proj.2.weight": solved.T, "gaussian.proj.2.bias": np.zeros(heads)}
 
 
-def se2_transformer(config, distance, height, rng):
+def se2_transformer(config, distance, height, gain, rng):
     e, f = config["embedding_dim"], config["ffn_embedding_dim"]
     bound = math.sqrt(6 / (2 * e)) / math.sqrt(8)
     out = {"embedding_layer.weight": np.eye(e) - 1 / e, "embedding_layer.bias": np.zeros(e),
@@ -141,7 +141,7 @@ def se2_transformer(config, distance, height, rng):
         at = "encoder.layers.%d." % i
         mix = np.linalg.qr(rng.standard_normal((e, e)))[0]
         for name, weight in (("q_proj", rng.uniform(-bound, bound, (e, e))), ("k_proj", rng.uniform(-bound, bound, (e, e))),
-                             ("v_proj", mix), ("out_proj", mix.T)):
+                             ("v_proj", mix), ("out_proj", gain * mix.T)):
             out[at + "self_attn." + name + ".weight"], out[at + "self_attn." + name + ".bias"] = weight, np.zeros(e)
         for name, shape in (("fc1", (f, e)), ("fc2", (e, f))):
             out[at + name + ".weight"], out[at + name + ".bias"] = 0.02 * rng.standard_normal(shape), np.zeros(shape[0])
@@ -167,6 +167,7 @@ def main():
     parser.add_argument("--gaussians", type=int, default=64)
     parser.add_argument("--distance", type=float, default=24.0)
     parser.add_argument("--local", type=float, default=6.0, help="height of the bias of close pairs (0: none)")
+    parser.add_argument("--gain", type=float, default=0.45, help="share of the neighbourhood that a layer adds to a cell")
     arguments = parser.parse_args()
     check_output(arguments.output, [arguments.genes_from], arguments.overwrite)
     if arguments.width % len(TAUS) or arguments.width % arguments.heads or arguments.width < 16:
@@ -187,7 +188,7 @@ def main():
     se2 = {"num_hidden_layers": arguments.layers, "embedding_dim": width, "ffn_embedding_dim": 2 * width,
            "num_attention_heads": arguments.heads, "gaussian_hidden_dim": arguments.gaussians, "input_dim": width,
            "pre_layernorm": False, "activation_fn": "gelu", "dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}
-    tensors = {**cell_encoder(vocabulary, vocabulary - 1, width, means, rng), **se2_transformer(se2, arguments.distance, arguments.local, rng)}
+    tensors = {**cell_encoder(vocabulary, vocabulary - 1, width, means, rng), **se2_transformer(se2, arguments.distance, arguments.local, arguments.gain, rng)}
     info = {"name": "stofm-start", "training": "untrained: rank-weighted bag of genes, random SE(2) Transformer",
             "licence": parsed.get("model_info", {}).get("licence", ""), "created_by": "stofm weights_tools/start_bundle.py",
             "seed": arguments.seed, "centred_on": sorted(os.path.basename(path) for path in arguments.slices)}

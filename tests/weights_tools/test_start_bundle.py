@@ -59,14 +59,14 @@ class StartBundle(unittest.TestCase):
         self.assertTrue(np.array_equal(tensors["cell_encoder/proj.weight"], np.eye(hidden)))
 
     def test_a_masked_cell_cancels_and_the_head_is_the_identity(self):
-        tensors = sb.se2_transformer(SE2, 24.0, 6.0, np.random.default_rng(3))
+        tensors = sb.se2_transformer(SE2, 24.0, 6.0, 0.45, np.random.default_rng(3))
         node = tensors["se2/embedding_layer.weight"]
         self.assertLess(np.abs(node @ np.full(32, -100.0)).max(), 1e-9)
         x = np.random.default_rng(4).standard_normal((9, 32))
         y = np.maximum(x @ tensors["se2/lm_head.0.weight"].T + tensors["se2/lm_head.0.bias"], 0)
         self.assertTrue(np.allclose(y @ tensors["se2/lm_head.2.weight"].T + tensors["se2/lm_head.2.bias"], x))
         v, out = (tensors["se2/encoder.layers.1.self_attn." + name + ".weight"] for name in ("v_proj", "out_proj"))
-        self.assertTrue(np.allclose(out @ v, np.eye(32)))
+        self.assertTrue(np.allclose(out @ v, 0.45 * np.eye(32)))
 
     def test_the_bias_falls_with_distance_at_each_heads_own_length(self):
         t = sb.local_bias(SE2, 24.0, 6.0)
