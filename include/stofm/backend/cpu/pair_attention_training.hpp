@@ -10,7 +10,7 @@
 #include <memory>
 #include <utility>
 
-#include "stofm/backend/cpu/amx/pair_attention_training.hpp"
+#include "stofm/backend/cpu/amx/pair_attention_training_backward.hpp"
 #include "stofm/backend/cpu/avx512/pair_attention_training.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
