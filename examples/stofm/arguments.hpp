@@ -119,6 +119,7 @@ struct TrainingArguments {
 struct PretrainArguments {
   TrainingArguments run;
   std::string features = "encoder";
+  std::string masked_input = "auto";
   std::int64_t joint_after = -1;  ///< step from which the cell encoder is trained too; -1: never
   double mcm_masked = 0.12, mcm_kept = 0.03, pdr_moved = 0.12, pdr_kept = 0.03, pdr_sigma = 5;
   double mcm_weight = 1, pdr_weight = 1;
@@ -127,7 +128,7 @@ struct PretrainArguments {
 struct AdaptArguments {
   TrainingArguments run;
   double mask_rate = 0.15, view_dropout = 0.3, temperature = 0.05;
-  double mgm_weight = 1, contrastive_weight = 1;
+  double mgm_weight = 1, contrastive_weight = 0.2;
   std::int64_t max_tokens = 0;  ///< 0: that of the configuration
 };
 

@@ -138,6 +138,13 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
   option(app, task, "--pdr-weight", a.pdr_weight, "Weight of the distance loss (ours)", "WEIGHT")
       ->check(number(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
+  option(
+      app, task, "--masked-input", a.masked_input,
+      "Input layer: rows that sum to zero, so that the -100s of a masked cell cancel (neutral), or as they "
+      "are (plain); auto: neutral from scratch, or if they do already (ours)",
+      "auto|neutral|plain")
+      ->check(one_of({"auto", "neutral", "plain"}))
+      ->capture_default_str();
   add_optimizer(app, a.run, "Pieces (sub-slices) in a step");
   add_run(app, a.run);
   add_slice(app, a.run.slice, true, true);

@@ -14,6 +14,7 @@
 #include "stofm/distributed/gradient_reducer.hpp"
 #include "stofm/io/sha256.hpp"
 #include "stofm/pipeline/model_config.hpp"
+#include "stofm/train/masked_input.hpp"
 #include "stofm/train/pretrain.hpp"
 #include "stofm/train/pretrain_joint.hpp"
 #include "stofm/train/pretrain_validation.hpp"
@@ -199,8 +200,22 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
       return sums.figures();
     };
 
+  autograd::Parameter<float>& input = parameters.at("se2/embedding_layer.weight");
+  const bool neutral =
+      a.masked_input == "neutral" ||
+      (a.masked_input == "auto" && (a.run.from_scratch || train::has_neutral_rows(input.value())));
+  if (neutral) {
+    train::neutralise_rows(input);
+    hooks.reduce_gradients = [&input, reduce = hooks.reduce_gradients](autograd::ParameterSet<float>& all) {
+      if (reduce) reduce(all);
+      train::project_gradient_rows(input);
+    };
+    hooks.after_update = [&input](std::int64_t) { train::neutralise_rows(input); };
+  }
+
   nlohmann::json config = run.config(loop);
   config.update(own_config(a, start));
+  config["masked-input"] = neutral ? "neutral" : "plain";
   config["validation"] = slice_names(corpus, split.validation);
   const train::LoopResult result = run.train(parameters, optimizer, loop, hooks, config, corpus.identity());
   if (loader.skipped().total() > 0)

@@ -98,6 +98,7 @@ class LoopRun {
     } else {
       refuse_explosion(step, report);
       optimizer_.step(rate, options_.clip_norm > 0 ? nn::clip_coefficient(norm, options_.clip_norm) : 1.0);
+      if (hooks_.after_update) hooks_.after_update(step);
       state_.add(report.loss);
       state_.skipped_in_a_row = 0;
     }
