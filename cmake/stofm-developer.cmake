@@ -95,6 +95,12 @@ if(TARGET example_03_adapt_cell_encoder)
     "${PROJECT_BINARY_DIR}/examples/03.adapted.safetensors" 5)
   set_tests_properties(examples.03_adapt_cell_encoder PROPERTIES LABELS cpu)
 endif()
+if(TARGET example_04_pretrain AND TARGET stofm_demo)
+  add_test(NAME examples.04_pretrain COMMAND example_04_pretrain
+    "${PROJECT_BINARY_DIR}/share/stofm/demo.safetensors" "${PROJECT_BINARY_DIR}/examples/04.pretrained.safetensors" 3
+    "${PROJECT_SOURCE_DIR}/tests/data/formats/csr_f32_gzip.h5ad")
+  set_tests_properties(examples.04_pretrain PROPERTIES LABELS cpu)
+endif()
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-mpi-tests.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-structure-tests.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/stofm-fuzz.cmake")

@@ -51,14 +51,17 @@ foreach(candidate IN ITEMS "$ENV{STOFM_PYTHON}" "${STOFM_PYTHON3}" /usr/bin/pyth
     endif()
   endif()
 endforeach()
-file(GLOB STOFM_CONVERTER_TESTS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/weights_tools/test_*.py")
+file(GLOB STOFM_CONVERTER_TESTS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/weights_tools/test_*.py"
+  "${PROJECT_SOURCE_DIR}/tests/bench/test_*.py")
 if(STOFM_NUMPY_PYTHON)
   foreach(source IN LISTS STOFM_CONVERTER_TESTS)
     get_filename_component(name "${source}" NAME_WE)
     string(REGEX REPLACE "^test_" "" name "${name}")
-    add_test(NAME weights_tools.${name} COMMAND "${STOFM_NUMPY_PYTHON}" -B -m unittest -q "${source}"
+    get_filename_component(folder "${source}" DIRECTORY)
+    get_filename_component(folder "${folder}" NAME)
+    add_test(NAME ${folder}.${name} COMMAND "${STOFM_NUMPY_PYTHON}" -B -m unittest -q "${source}"
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties(weights_tools.${name} PROPERTIES LABELS cpu TIMEOUT 300)
+    set_tests_properties(${folder}.${name} PROPERTIES LABELS cpu TIMEOUT 300)
   endforeach()
 else()
   message(STATUS "stofm: no python3 with numpy, the converter's tests are left out (apt-get install python3-numpy)")
