@@ -205,8 +205,7 @@ TEST_CASE("H21: more than 2^31 entries, never stored, are streamed with bounded 
   const CountRows last = slice.read_counts(59, 60);
   REQUIRE(last.values.size() == 1);
   CHECK(last.values[0] == 5);
-  if (std::getenv("STOFM_SLOW") != nullptr)
-    CHECK(slice.read_counts(0, 1).values.empty());  // half a minute
+  if (std::getenv("STOFM_SLOW") != nullptr) CHECK(slice.read_counts(0, 1).values.empty());  // half a minute
 }
 
 TEST_CASE("H22: a data set that declares 16 TiB and stores nothing is refused at once") {

@@ -241,8 +241,8 @@ TEST_CASE("H38 H39: odd objects in uns and 10,000 columns of obs are not read") 
     REQUIRE(H5Lcreate_external("/etc/passwd", "x", edit.id(), "uns/outside", H5P_DEFAULT, H5P_DEFAULT) >= 0);
     edit.put<std::int8_t>("obs/column", {1, 2, 3});
     for (int i = 0; i < 10000; ++i)
-      REQUIRE(H5Lcreate_hard(edit.id(), "obs/column", edit.id(), ("obs/column" + std::to_string(i)).c_str(), H5P_DEFAULT,
-                             H5P_DEFAULT) >= 0);
+      REQUIRE(H5Lcreate_hard(edit.id(), "obs/column", edit.id(), ("obs/column" + std::to_string(i)).c_str(),
+                             H5P_DEFAULT, H5P_DEFAULT) >= 0);
     edit.put_fixed("obs/region/categories", std::string(1000000, 'c'), 1, H5T_STR_NULLPAD);
   }
   CHECK(read_all(test.path).slice.cells == 60);

@@ -19,8 +19,8 @@ inline std::filesystem::path golden_dir() {
   return dir != nullptr && *dir != '\0' ? std::filesystem::path(dir) : source_dir() / "tests" / "golden";
 }
 
-/// A directory of its own for one test, removed with the object. The one above it is the test's own too, so that
-/// a test may list what lies beside its directory while others run.
+/// A directory of its own for one test, removed with the object. The one above it is the test's own too, so
+/// that a test may list what lies beside its directory while others run.
 class ScratchDir {
  public:
   ScratchDir() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Reverse-mode differentiation. A `Tape` is a flat list of nodes in the order they were made; `backward` walks it
-/// from the end to the start in one loop, so a graph of any depth needs no stack and a node that is used twice is
-/// visited once, when all gradients into it are there.
-/// An op is differentiable through a function in autograd/rules/ that computes its value, then calls `record` with
-/// the inputs and with what turns the gradient of its output into gradients of its inputs. What that needs is
-/// captured by name: nothing else is kept.
+/// Reverse-mode differentiation. A `Tape` is a flat list of nodes in the order they were made; `backward`
+/// walks it from the end to the start in one loop, so a graph of any depth needs no stack and a node that is
+/// used twice is visited once, when all gradients into it are there. An op is differentiable through a
+/// function in autograd/rules/ that computes its value, then calls `record` with the inputs and with what
+/// turns the gradient of its output into gradients of its inputs. What that needs is captured by name:
+/// nothing else is kept.
 
 #include <cstdint>
 #include <functional>
@@ -25,8 +25,8 @@ namespace stofm::autograd {
 template <ops::Computed T>
 class Tape;
 
-/// A value that may stand on a tape. Copies share the value. A default-constructed one is "absent" (an optional
-/// input of an op).
+/// A value that may stand on a tape. Copies share the value. A default-constructed one is "absent" (an
+/// optional input of an op).
 template <ops::Computed T>
 class Variable {
  public:
@@ -78,7 +78,8 @@ class Gradients {
   void add(std::size_t input, const Tensor<T>& grad);
   /// As `add`, for a tensor that nothing else refers to: it may be kept and added into.
   void add_owned(std::size_t input, Tensor<T> grad);
-  /// The gradient of an input itself, dense, to be added into (zeros at first): for rules that sum into it in place.
+  /// The gradient of an input itself, dense, to be added into (zeros at first): for rules that sum into it in
+  /// place.
   Tensor<T>& accumulator(std::size_t input);
 
  private:
@@ -104,19 +105,21 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A leaf whose gradient is added to `parameter.grad()`. The same parameter gives the same leaf. A constant if it is
-  /// not trainable or recording is off. The parameter must outlive the tape's use.
+  /// A leaf whose gradient is added to `parameter.grad()`. The same parameter gives the same leaf. A constant
+  /// if it is not trainable or recording is off. The parameter must outlive the tape's use.
   Variable<T> parameter(Parameter<T>& parameter);
   /// A leaf whose gradient `grad()` returns after `backward`.
   Variable<T> input(Tensor<T> value);
-  /// The result of an op. A constant (and `backward` is dropped) if no input needs a gradient or recording is off.
-  /// `op` is a literal, for messages. \throws UsageError if an input belongs to another tape or to a cleared graph.
-  Variable<T> record(const char* op, Tensor<T> value, std::span<const Variable<T>> inputs, BackwardRule<T> backward);
+  /// The result of an op. A constant (and `backward` is dropped) if no input needs a gradient or recording is
+  /// off. `op` is a literal, for messages. \throws UsageError if an input belongs to another tape or to a
+  /// cleared graph.
+  Variable<T> record(const char* op, Tensor<T> value, std::span<const Variable<T>> inputs,
+                     BackwardRule<T> backward);
 
   /// d `y` / d everything, `y` being one number. Adds to the gradients of parameters; sets those of inputs.
   /// Frees what was saved unless told to keep it.
-  /// \throws UsageError STOFM-1401 not one number, 1402 run before without `keep_graph`, 1403 of another tape or a
-  /// cleared graph, 1404 a constant, 1405 a parameter was changed after it was used.
+  /// \throws UsageError STOFM-1401 not one number, 1402 run before without `keep_graph`, 1403 of another tape
+  /// or a cleared graph, 1404 a constant, 1405 a parameter was changed after it was used.
   void backward(const Variable<T>& y, const BackwardOptions& options = {});
   /// The same from a given gradient of `y`, of the same shape.
   void backward(const Variable<T>& y, const Tensor<T>& grad_y, const BackwardOptions& options = {});
@@ -134,8 +137,8 @@ class Tape {
   std::int64_t size() const { return static_cast<std::int64_t>(nodes_.size()); }
   bool recording() const { return recording_; }
 
-  /// Called in `backward` with each parameter as soon as its gradient of this pass is complete, last used first: where
-  /// processes start to exchange gradients while the rest is computed.
+  /// Called in `backward` with each parameter as soon as its gradient of this pass is complete, last used
+  /// first: where processes start to exchange gradients while the rest is computed.
   std::function<void(Parameter<T>&)> on_gradient_ready;
 
  private:
@@ -177,8 +180,9 @@ class Tape {
   const Node& at(std::int64_t node) const { return nodes_[static_cast<std::size_t>(node)]; }
   void require_grad_shape(const Node& node, const Tensor<T>& grad) const {
     if (!(grad.shape() == node.shape))
-      throw ShapeError({"STOFM-1406", "", concat("[", node.op, "]"), concat("a gradient ", to_string(grad.shape())),
-                        concat(to_string(node.shape), ", the shape of the value"), "Check the backward rule."});
+      throw ShapeError(
+          {"STOFM-1406", "", concat("[", node.op, "]"), concat("a gradient ", to_string(grad.shape())),
+           concat(to_string(node.shape), ", the shape of the value"), "Check the backward rule."});
   }
   void check_parameters() const;
   void walk(std::int64_t from, bool keep_graph);
@@ -205,7 +209,8 @@ class NoGrad {
 
 /// For rules: the result of an op over `inputs`, on their tape; a constant if none of them has one.
 template <ops::Computed T>
-Variable<T> record(const char* op, Tensor<T> value, std::span<const Variable<T>> inputs, BackwardRule<T> backward) {
+Variable<T> record(const char* op, Tensor<T> value, std::span<const Variable<T>> inputs,
+                   BackwardRule<T> backward) {
   for (const Variable<T>& input : inputs)
     if (input.needs_grad()) return input.tape()->record(op, std::move(value), inputs, std::move(backward));
   return constant(std::move(value));
@@ -262,20 +267,22 @@ Variable<T> Tape<T>::record(const char* op, Tensor<T> value, std::span<const Var
 template <ops::Computed T>
 void Tape<T>::backward(const Variable<T>& y, const BackwardOptions& options) {
   if (y.value().numel() != 1 || y.absent())
-    throw UsageError({"STOFM-1401", "", "[backward]", concat("a value of shape ", to_string(y.shape())), "one number",
-                      "Reduce it to a loss, or give the gradient of each element."});
+    throw UsageError({"STOFM-1401", "", "[backward]", concat("a value of shape ", to_string(y.shape())),
+                      "one number", "Reduce it to a loss, or give the gradient of each element."});
   backward(y, Tensor<T>::full(y.shape(), T(1)), options);
 }
 
 template <ops::Computed T>
 void Tape<T>::backward(const Variable<T>& y, const Tensor<T>& grad_y, const BackwardOptions& options) {
   if (!y.needs_grad())
-    throw UsageError({"STOFM-1404", "", "[backward]", "a constant", "a value that depends on a parameter or an input",
+    throw UsageError({"STOFM-1404", "", "[backward]", "a constant",
+                      "a value that depends on a parameter or an input",
                       "Check that the parameters are trainable and that no NoGrad is in force."});
   check_mine("backward", y);
   if (walked_)
-    throw UsageError({"STOFM-1402", "", "[backward]", "a graph whose saved values were freed by an earlier backward",
-                      "a new graph", "Add the losses before one backward, or pass keep_graph = true."});
+    throw UsageError({"STOFM-1402", "", "[backward]",
+                      "a graph whose saved values were freed by an earlier backward", "a new graph",
+                      "Add the losses before one backward, or pass keep_graph = true."});
   require_grad_shape(at(y.node_), grad_y);
   check_parameters();
   for (Node& node : nodes_) {
@@ -293,7 +300,8 @@ void Tape<T>::check_parameters() const {
   for (const Node& node : nodes_)
     if (node.parameter != nullptr && node.parameter->version() != node.version)
       throw UsageError({"STOFM-1405", "", "[backward] parameter " + stofm::quoted(node.parameter->name()),
-                        "a value that was changed after the forward pass used it", "the value of the forward pass",
+                        "a value that was changed after the forward pass used it",
+                        "the value of the forward pass",
                         "Run backward before the optimizer's step, and record anew after it."});
 }
 
@@ -319,7 +327,8 @@ void Tape<T>::walk(std::int64_t from, bool keep_graph) {
 template <ops::Computed T>
 Tensor<T> Tape<T>::grad(const Variable<T>& input) const {
   if (!input.needs_grad())
-    throw UsageError({"STOFM-1404", "", "[grad]", "a constant", "an input of the tape", "Make it with Tape::input."});
+    throw UsageError(
+        {"STOFM-1404", "", "[grad]", "a constant", "an input of the tape", "Make it with Tape::input."});
   check_mine("grad", input);
   const Node& node = at(input.node_);
   if (!node.is_input)

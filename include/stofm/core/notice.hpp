@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Things that were accepted on purpose but that the user should hear of once: counted, collected, printed at the end
-/// of a stage, and stored in the output. In strict mode they are errors.
+/// Things that were accepted on purpose but that the user should hear of once: counted, collected, printed at
+/// the end of a stage, and stored in the output. In strict mode they are errors.
 
 #include <cstdint>
 #include <string>
@@ -14,9 +14,9 @@ namespace stofm {
 
 /// One such thing.
 struct Notice {
-  std::string code;         ///< stable, "STOFM-Wdddd"
-  std::string text;         ///< one sentence, with the count and the first few places
-  std::int64_t count = 0;   ///< how many cells, genes, tensors it concerns
+  std::string code;        ///< stable, "STOFM-Wdddd"
+  std::string text;        ///< one sentence, with the count and the first few places
+  std::int64_t count = 0;  ///< how many cells, genes, tensors it concerns
 };
 using Notices = std::vector<Notice>;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The distances of one sub-slice, without an N x N matrix: about 86 % of the pairs of a real sub-slice carry one
-/// constant ("not neighbours"), so only the others are listed.
-/// Source: SPEC section 4 (what the entries mean) and PERFORMANCE 6.3 (how many there are).
+/// The distances of one sub-slice, without an N x N matrix: about 86 % of the pairs of a real sub-slice carry
+/// one constant ("not neighbours"), so only the others are listed. Source: SPEC section 4 (what the entries
+/// mean) and PERFORMANCE 6.3 (how many there are).
 
 #include <cstdint>
 #include <vector>
@@ -22,7 +22,7 @@ struct PairDistances {
   std::int64_t nodes = 0;
   std::vector<std::int64_t> row_offsets{0};  ///< [nodes + 1]
   std::vector<std::int32_t> columns;         ///< [entries]
-  std::vector<float> values;                 ///< [entries], normalised coordinates (100 = diagonal of the slice)
+  std::vector<float> values;  ///< [entries], normalised coordinates (100 = diagonal of the slice)
 
   std::int64_t entries() const { return static_cast<std::int64_t>(columns.size()); }
 };
@@ -30,8 +30,8 @@ struct PairDistances {
 /// Lists every entry of a dense [N, N] matrix that differs from `far_distance`. Cost: O(N^2).
 inline PairDistances pair_distances_from_dense(TensorView<const float> dense) {
   if (dense.rank() != 2 || dense.dim(0) != dense.dim(1))
-    throw ShapeError({"STOFM-1020", "", "[pair_distances_from_dense]", to_string(dense.shape), "a square matrix",
-                      "Give distances as [N, N]."});
+    throw ShapeError({"STOFM-1020", "", "[pair_distances_from_dense]", to_string(dense.shape),
+                      "a square matrix", "Give distances as [N, N]."});
   PairDistances result;
   result.nodes = dense.dim(0);
   for (std::int64_t i = 0; i < result.nodes; ++i) {
@@ -52,7 +52,8 @@ inline Tensor<float> to_dense(const PairDistances& distances) {
   for (std::int64_t i = 0; i < distances.nodes; ++i)
     for (std::int64_t e = distances.row_offsets[static_cast<std::size_t>(i)];
          e < distances.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
-      dense(i, distances.columns[static_cast<std::size_t>(e)]) = distances.values[static_cast<std::size_t>(e)];
+      dense(i, distances.columns[static_cast<std::size_t>(e)]) =
+          distances.values[static_cast<std::size_t>(e)];
   return dense;
 }
 

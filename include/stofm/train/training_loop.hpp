@@ -64,7 +64,7 @@ struct LoopHooks {
   std::function<nlohmann::json()> save_state = {};                 ///< of the sampler, into the checkpoint
   std::function<void(const nlohmann::json&)> load_state = {};
   std::function<void(std::int64_t step)>
-      begin_step;                         ///< before anything else of the step (thawing a part, say)
+      begin_step;  ///< before anything else of the step (thawing a part, say)
   std::function<void(std::int64_t step)> after_update =
       {};  ///< after the optimizer, before the step is logged, judged or saved: keeping parameters in bounds
   std::function<int()> stop_signal = {};  ///< number of the signal that asks to stop, or 0

@@ -11,7 +11,8 @@ int main() {
   const auto w = stofm::Tensor<float>::from({2, 3}, {1, 0, 0, 0, 1, 1});
   const auto b = stofm::Tensor<float>::from({2}, {0.5F, -1});
   const auto y = stofm::ops::linear(x, w, b, {});
-  const bool right = y(0, 0) == 1.5F && y(0, 1) == 4.0F && y(1, 0) == 4.5F && y(1, 1) == 10.0F && other_unit() == 11.0;
+  const bool right =
+      y(0, 0) == 1.5F && y(0, 1) == 4.0F && y(1, 0) == 4.5F && y(1, 1) == 10.0F && other_unit() == 11.0;
   std::puts(right ? "consumer: right" : "consumer: wrong");
   return right ? 0 : 1;
 }
