@@ -72,7 +72,7 @@ for(const chart of D.charts){
   const L=58,R=w-10,T=8,B=h-24,X=v=>L+(R-L)*v/x1,Y=v=>B-(B-T)*(f(v)-lo)/(hi-lo);box={L,R,x1,X,Y};
   g.strokeStyle=css('--line');g.fillStyle=css('--soft');g.lineWidth=1;g.textAlign='right';g.textBaseline='middle';
   for(const t of ticks(lo,hi,5)){const y=B-(B-T)*(t-lo)/(hi-lo);g.beginPath();g.moveTo(L,y);g.lineTo(R,y);g.stroke();g.fillText(short(log?10**t:t),L-6,y)}
-  g.textAlign='center';g.textBaseline='top';for(const t of ticks(0,x1,6)){g.fillText(t.toLocaleString('en-US'),X(t),B+6)}
+  g.textBaseline='top';for(const t of ticks(0,x1,6)){g.textAlign=X(t)>R-20?'right':'center';g.fillText(t.toLocaleString('en-US'),X(t),B+6)}
   for(const s of chart.series){g.strokeStyle=s.colour;g.lineWidth=s.thin?1:2;g.globalAlpha=s.thin?.35:1;g.setLineDash(s.dashed?[6,4]:[]);g.beginPath();let pen=false;
    s.y.forEach((v,i)=>{if(v===null){pen=false;return}const x=X(s.x[i]),y=Y(v);pen?g.lineTo(x,y):g.moveTo(x,y);pen=true});g.stroke();
    if(s.marks){g.setLineDash([]);g.fillStyle=s.colour;s.y.forEach((v,i)=>{if(v!==null){g.beginPath();g.arc(X(s.x[i]),Y(v),3,0,7);g.fill()}})}}
