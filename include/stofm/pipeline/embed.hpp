@@ -142,7 +142,10 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
                           .sub_slice = {.geometry = options.geometry},
                           .file = slice.path};
   const auto done = static_cast<std::int64_t>(result.pieces.size());
-  const auto sizes = embed_pieces(*model.se2, pieces, progress, done, result.plan.pieces);
+  const bool on_device = model.device && model.device->pieces;
+  const auto sizes = on_device
+                         ? embed_pieces(model.device->pieces, pieces, progress, done, result.plan.pieces)
+                         : embed_pieces(*model.se2, pieces, progress, done, result.plan.pieces);
   std::int64_t coincident = 0;
   for (std::size_t p = 0; p < frame.pieces.size(); ++p) {
     const auto index = static_cast<std::int32_t>(result.pieces.size());

@@ -108,6 +108,10 @@ inline CellEmbeddings embed_cells(const io::Slice& slice, const Model& model, co
                                   const BlockOptions& blocks = {}) {
   const auto& encoder = *model.cell_encoder;
   const std::int64_t width = encoder.config().projection_dim;
+  const auto encode = [&](std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets) {
+    return model.device && model.device->embed_cells ? model.device->embed_cells(tokens, offsets)
+                                                     : encoder.embed(tokens, offsets);
+  };
   CellEmbeddings result;
   result.features = Tensor<float>({slice.cells, width});
   progress.report("cells", 0, slice.cells, "cells");
@@ -122,12 +126,12 @@ inline CellEmbeddings embed_cells(const io::Slice& slice, const Model& model, co
           std::copy_n(row, width, result.features.data() + cell * width);
         };
         if (!split.cells.empty()) {
-          const Tensor<float> rows = encoder.embed(split.tokens, split.offsets);
+          const Tensor<float> rows = encode(split.tokens, split.offsets);
           for (std::size_t i = 0; i < split.cells.size(); ++i)
             put(split.cells[i], rows.data() + static_cast<std::int64_t>(i) * width);
         }
         if (!split.bare.empty() && bare.numel() == 0)
-          bare = encoder.embed(std::vector<std::int32_t>{mapping.cls_token}, std::vector<std::int64_t>{0, 1});
+          bare = encode(std::vector<std::int32_t>{mapping.cls_token}, std::vector<std::int64_t>{0, 1});
         for (const std::int64_t cell : split.bare) put(cell, bare.data());
         const auto append = [](auto& all, const auto& more) {
           all.insert(all.end(), more.begin(), more.end());

@@ -61,6 +61,13 @@ inline double piece_bytes(const model::Se2Config& config, double cells, double v
   return states + listed * (24 + 12 * static_cast<double>(config.num_attention_heads));
 }
 
+/// Bytes on the host of one piece on its way through a device: features, hidden states, listed pairs.
+inline double device_piece_bytes(const model::Se2Config& config, double cells, double virtual_cells) {
+  const double nodes = 1 + virtual_cells + cells;
+  const double listed = (std::min)(nodes * nodes, nodes * 100 + 2 * nodes * (virtual_cells + 1));
+  return 8 * nodes * static_cast<double>(config.input_dim + config.embedding_dim) + 40 * listed;
+}
+
 /// Bytes at the peak of embed_slice, weights and the slice itself aside.
 inline std::int64_t estimate_bytes(std::int64_t cells, std::int64_t largest_piece, std::int64_t pieces,
                                    const Model& model, const EmbedOptions& options) {
@@ -82,8 +89,12 @@ inline std::int64_t estimate_bytes(std::int64_t cells, std::int64_t largest_piec
     held += 48 * n;
     stage = (std::max)(stage, 600 * n);
     const double virtual_cells = std::clamp(std::sqrt(n), 1.0, 200.0);
-    stage = (std::max)(stage, static_cast<double>(concurrent_pieces(pieces)) *
-                                  piece_bytes(s, static_cast<double>(largest_piece), virtual_cells));
+    const auto largest = static_cast<double>(largest_piece);
+    const bool on_device = model.device && model.device->pieces;
+    const double held_pieces = static_cast<double>(
+        on_device ? 2 * (std::min)(pieces, model.device->pieces.most_pieces) : concurrent_pieces(pieces));
+    stage = (std::max)(stage, held_pieces * (on_device ? device_piece_bytes(s, largest, virtual_cells)
+                                                       : piece_bytes(s, largest, virtual_cells)));
   }
   const double total = held + stage + 16e6;
   return total < 9e18 ? static_cast<std::int64_t>(total) : (std::numeric_limits<std::int64_t>::max)();

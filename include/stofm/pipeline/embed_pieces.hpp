@@ -2,17 +2,22 @@
 #pragma once
 /// \file
 /// The micro scale: every piece of a slice through the SE(2) Transformer, the hidden states of its cells back
-/// into one matrix. Pieces are built, computed and dropped one by one (or one a thread). Source: SPEC
-/// sections 4 and 5.
+/// into one matrix. On the CPU, pieces are built, computed and dropped one by one (or one a thread); on a
+/// device in batches, the next one being built by all threads while one is computed. Source: SPEC sections 4
+/// and 5.
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <deque>
+#include <exception>
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/embed_memory.hpp"
 #include "stofm/pipeline/sub_slices.hpp"
@@ -51,11 +56,8 @@ inline Tensor<float> node_embeddings(const SubSlice& sub, const PieceFrame& fram
   return result;
 }
 
-inline PieceSize embed_piece(const model::Se2Encoder<float>& encoder, const PieceFrame& frame,
-                             std::size_t piece) {
-  const SubSlice sub = build_sub_slice(frame.pieces[piece], frame.xy, frame.virtual_xy, frame.sub_slice);
-  const Tensor<float> nodes = node_embeddings(sub, frame);
-  const auto states = encoder.forward(nodes.view(), sub.distances, sub.token_types).last_hidden_state;
+/// Hidden states [N, embedding_dim] of the cells of a piece to their rows. \throws DataError if not finite
+inline void put_states(const SubSlice& sub, const Tensor<float>& states, const PieceFrame& frame) {
   const std::int64_t width = states.dim(1);
   for (std::int64_t node = sub.first_cell(); node < sub.nodes(); ++node) {
     const std::int64_t cell = sub.node_cells[static_cast<std::size_t>(node)];
@@ -63,8 +65,75 @@ inline PieceSize embed_piece(const model::Se2Encoder<float>& encoder, const Piec
     require_finite_row(row, width, cell, frame.file, "embedding");
     std::copy_n(row, width, frame.output.row(cell));
   }
+}
+
+inline PieceSize embed_piece(const model::Se2Encoder<float>& encoder, const PieceFrame& frame,
+                             std::size_t piece) {
+  const SubSlice sub = build_sub_slice(frame.pieces[piece], frame.xy, frame.virtual_xy, frame.sub_slice);
+  const Tensor<float> nodes = node_embeddings(sub, frame);
+  put_states(sub, encoder.forward(nodes.view(), sub.distances, sub.token_types).last_hidden_state, frame);
   return {sub.nodes(), sub.distances.entries(), sub.coincident_pairs};
 }
+
+/// Pieces begin .. end of a frame on their way through a device.
+struct PieceFlight {
+  std::size_t begin = 0, end = 0;
+  std::vector<SubSlice> subs{};  ///< without distances: those have gone to the device
+};
+
+/// Waits for what is still under way when an error leaves the caller, so that the device is free again.
+class PieceFlights {
+ public:
+  PieceFlights(const PieceBatches& batches, const PieceFrame& frame) : batches_(batches), frame_(frame) {}
+  PieceFlights(const PieceFlights&) = delete;
+  PieceFlights& operator=(const PieceFlights&) = delete;
+  ~PieceFlights() {
+    try {
+      for (std::size_t i = 0; i < under_way_.size(); ++i) (void)batches_.collect();
+    } catch (const std::exception&) {  // the error that is on its way says more
+    }
+  }
+
+  /// Builds the next pieces, as many as fit a batch, and queues them. \return the first piece after them
+  std::size_t submit(std::size_t begin, std::vector<PieceSize>& sizes) {
+    const std::int64_t virtual_cells = frame_.virtual_xy.dim(0);
+    std::size_t end = begin;
+    for (std::int64_t nodes = 0; end < frame_.pieces.size(); ++end) {
+      nodes += 1 + virtual_cells + static_cast<std::int64_t>(frame_.pieces[end].size());
+      const auto taken = static_cast<std::int64_t>(end - begin);
+      if (taken > 0 && (taken == batches_.most_pieces || nodes > batches_.most_nodes)) break;
+    }
+    PieceFlight flight{begin, end, std::vector<SubSlice>(end - begin)};
+    std::vector<PieceInput> inputs(end - begin);
+    parallel_for(static_cast<std::int64_t>(end - begin), 1, [&](std::int64_t first, std::int64_t last) {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+        SubSlice& sub = flight.subs[i];
+        sub = build_sub_slice(frame_.pieces[begin + i], frame_.xy, frame_.virtual_xy, frame_.sub_slice);
+        sizes[begin + i] = {sub.nodes(), sub.distances.entries(), sub.coincident_pairs};
+        const std::int64_t nodes = sub.nodes();
+        inputs[i] = {node_embeddings(sub, frame_), std::move(sub.distances), sub.token_types};
+        sub.distances.nodes = nodes;
+      }
+    });
+    batches_.submit(inputs);
+    under_way_.push_back(std::move(flight));
+    return end;
+  }
+  /// Waits for the oldest batch and writes its rows. \return its number of pieces
+  std::int64_t collect() {
+    const PieceFlight flight = std::move(under_way_.front());
+    under_way_.pop_front();
+    const std::vector<Tensor<float>> states = batches_.collect();
+    for (std::size_t i = 0; i < flight.subs.size(); ++i) put_states(flight.subs[i], states[i], frame_);
+    return static_cast<std::int64_t>(flight.subs.size());
+  }
+  bool empty() const { return under_way_.empty(); }
+
+ private:
+  const PieceBatches& batches_;
+  const PieceFrame& frame_;
+  std::deque<PieceFlight> under_way_;
+};
 
 }  // namespace detail
 
@@ -95,6 +164,27 @@ inline std::vector<PieceSize> embed_pieces(const model::Se2Encoder<float>& encod
   else
     run(0, count);
   progress.report("pieces", done_before + count, total, "pieces");
+  return sizes;
+}
+
+/// The same on a device, in batches: one is computed while the next is built. Rows of a piece do not depend
+/// on the pieces beside it. \throws as above; DeviceError
+inline std::vector<PieceSize> embed_pieces(const PieceBatches& batches, const PieceFrame& frame,
+                                           const Progress& progress = {}, std::int64_t done_before = 0,
+                                           std::int64_t total = 0) {
+  if (total == 0) total = static_cast<std::int64_t>(frame.pieces.size());
+  std::vector<PieceSize> sizes(frame.pieces.size());
+  detail::PieceFlights flights(batches, frame);
+  std::int64_t done = done_before;
+  progress.report("pieces", done, total, "pieces");
+  for (std::size_t next = 0; next < frame.pieces.size() || !flights.empty();) {
+    progress.check();
+    const bool waits = !flights.empty();
+    if (next < frame.pieces.size()) next = flights.submit(next, sizes);
+    if (!waits) continue;
+    done += flights.collect();
+    progress.report("pieces", done, total, "pieces");
+  }
   return sizes;
 }
 

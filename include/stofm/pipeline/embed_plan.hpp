@@ -148,6 +148,7 @@ inline PreparedEmbedding prepare_embedding(const io::Slice& slice, const Model& 
   EmbedPlan& plan = prepared.plan;
   plan.cells = slice.cells;
   plan.threads = thread_count();
+  if (model.device) plan.device = model.device->device;
   if (slice.cells < 1)
     throw DataError(
         {"STOFM-4341", slice.path, "cells", "0 cells", "at least one", "Check how the file was filtered."});

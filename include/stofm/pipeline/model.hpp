@@ -13,6 +13,7 @@
 #include "stofm/io/bundle.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/model/se2_encoder.hpp"
+#include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/gene_table.hpp"
 #include "stofm/pipeline/model_config.hpp"
 
@@ -34,7 +35,8 @@ struct ModelParts {
   std::string mouse_to_human{};  ///< text of mouse_to_human.tsv, or empty
 };
 
-/// Immutable once built; copies share the weights. May be used by several threads at once.
+/// Immutable once built; copies share the weights. May be used by several threads at once, with a device by
+/// one.
 struct Model {
   std::shared_ptr<const model::CellEncoder<float>> cell_encoder{};  ///< null: absent
   std::shared_ptr<const model::Se2Encoder<float>> se2;              ///< null: absent
@@ -43,6 +45,7 @@ struct Model {
   std::string file{};                                               ///< names the weights in messages
   std::string info{};  ///< JSON text about name, licence, training; "{}" if unknown
   Notices notices{};   ///< about the weights and the tables, not about a slice
+  std::shared_ptr<const DeviceEncoders> device{};  ///< null: everything is computed on the CPU
 
   /// Width of what embed_slice returns: the SE(2) Transformer's, else the cell encoder's.
   std::int64_t width() const {

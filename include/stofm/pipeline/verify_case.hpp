@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "stofm/io/safetensors.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/model/se2_encoder.hpp"
+#include "stofm/pipeline/model.hpp"
 
 namespace stofm::pipeline {
 
@@ -38,14 +40,39 @@ struct VerifyOptions {
   std::int64_t wide = 256;
 };
 
-/// Compares a model with a golden case. Either model may be null; the case says which one it is for.
+/// What computes a case: the encoders of the CPU or of a device.
+struct CaseModels {
+  struct Se2 {
+    model::Se2Config config;
+    DeviceEncoders::PieceFunction forward;
+  };
+  struct Cells {
+    model::CellEncoderConfig config;
+    DeviceEncoders::TokenFunction token_states, embed;
+  };
+  std::optional<Se2> se2 = {};
+  std::optional<Cells> cells = {};
+
+  /// Either may be null. The encoders must outlive the result.
+  static CaseModels on_cpu(const model::Se2Encoder<float>* se2, const model::CellEncoder<float>* cells);
+  /// Of a model: on its device where that computes them. The model must outlive the result.
+  static CaseModels of(const Model& model);
+};
+
+/// Compares encoders with a golden case; the case says which one it is for.
 /// \throws DataError STOFM-4350 if the case needs a model that is not there, 4351 if its sizes do not fit the
 /// model;
 ///   FileError as SafetensorsFile::open and read.
+inline std::vector<VerifyEntry> verify_case(const CaseModels& models, const std::filesystem::path& case_path,
+                                            const VerifyOptions& options = {});
+
+/// The same with the encoders of the CPU. Either may be null.
 inline std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
                                             const model::CellEncoder<float>* cell_encoder,
                                             const std::filesystem::path& case_path,
-                                            const VerifyOptions& options = {});
+                                            const VerifyOptions& options = {}) {
+  return verify_case(CaseModels::on_cpu(se2, cell_encoder), case_path, options);
+}
 
 /// Every entry is within its tolerance, and there is at least one.
 inline bool all_ok(const std::vector<VerifyEntry>& entries) {
@@ -117,14 +144,14 @@ inline double case_tolerance(std::int64_t width, const VerifyOptions& options) {
 }
 
 /// One sample of an SE(2) case.
-inline void compare_sample(const model::Se2Encoder<float>& model, std::int64_t sample,
+inline void compare_sample(const CaseModels::Se2& model, std::int64_t sample,
                            const std::vector<std::pair<std::string, Tensor<float>>>& states,
                            const Tensor<float>& pair, const Tensor<float>& bias,
                            const Tensor<float>& embeddings, const Tensor<float>& distances,
                            const Tensor<std::int64_t>& types, double pair_scale, double bias_scale,
                            CaseComparison& comparison) {
-  const std::int64_t n = embeddings.dim(1), e = model.config().embedding_dim,
-                     h = model.config().num_attention_heads;
+  const std::int64_t n = embeddings.dim(1), e = model.config.embedding_dim,
+                     h = model.config.num_attention_heads;
   std::vector<std::int32_t> kinds;
   for (std::int64_t i = 0; i < n; ++i) kinds.push_back(narrow<std::int32_t>(types(sample, i), "token_types"));
   const PairDistances listed = pair_distances_from_dense(std::as_const(distances).select(0, sample).view());
@@ -149,20 +176,20 @@ inline void compare_sample(const model::Se2Encoder<float>& model, std::int64_t s
   }
 }
 
-inline std::vector<VerifyEntry> verify_se2_case(const model::Se2Encoder<float>& model, const CaseFile& file,
+inline std::vector<VerifyEntry> verify_se2_case(const CaseModels::Se2& model, const CaseFile& file,
                                                 const VerifyOptions& options) {
-  const std::int64_t e = model.config().embedding_dim, h = model.config().num_attention_heads,
+  const std::int64_t e = model.config.embedding_dim, h = model.config.num_attention_heads,
                      b = file.dim("token_embeddings", 0), n = file.dim("token_embeddings", 1);
-  const auto embeddings = file.read<float>("token_embeddings", {b, n, model.config().input_dim});
+  const auto embeddings = file.read<float>("token_embeddings", {b, n, model.config.input_dim});
   const auto distances = file.read<float>("distances", {b, n, n});
   const auto types = file.read<std::int64_t>("token_types", {b, n});
   std::vector<std::pair<std::string, Tensor<float>>> states;
-  for (std::int64_t l = 0; l <= model.config().num_hidden_layers; ++l)
+  for (std::int64_t l = 0; l <= model.config.num_hidden_layers; ++l)
     if (const std::string name = concat("hidden_states.", l); file.has(name))
       states.emplace_back(name, file.read<float>(name, {b, n, e}));
-  if (const std::string beyond = concat("hidden_states.", model.config().num_hidden_layers + 1);
+  if (const std::string beyond = concat("hidden_states.", model.config.num_hidden_layers + 1);
       file.has(beyond))
-    file.refuse(beyond, {b, n, e}, concat(model.config().num_hidden_layers, " layers, as this model has"));
+    file.refuse(beyond, {b, n, e}, concat(model.config.num_hidden_layers, " layers, as this model has"));
   states.emplace_back("last_hidden_state", file.read<float>("last_hidden_state", {b, n, e}));
   Tensor<float> pair, bias;
   if (file.has("pair_rep")) pair = file.read<float>("pair_rep", {b, n, n, h});
@@ -182,10 +209,10 @@ inline std::vector<VerifyEntry> verify_se2_case(const model::Se2Encoder<float>& 
   return comparison.take();
 }
 
-inline std::vector<VerifyEntry> verify_cell_encoder_case(const model::CellEncoder<float>& model,
-                                                         const CaseFile& file, const VerifyOptions& options) {
-  const std::int64_t b = file.dim("input_ids", 0), s = file.dim("input_ids", 1),
-                     w = model.config().hidden_size, p = model.config().projection_dim;
+inline std::vector<VerifyEntry> verify_cell_encoder_case(const CaseModels::Cells& model, const CaseFile& file,
+                                                         const VerifyOptions& options) {
+  const std::int64_t b = file.dim("input_ids", 0), s = file.dim("input_ids", 1), w = model.config.hidden_size,
+                     p = model.config.projection_dim;
   const auto ids = file.read<std::int64_t>("input_ids", {b, s});
   const auto lengths = file.read<std::int64_t>("lengths", {b});
   const auto state = file.read<float>("last_hidden_state", {b, s, w});
@@ -200,7 +227,7 @@ inline std::vector<VerifyEntry> verify_cell_encoder_case(const model::CellEncode
     offsets.push_back(static_cast<std::int64_t>(tokens.size()));
   }
   CaseComparison comparison(case_tolerance(w, options));
-  const Tensor<float> mine = model.last_hidden_state(tokens, offsets);
+  const Tensor<float> mine = model.token_states(tokens, offsets);
   for (std::int64_t i = 0; i < b; ++i)
     comparison.compare("last_hidden_state", mine.data() + offsets[static_cast<std::size_t>(i)] * w,
                        state.data() + i * s * w, lengths(i) * w);
@@ -211,22 +238,48 @@ inline std::vector<VerifyEntry> verify_cell_encoder_case(const model::CellEncode
 
 }  // namespace detail
 
-inline std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
-                                            const model::CellEncoder<float>* cell_encoder,
-                                            const std::filesystem::path& case_path,
+inline std::vector<VerifyEntry> verify_case(const CaseModels& models, const std::filesystem::path& case_path,
                                             const VerifyOptions& options) {
   const detail::CaseFile file(case_path);
   if (file.has("token_embeddings") && file.has("distances") && file.has("last_hidden_state")) {
-    if (se2 == nullptr) file.refuse_kind("an SE(2) Transformer case", "a case for the cell encoder alone");
-    return detail::verify_se2_case(*se2, file, options);
+    if (!models.se2) file.refuse_kind("an SE(2) Transformer case", "a case for the cell encoder alone");
+    return detail::verify_se2_case(*models.se2, file, options);
   }
   if (file.has("input_ids") && file.has("embedding")) {
-    if (cell_encoder == nullptr)
-      file.refuse_kind("a cell encoder case", "a case for the SE(2) Transformer alone");
-    return detail::verify_cell_encoder_case(*cell_encoder, file, options);
+    if (!models.cells) file.refuse_kind("a cell encoder case", "a case for the SE(2) Transformer alone");
+    return detail::verify_cell_encoder_case(*models.cells, file, options);
   }
   file.refuse_kind("neither token_embeddings, distances, last_hidden_state nor input_ids, embedding",
                    "a case of the SE(2) Transformer or of the cell encoder");
+}
+
+inline CaseModels CaseModels::on_cpu(const model::Se2Encoder<float>* se2,
+                                     const model::CellEncoder<float>* cells) {
+  CaseModels models;
+  if (se2 != nullptr)
+    models.se2 = {se2->config(),
+                  [se2](TensorView<const float> features, const PairDistances& distances,
+                        std::span<const std::int32_t> types, const model::Se2ForwardOptions& options) {
+                    return se2->forward(features, distances, types, options);
+                  }};
+  if (cells != nullptr)
+    models.cells = {cells->config(),
+                    [cells](std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets) {
+                      return cells->last_hidden_state(tokens, offsets);
+                    },
+                    [cells](std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets) {
+                      return cells->embed(tokens, offsets);
+                    }};
+  return models;
+}
+
+inline CaseModels CaseModels::of(const Model& model) {
+  CaseModels models = on_cpu(model.se2.get(), model.cell_encoder.get());
+  if (!model.device) return models;
+  if (models.se2 && model.device->piece_forward) models.se2->forward = model.device->piece_forward;
+  if (models.cells && model.device->token_states) models.cells->token_states = model.device->token_states;
+  if (models.cells && model.device->embed_cells) models.cells->embed = model.device->embed_cells;
+  return models;
 }
 
 }  // namespace stofm::pipeline
