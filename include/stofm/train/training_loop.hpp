@@ -55,12 +55,27 @@ struct LoopOptions {
   void validate() const;
 };
 
+/// Where gradients, their norm and the update are computed elsewhere, on a device: all members or none. Then
+/// `LoopHooks::step` adds gradients there, starting from zeros, and the parameters and the optimizer that the
+/// loop was given are copies that are brought up to date when somebody reads them.
+struct StepEngine {
+  std::function<double()> gradient_norm = {};  ///< of what `step` has added, as nn::global_norm
+  /// One optimizer step at this rate, gradients multiplied by the factor first, as nn::AdamW::step.
+  std::function<void(double learning_rate, double gradient_factor)> update = {};
+  std::function<void()> fetch = {};                ///< parameters and optimizer of the loop <- the device's
+  std::function<void()> store = {};                ///< the reverse, after a checkpoint was loaded into them
+  std::function<std::string()> nan_gradient = {};  ///< the first parameter by name with a NaN, or ""
+
+  explicit operator bool() const { return static_cast<bool>(update); }
+};
+
 /// What the loop calls. Only `step` is needed.
 template <ops::Computed T>
 struct LoopHooks {
   std::function<StepReport(std::int64_t step)> step = {};  ///< adds the gradients of step k to the parameters
   std::function<void(autograd::ParameterSet<T>&)> reduce_gradients = {};  ///< sums them over processes
   std::function<nlohmann::json(std::int64_t step)> validate = {};  ///< figures by name; changes no state
+  StepEngine engine = {};                                          ///< empty: everything on the host
   std::function<nlohmann::json()> save_state = {};                 ///< of the sampler, into the checkpoint
   std::function<void(const nlohmann::json&)> load_state = {};
   std::function<void(std::int64_t step)>

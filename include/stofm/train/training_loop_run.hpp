@@ -72,12 +72,14 @@ class LoopRun {
       }
       if (result_.signal != 0) {
         write_log("signal", {{"signal", result_.signal}});
+        fetch();
         return result_;
       }
       timer.lap();  // what was written is not time of the next step
     }
     if (result_.validation.empty()) validate();
     if (saved != result_.steps) save();
+    fetch();
     write_log("end", {{"skipped", state_.skipped}});
     return result_;
   }
@@ -86,10 +88,11 @@ class LoopRun {
   void one_step(StepTimer& timer) {
     const std::int64_t step = result_.steps + 1;
     if (hooks_.begin_step) hooks_.begin_step(step);
-    parameters_.zero_grad();
+    const StepEngine& engine = hooks_.engine;
+    if (!engine) parameters_.zero_grad();
     const StepReport report = hooks_.step(step);
     if (hooks_.reduce_gradients) hooks_.reduce_gradients(parameters_);
-    const double norm = nn::global_norm(parameters_);
+    const double norm = engine ? engine.gradient_norm() : nn::global_norm(parameters_);
     const double rate = nn::learning_rate_at(options_.schedule, result_.steps);
     refuse_nan(step, report, norm);
     const bool infinite = !std::isfinite(report.loss) || !std::isfinite(norm);
@@ -97,7 +100,11 @@ class LoopRun {
       skip(step, report, norm);
     } else {
       refuse_explosion(step, report);
-      optimizer_.step(rate, options_.clip_norm > 0 ? nn::clip_coefficient(norm, options_.clip_norm) : 1.0);
+      const double factor = options_.clip_norm > 0 ? nn::clip_coefficient(norm, options_.clip_norm) : 1.0;
+      if (engine)
+        engine.update(rate, factor);
+      else
+        optimizer_.step(rate, factor);
       if (hooks_.after_update) hooks_.after_update(step);
       state_.add(report.loss);
       state_.skipped_in_a_row = 0;
@@ -142,7 +149,9 @@ class LoopRun {
     if (std::isnan(report.loss))
       stop("STOFM-4551", step, report, "NaN as the sum of the losses", "a finite loss");
     if (!std::isnan(norm)) return;
-    stop("STOFM-4551", step, report, "NaN in the gradient of " + first_nan_gradient(parameters_),
+    stop("STOFM-4551", step, report,
+         "NaN in the gradient of " +
+             (hooks_.engine ? hooks_.engine.nan_gradient() : first_nan_gradient(parameters_)),
          "finite gradients");
   }
   void refuse_explosion(std::int64_t step, const StepReport& report) {
@@ -173,7 +182,12 @@ class LoopRun {
                      expected, remedy});
   }
 
+  /// What is read from here on is what the device holds.
+  void fetch() const {
+    if (hooks_.engine) hooks_.engine.fetch();
+  }
   Checkpoint snapshot() const {
+    fetch();
     Checkpoint checkpoint;
     checkpoint.step = result_.steps;
     checkpoint.config = outputs_.config;
@@ -193,6 +207,7 @@ class LoopRun {
   }
   void load(const Checkpoint& checkpoint) {
     load_checkpoint_tensors(checkpoint, parameters_, optimizer_);
+    if (hooks_.engine) hooks_.engine.store();
     try {
       state_ = LoopState::from_json(checkpoint.state.at("loop"));
       if (hooks_.load_state) hooks_.load_state(checkpoint.state.at("run"));
@@ -207,6 +222,7 @@ class LoopRun {
   }
   void validate() {
     if (!hooks_.validate) return;
+    fetch();
     result_.validation = hooks_.validate(result_.steps);
     write_log("validation", result_.validation);
     if (hooks_.validated) hooks_.validated(result_.steps, result_.validation);
