@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/avx512/activation.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/core/op_options.hpp"
 #include "stofm/core/parallel.hpp"
 
@@ -38,5 +39,10 @@ void activate_rows(Cpu, TensorView<T> y, TensorView<const T> x, Activation activ
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void activate_rows<float>(Cpu, TensorView<float> y, TensorView<const float> x,
+                                                Activation activation))
+STOFM_KERNEL_INSTANCE(void activate_rows<double>(Cpu, TensorView<double> y, TensorView<const double> x,
+                                                 Activation activation))
 
 }  // namespace stofm::backend

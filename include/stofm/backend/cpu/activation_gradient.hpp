@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/avx512/activation.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/core/op_options.hpp"
 #include "stofm/core/parallel.hpp"
 
@@ -44,5 +45,12 @@ void activation_gradient(Cpu, TensorView<T> grad_x, TensorView<const T> grad_y, 
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void activation_gradient<float>(Cpu, TensorView<float> grad_x,
+                                                      TensorView<const float> grad_y,
+                                                      TensorView<const float> x, Activation activation))
+STOFM_KERNEL_INSTANCE(void activation_gradient<double>(Cpu, TensorView<double> grad_x,
+                                                       TensorView<const double> grad_y,
+                                                       TensorView<const double> x, Activation activation))
 
 }  // namespace stofm::backend

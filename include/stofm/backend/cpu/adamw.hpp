@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "stofm/backend/cpu/avx512/vector_math.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 
 namespace stofm::backend {
 
@@ -65,5 +66,10 @@ void adamw_step(T* x, T* m, T* v, const T* grad, std::int64_t n, const AdamWStep
     x[i] = x[i] * step.keep - step.step_size * m[i] / denominator;
   }
 }
+
+STOFM_KERNEL_INSTANCE(void adamw_step<float>(float* x, float* m, float* v, const float* grad, std::int64_t n,
+                                             const AdamWStep<float>& step))
+STOFM_KERNEL_INSTANCE(void adamw_step<double>(double* x, double* m, double* v, const double* grad,
+                                              std::int64_t n, const AdamWStep<double>& step))
 
 }  // namespace stofm::backend

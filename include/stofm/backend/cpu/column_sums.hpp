@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -25,5 +26,8 @@ void add_column_sums(Cpu, T* sums, TensorView<const T> x) {
       sums[begin + j] = static_cast<T>(static_cast<double>(sums[begin + j]) + total[j]);
   });
 }
+
+STOFM_KERNEL_INSTANCE(void add_column_sums<float>(Cpu, float* sums, TensorView<const float> x))
+STOFM_KERNEL_INSTANCE(void add_column_sums<double>(Cpu, double* sums, TensorView<const double> x))
 
 }  // namespace stofm::backend

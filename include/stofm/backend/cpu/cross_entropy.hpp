@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/avx512/attention.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 
 namespace stofm::backend {
@@ -47,5 +48,10 @@ double cross_entropy_row(T* gradient, const T* row, std::int64_t n, std::int64_t
   gradient[target] -= static_cast<T>(weight);
   return weight * (std::log(sum) + static_cast<double>(largest) - static_cast<double>(row[target]));
 }
+
+STOFM_KERNEL_INSTANCE(double cross_entropy_row<float>(float* gradient, const float* row, std::int64_t n,
+                                                      std::int64_t target, double weight))
+STOFM_KERNEL_INSTANCE(double cross_entropy_row<double>(double* gradient, const double* row, std::int64_t n,
+                                                       std::int64_t target, double weight))
 
 }  // namespace stofm::backend

@@ -6,6 +6,7 @@
 #include <concepts>
 
 #include "stofm/backend/cpu/avx512/dropout_mask.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
@@ -38,5 +39,10 @@ void dropout(T* y, const T* x, std::int64_t n, const DropoutMask& mask, T factor
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void dropout<float>(float* y, const float* x, std::int64_t n, const DropoutMask& mask,
+                                          float factor))
+STOFM_KERNEL_INSTANCE(void dropout<double>(double* y, const double* x, std::int64_t n,
+                                           const DropoutMask& mask, double factor))
 
 }  // namespace stofm::backend

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/avx512/layer_norm.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -56,5 +57,12 @@ void layer_norm(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T>
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void layer_norm<float>(Cpu, TensorView<float> y, TensorView<const float> x,
+                                             TensorView<const float> residual, const float* gamma,
+                                             const float* beta, double eps))
+STOFM_KERNEL_INSTANCE(void layer_norm<double>(Cpu, TensorView<double> y, TensorView<const double> x,
+                                              TensorView<const double> residual, const double* gamma,
+                                              const double* beta, double eps))
 
 }  // namespace stofm::backend

@@ -8,6 +8,7 @@
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/amx/linear.hpp"
 #include "stofm/backend/cpu/avx512/linear.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/core/parallel.hpp"
@@ -109,5 +110,25 @@ void linear(Cpu device, TensorView<T> y, TensorView<const T> x, TensorView<const
             LinearOptions options) {
   linear_packed<T>(device, y, x, w, bias, nullptr, options);
 }
+
+STOFM_KERNEL_INSTANCE(void linear_generic<float>(TensorView<float> y, TensorView<const float> x,
+                                                 TensorView<const float> w, const float* bias,
+                                                 LinearOptions options))
+STOFM_KERNEL_INSTANCE(void linear_generic<double>(TensorView<double> y, TensorView<const double> x,
+                                                  TensorView<const double> w, const double* bias,
+                                                  LinearOptions options))
+STOFM_KERNEL_INSTANCE(PackedWeights<float> pack_weights<float>(Cpu, TensorView<const float> w))
+STOFM_KERNEL_INSTANCE(PackedWeights<double> pack_weights<double>(Cpu, TensorView<const double> w))
+STOFM_KERNEL_INSTANCE(void linear_packed<float>(Cpu, TensorView<float> y, TensorView<const float> x,
+                                                TensorView<const float> w, const float* bias,
+                                                const PackedWeights<float>* packed, LinearOptions options))
+STOFM_KERNEL_INSTANCE(void linear_packed<double>(Cpu, TensorView<double> y, TensorView<const double> x,
+                                                 TensorView<const double> w, const double* bias,
+                                                 const PackedWeights<double>* packed, LinearOptions options))
+STOFM_KERNEL_INSTANCE(void linear<float>(Cpu device, TensorView<float> y, TensorView<const float> x,
+                                         TensorView<const float> w, const float* bias, LinearOptions options))
+STOFM_KERNEL_INSTANCE(void linear<double>(Cpu device, TensorView<double> y, TensorView<const double> x,
+                                          TensorView<const double> w, const double* bias,
+                                          LinearOptions options))
 
 }  // namespace stofm::backend

@@ -8,6 +8,7 @@
 
 #include "stofm/backend/cpu/amx/linear_gradient.hpp"
 #include "stofm/backend/cpu/avx512/linear_gradient.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/linear.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 
@@ -76,5 +77,16 @@ void add_transposed_product(Cpu, TensorView<T> sum, TensorView<const T> a, Tenso
     });
   }
 }
+
+STOFM_KERNEL_INSTANCE(void product<float>(Cpu, TensorView<float> y, TensorView<const float> a,
+                                          TensorView<const float> b))
+STOFM_KERNEL_INSTANCE(void product<double>(Cpu, TensorView<double> y, TensorView<const double> a,
+                                           TensorView<const double> b))
+STOFM_KERNEL_INSTANCE(void add_transposed_product<float>(Cpu, TensorView<float> sum,
+                                                         TensorView<const float> a,
+                                                         TensorView<const float> b))
+STOFM_KERNEL_INSTANCE(void add_transposed_product<double>(Cpu, TensorView<double> sum,
+                                                          TensorView<const double> a,
+                                                          TensorView<const double> b))
 
 }  // namespace stofm::backend

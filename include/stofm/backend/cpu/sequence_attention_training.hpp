@@ -11,6 +11,7 @@
 
 #include "stofm/backend/cpu/avx512/sequence_attention_training.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
@@ -180,5 +181,16 @@ void sequence_attention_gradient(const SequenceAttentionGradients<T>& grads, Ten
     clear(grads.value, at.key_begin, at.keys, at);
   });
 }
+
+STOFM_KERNEL_INSTANCE(void sequence_attention<float>(TensorView<float> y, const SequenceAttention<float>& a))
+STOFM_KERNEL_INSTANCE(void sequence_attention<double>(TensorView<double> y,
+                                                      const SequenceAttention<double>& a))
+STOFM_KERNEL_INSTANCE(void sequence_attention_gradient<float>(const SequenceAttentionGradients<float>& grads,
+                                                              TensorView<const float> grad_y,
+                                                              TensorView<const float> y,
+                                                              const SequenceAttention<float>& a))
+STOFM_KERNEL_INSTANCE(void sequence_attention_gradient<double>(
+    const SequenceAttentionGradients<double>& grads, TensorView<const double> grad_y,
+    TensorView<const double> y, const SequenceAttention<double>& a))
 
 }  // namespace stofm::backend

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
@@ -39,5 +40,8 @@ void softmax(Cpu, TensorView<T> y, TensorView<const T> x) {
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void softmax<float>(Cpu, TensorView<float> y, TensorView<const float> x))
+STOFM_KERNEL_INSTANCE(void softmax<double>(Cpu, TensorView<double> y, TensorView<const double> x))
 
 }  // namespace stofm::backend

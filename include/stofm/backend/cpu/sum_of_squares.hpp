@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "stofm/backend/cpu/avx512/vector_math.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 
 namespace stofm::backend {
 
@@ -47,5 +48,8 @@ double sum_of_squares(const T* x, std::int64_t n) {
   for (std::int64_t i = whole; i < n; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
+
+STOFM_KERNEL_INSTANCE(double sum_of_squares<float>(const float* x, std::int64_t n))
+STOFM_KERNEL_INSTANCE(double sum_of_squares<double>(const double* x, std::int64_t n))
 
 }  // namespace stofm::backend

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/avx512/attention_gradient.hpp"
+#include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
@@ -114,5 +115,14 @@ void varlen_attention_gradient(Cpu, const VarlenAttentionGradients<T>& grads, Te
     }
   });
 }
+
+STOFM_KERNEL_INSTANCE(void varlen_attention_gradient<float>(
+    Cpu, const VarlenAttentionGradients<float>& grads, TensorView<const float> grad_y,
+    TensorView<const float> y, TensorView<const float> q, TensorView<const float> k,
+    TensorView<const float> v, std::span<const std::int64_t> offsets, const AttentionOptions& options))
+STOFM_KERNEL_INSTANCE(void varlen_attention_gradient<double>(
+    Cpu, const VarlenAttentionGradients<double>& grads, TensorView<const double> grad_y,
+    TensorView<const double> y, TensorView<const double> q, TensorView<const double> k,
+    TensorView<const double> v, std::span<const std::int64_t> offsets, const AttentionOptions& options))
 
 }  // namespace stofm::backend

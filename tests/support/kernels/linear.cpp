@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// Compiled once for the program and all tests (backend/cpu/instances.hpp).
+#include "stofm/backend/cpu/activation.hpp"
+#include "stofm/backend/cpu/instances.hpp"
+
+#undef STOFM_KERNEL_INSTANCE
+#define STOFM_KERNEL_INSTANCE(...) template __VA_ARGS__;
+#include "stofm/backend/cpu/linear.hpp"
+#include "stofm/backend/cpu/linear_gradient.hpp"

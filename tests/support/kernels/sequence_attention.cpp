@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// Compiled once for the program and all tests (backend/cpu/instances.hpp).
+#include "stofm/backend/cpu/dropout_mask.hpp"
+#include "stofm/backend/cpu/instances.hpp"
+
+#undef STOFM_KERNEL_INSTANCE
+#define STOFM_KERNEL_INSTANCE(...) template __VA_ARGS__;
+#include "stofm/backend/cpu/varlen_attention.hpp"
+#include "stofm/backend/cpu/varlen_attention_gradient.hpp"
+#include "stofm/backend/cpu/sequence_attention_training.hpp"
