@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Fails when a header includes a layer it must not know (HACKING.md, "Layers"). Usage: check_layers.py INCLUDE_DIR"""
+"""Fails when a header includes a layer it must not know (HACKING.md, "Layers"), or when no umbrella header reaches it.
+
+Usage: check_layers.py INCLUDE_DIR
+"""
 import pathlib
 import re
 import sys
@@ -26,6 +29,21 @@ def layer_of(path):
     if parts[0] == "backend":
         return "/".join(parts[:2])
     return parts[0] if len(parts) > 1 else "umbrella"
+
+
+# Headers that need more than the library's own dependencies are included by name.
+OWN_INCLUDE = re.compile(r"backend/cuda/|io/(h5ad|hdf5|lzf)_|distributed/mpi_|train/corpus_h5ad")
+
+
+def reached(root, names):
+    """The headers that `names` include, directly or not."""
+    seen, todo = set(), list(names)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += re.findall(r'#include "stofm/([^"]+)"', (root / name).read_text())
+    return seen
 
 
 def main(root):
@@ -58,6 +76,11 @@ def main(root):
                 continue
             if seen not in MAY_INCLUDE[layer]:
                 problems.append(f"{name}:{number}: layer {layer} may not include {target}")
+    umbrellas = reached(root, ["stofm.hpp", "training.hpp"])
+    for header in headers:
+        name = header.relative_to(root).as_posix()
+        if name not in umbrellas and not OWN_INCLUDE.search(name):
+            problems.append(f"{name}: neither stofm.hpp nor training.hpp includes it")
     for problem in problems:
         print(problem)
     print(f"{len(headers)} headers, {len(problems)} layer violations")

@@ -69,8 +69,8 @@ if [ "$quick" = no ]; then
 fi
 
 step "summary"
-command -v nvcc >/dev/null || skipped+=("CUDA: no toolkit found")
-skipped+=("MPI and CUDA kernels: not part of this version")
+command -v nvcc >/dev/null || skipped+=("CUDA kernels: no toolkit (nvcc) found")
+command -v mpirun >/dev/null || skipped+=("MPI: no mpirun found")
 for name in "${passed[@]}"; do echo "passed:  $name"; done
 for name in "${skipped[@]}"; do echo "skipped: $name"; done
 for name in "${failed[@]}"; do echo "FAILED:  $name"; done
