@@ -41,7 +41,9 @@ struct TensorView {
   }
   /// Address of row i of a matrix (host memory only).
   T* row(std::int64_t i) const { return data == nullptr ? nullptr : data + i * stride(0); }
-  operator TensorView<const T, D>() const requires(!std::is_const_v<T>) {
+  /// To a view that only reads. (A template, since the plain form would convert a const view to itself.)
+  template <std::same_as<T> U>
+  operator TensorView<const U, D>() const requires(!std::is_const_v<T>) {
     return {data, shape, strides, device};
   }
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Keep masks of dropout in device code: the bits of `DropoutMask` (core/random_key.hpp), drawn from a counter, so
-/// CPU and GPU, forward and backward agree without a stored mask.
+/// Keep masks of dropout in device code: the bits of `DropoutMask` (core/random_key.hpp), drawn from a
+/// counter, so CPU and GPU, forward and backward agree without a stored mask.
 
 #include "stofm/core/random_key.hpp"
 #include "stofm/kernels/common/scalar.cuh"
@@ -25,7 +25,7 @@ struct PhiloxBlock {
 /// Ten rounds of Philox4x32 (core/random.hpp).
 __host__ __device__ __forceinline__ PhiloxBlock philox(std::uint32_t c0, std::uint32_t c1, std::uint32_t c2,
                                                        std::uint32_t c3, std::uint32_t k0, std::uint32_t k1) {
-#pragma unroll
+  STOFM_UNROLL
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = 0xD2511F53ULL * c0, b = 0xCD9E8D57ULL * c2;
     const std::uint32_t next0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0;
@@ -41,12 +41,12 @@ __host__ __device__ __forceinline__ PhiloxBlock philox(std::uint32_t c0, std::ui
 }
 
 /// Keep bits of elements 8 * block to 8 * block + 7, the first in bit 0.
-__host__ __device__ __forceinline__ std::uint32_t keep_bits(const DropoutParams& dropout, std::uint64_t block) {
-  const PhiloxBlock words =
-      philox(static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), dropout.key[2],
-             dropout.key[3], dropout.key[0], dropout.key[1]);
+__host__ __device__ __forceinline__ std::uint32_t keep_bits(const DropoutParams& dropout,
+                                                            std::uint64_t block) {
+  const PhiloxBlock words = philox(static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
+                                   dropout.key[2], dropout.key[3], dropout.key[0], dropout.key[1]);
   std::uint32_t bits = 0;
-#pragma unroll
+  STOFM_UNROLL
   for (int i = 0; i < 8; ++i) {
     const std::uint32_t half = (words.word[i / 2] >> (16 * (i % 2))) & 0xffffU;
     bits |= static_cast<std::uint32_t>(half >= dropout.threshold) << i;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Scalars in device code: bits of floats, bfloat16 <-> float (the same rounding as core/scalar.hpp),
+/// smallest and largest, integer atomics. There are no floating-point atomics on purpose: their order is not
+/// fixed.
+
+#include <cstring>
+#include <type_traits>
+
+#include "stofm/core/scalar.hpp"
+#include "stofm/kernels/common/platform.cuh"
+
+namespace stofm::kernels {
+
+__host__ __device__ __forceinline__ std::uint32_t bits_of(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_uint(x);
+#else
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits;
+#endif
+}
+__host__ __device__ __forceinline__ float float_of(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __uint_as_float(bits);
+#else
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+#endif
+}
+
+template <class T>
+__host__ __device__ __forceinline__ constexpr T minimum(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+__host__ __device__ __forceinline__ constexpr T maximum(T a, T b) {
+  return a < b ? b : a;
+}
+__host__ __device__ __forceinline__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Exact.
+__host__ __device__ __forceinline__ float to_float(bfloat16 x) {
+  return float_of(static_cast<std::uint32_t>(x.bits) << 16);
+}
+__host__ __device__ __forceinline__ float to_float(float x) { return x; }
+
+/// The upper 16 bits of x rounded to nearest, ties to even; NaN stays NaN.
+__host__ __device__ __forceinline__ std::uint32_t bfloat16_bits(float x) {
+  const std::uint32_t raw = bits_of(x);
+  if ((raw & 0x7fffffffU) > 0x7f800000U) return (raw >> 16) | 0x0040U;
+  return (raw + 0x7fffU + ((raw >> 16) & 1U)) >> 16;
+}
+__host__ __device__ __forceinline__ bfloat16 to_bfloat16(float x) {
+  bfloat16 y;
+  y.bits = static_cast<std::uint16_t>(bfloat16_bits(x));
+  return y;
+}
+/// `float` or `bfloat16` from float: `from_float<T>(x)`.
+template <class T>
+__host__ __device__ __forceinline__ T from_float(float x) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    return to_bfloat16(x);
+  } else {
+    return static_cast<T>(x);
+  }
+}
+
+/// Two floats as bfloat16 in one register, `low` in the lower half.
+__device__ __forceinline__ std::uint32_t pack_bfloat16(float low, float high) {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+#else
+  return bfloat16_bits(low) | (bfloat16_bits(high) << 16);
+#endif
+}
+__device__ __forceinline__ float low_bfloat16(std::uint32_t packed) { return float_of(packed << 16); }
+__device__ __forceinline__ float high_bfloat16(std::uint32_t packed) {
+  return float_of(packed & 0xffff0000U);
+}
+
+/// *at += value, returning the old value; integers only.
+template <class T>
+__device__ __forceinline__ T atomic_add(T* at, T value) {
+  static_assert(std::is_integral_v<T>, "floating-point atomics have no fixed order");
+#if defined(__CUDA_ARCH__)
+  return atomicAdd(at, value);
+#else
+  const T before = *at;
+  *at = static_cast<T>(before + value);
+  return before;
+#endif
+}
+template <class T>
+__device__ __forceinline__ T atomic_max(T* at, T value) {
+  static_assert(std::is_integral_v<T>, "integers only");
+#if defined(__CUDA_ARCH__)
+  return atomicMax(at, value);
+#else
+  const T before = *at;
+  *at = maximum(before, value);
+  return before;
+#endif
+}
+template <class T>
+__device__ __forceinline__ T atomic_min(T* at, T value) {
+  static_assert(std::is_integral_v<T>, "integers only");
+#if defined(__CUDA_ARCH__)
+  return atomicMin(at, value);
+#else
+  const T before = *at;
+  *at = minimum(before, value);
+  return before;
+#endif
+}
+/// Makes this thread's writes visible to other blocks before its later ones.
+__device__ __forceinline__ void device_fence() {
+#if defined(__CUDA_ARCH__)
+  __threadfence();
+#endif
+}
+
+}  // namespace stofm::kernels
