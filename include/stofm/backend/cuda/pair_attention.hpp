@@ -14,7 +14,6 @@
 /// Use, per layer: `pair_attention_pack` (q, k, v), `pair_attention_forward`; later `pair_attention_backward`
 /// from the last layer to the first. Which pairs are where: `PairBatchPlan` (pair_batch.hpp).
 
-#include <array>
 #include <cstdint>
 #include <span>
 
@@ -72,11 +71,11 @@ struct PairDropoutKeys {
 
 /// Inputs of layer `layers` (1-based) that forward and backward share.
 struct PairAttentionLayer {
-  PairBatch batch;                               ///< of PairBatchPlan::view
-  std::int64_t layers = 0;                       ///< 1 to max_pair_layers
-  std::array<const void*, max_pair_layers> q{};  ///< packed, of layers 1 .. `layers`
-  std::array<const void*, max_pair_layers> k{};  ///< packed
-  const void* v = nullptr;                       ///< packed, of this layer
+  PairBatch batch;                      ///< of PairBatchPlan::view
+  std::int64_t layers = 0;              ///< 1 to max_pair_layers
+  const void* q[max_pair_layers] = {};  ///< packed, of layers 1 .. `layers`
+  const void* k[max_pair_layers] = {};  ///< packed
+  const void* v = nullptr;              ///< packed, of this layer
   const float* bias = nullptr;  ///< [heads, entries] listed bias minus background; null without entries
   PairDropoutKeys dropout;
 };
@@ -104,9 +103,9 @@ struct PairAttentionBackward {
   const float* log_sums = nullptr;
   const float* grad_y = nullptr;  ///< [nodes, heads * head_dim]
   std::int64_t grad_y_stride = 0;
-  const float* grad_pairs = nullptr;             ///< [pairs, heads] gradient of pair_values; null: none
-  std::array<float*, max_pair_layers> grad_q{};  ///< of the queries before scaling; of layers 1 .. `layers`
-  std::array<float*, max_pair_layers> grad_k{};
+  const float* grad_pairs = nullptr;    ///< [pairs, heads] gradient of pair_values; null: none
+  float* grad_q[max_pair_layers] = {};  ///< of the queries before scaling; of layers 1 .. `layers`
+  float* grad_k[max_pair_layers] = {};
   float* grad_v = nullptr;  ///< written, never added to
   std::int64_t grad_stride = 0;
   float* grad_bias = nullptr;  ///< [heads, entries]; null without entries

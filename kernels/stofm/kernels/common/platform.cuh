@@ -11,8 +11,11 @@
 /// `#pragma unroll` that host compilers, which see `__host__ __device__` functions too, don't warn of.
 #if defined(__CUDA_ARCH__)
 #define STOFM_UNROLL _Pragma("unroll")
+#define STOFM_PRAGMA(text) _Pragma(#text)
+#define STOFM_UNROLL_BY(times) STOFM_PRAGMA(unroll times)
 #else
 #define STOFM_UNROLL
+#define STOFM_UNROLL_BY(times)
 #endif
 
 #include <cstddef>

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Forward pass of pair attention:
+///   S = B + sum_{j <= l} Q_j K_j^T,  y = (softmax(S) o M) V per sub-slice and head, without an [n, n] array.
+/// Block: 64 queries of one sub-slice and head; warp: 16 of them; thread: 2 rows x 16 columns of each tile.
+/// Walks over tiles of 64 keys; K_1 .. K_l and V of a tile stream as chunks through `stages` buffers
+/// (cp.async, one barrier per chunk), the queries of all layers stay in shared memory where they fit
+/// (policy.hpp). Softmax online in base 2 (log2 e is in the packed queries). A strip [16, 64] without listed
+/// pairs starts from zero: a constant per row does not change the softmax. Sums: float32. *Deterministic*:
+/// one writer per output. Limiter on Hopper: exponentials and shared memory reads at head widths <= 32,
+/// tensor cores above.
+
+#include "stofm/kernels/pair_attention/tiles.cuh"
+
+namespace stofm::kernels {
+
+struct PairForwardParams {
+  backend::PairAttentionForward args;
+  std::int64_t heads, head_dim;
+  bool resident;  ///< PairSharedPlan
+};
+
+template <backend::Precision P, int Width>
+static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
+    pair_attention_forward_kernel(PairForwardParams params) {
+  using Layout = TileLayout<P, Width>;
+  using Element = typename Layout::Element;
+  using Stream = ChunkStream<P, Width>;
+  constexpr int column_tiles = Width / 8;
+  const backend::PairAttentionLayer& layer = params.args.layer;
+  const std::int64_t heads = params.heads, nodes = layer.batch.nodes, layers = layer.layers;
+  const PairPlace place(layer.batch, heads);
+  const int g = lane() / 4, t = lane() % 4;
+  const std::int64_t row = place.first + warp() * 16 + g;  // and row + 8
+
+  // ---- shared memory: own queries [layers] (if resident), stages, a strip per warp
+  auto* memory = reinterpret_cast<Element*>(shared_bytes());
+  Element* stages = memory + (params.resident ? layers * Layout::elements : 0);
+  auto* strips = reinterpret_cast<float*>(stages + PairAttentionPolicy::stages * (params.resident ? 1 : 2) *
+                                                       Layout::elements);
+  float* strip = strips + warp() * strip_floats;
+  const std::int64_t warp_at = warp() * 16 * Layout::stride;
+
+  // ---- chunks: per tile of keys K_1 .. K_l, then V
+  const std::int64_t per_tile = layers + 1, steps = place.tiles * per_tile;
+  const auto start = [&](std::int64_t step, Element* to) {
+    if (step >= steps) return;
+    const std::int64_t j = step % per_tile, key = step / per_tile * 64;
+    load_chunk<P, Width>(to, j < layers ? layer.k[j] : layer.v, place, heads, nodes, key);
+    if (!params.resident && j < layers)
+      load_chunk<P, Width>(to + Layout::elements, layer.q[j], place, heads, nodes, place.first);
+  };
+  Stream stream{memory, stages, params.resident};
+  if (params.resident)
+    for (std::int64_t j = 0; j < layers; ++j)
+      load_chunk<P, Width>(memory + j * Layout::elements, layer.q[j], place, heads, nodes, place.first);
+  start(0, stream.stage(0));
+  copy_async_commit();
+
+  const bool drops = layer.dropout.keys != nullptr && layer.dropout.threshold > 0;
+  const DropoutParams mask = drops ? slice_mask(layer.dropout, place.slice) : DropoutParams{};
+  const float* bias = layer.bias + place.head * layer.batch.entries;
+
+  float out[column_tiles][4] = {};            // [16, Width] of the warp
+  float largest[2] = {-INFINITY, -INFINITY};  // of rows g and g + 8, base 2
+  float total[2] = {0, 0};                    // of this lane's columns
+  for (std::int64_t tile = 0; tile < place.tiles; ++tile) {
+    // ---- logits
+    float sums[8][4] = {};
+    const StripEntries listed(layer.batch.bias_by_row, place, tile);
+    if (listed.any())
+      add_entries(sums, layer.batch.bias_by_row, listed, strip, log2_e,
+                  [&](std::int32_t e) { return bias[e]; });
+    for (std::int64_t j = 0; j < layers; ++j) {
+      const auto chunk = stream.next(j, start);
+      add_rows_by_rows<P, Width>(sums, chunk.own + warp_at, chunk.other);
+    }
+    // ---- asked pairs
+    if (params.args.pair_values != nullptr) {
+      const StripEntries asked(layer.batch.pairs_by_row, place, tile);
+      if (asked.any())
+        visit_entries(sums, layer.batch.pairs_by_row, asked, strip, [&](std::int32_t pair, float logit) {
+          params.args.pair_values[pair * heads + place.head] =
+              logit * ln_2 + params.args.background[place.head];
+        });
+    }
+    // ---- online softmax
+    if (place.n - tile * 64 < 64) {
+      STOFM_UNROLL
+      for (int n = 0; n < 8; ++n) STOFM_UNROLL
+      for (int i = 0; i < 4; ++i)
+        if (tile * 64 + n * 8 + t * 2 + i % 2 >= place.n) sums[n][i] = -INFINITY;
+    }
+    STOFM_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      float high = largest[half];
+      STOFM_UNROLL
+      for (int n = 0; n < 8; ++n) high = maximum(high, maximum(sums[n][2 * half], sums[n][2 * half + 1]));
+      high = warp_max(high, 4);
+      const float shrink = power_of_two(largest[half] - high);
+      largest[half] = high;
+      float sum = 0;
+      STOFM_UNROLL
+      for (int n = 0; n < 8; ++n) STOFM_UNROLL
+      for (int i = 2 * half; i < 2 * half + 2; ++i) sum += sums[n][i] = power_of_two(sums[n][i] - high);
+      total[half] = total[half] * shrink + sum;
+      STOFM_UNROLL
+      for (int n = 0; n < column_tiles; ++n) {
+        out[n][2 * half] *= shrink;
+        out[n][2 * half + 1] *= shrink;
+      }
+    }
+    if (drops) {
+      const std::uint32_t bits =
+          strip_keep_bits<false>(mask, place.head, place.n, place.first + warp() * 16, tile * 64);
+      STOFM_UNROLL
+      for (int n = 0; n < 8; ++n) STOFM_UNROLL
+      for (int i = 0; i < 4; ++i)
+        if ((bits >> (4 * n + i) & 1U) == 0) sums[n][i] = 0;
+    }
+    // ---- weights times values
+    const auto chunk = stream.next(0, start);
+    add_weights_by_rows<P, Width>(out, sums, chunk.other, strip);
+  }
+  copy_async_wait<0>();
+
+  // ---- store
+  STOFM_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const float sum = warp_sum(total[half], 4);
+    const std::int64_t i = row + 8 * half;
+    if (i >= place.n) continue;
+    const float factor = (drops ? mask.factor : 1.0F) / sum;
+    float* y = params.args.y + (place.node + i) * params.args.y_stride + place.head * params.head_dim;
+    STOFM_UNROLL
+    for (int n = 0; n < column_tiles; ++n) STOFM_UNROLL
+    for (int e = 0; e < 2; ++e)
+      if (n * 8 + t * 2 + e < params.head_dim) y[n * 8 + t * 2 + e] = out[n][2 * half + e] * factor;
+    if (params.args.log_sums != nullptr && t == 0)
+      params.args.log_sums[place.head * nodes + place.node + i] = (largest[half] + log_of_two(sum)) * ln_2;
+  }
+}
+
+}  // namespace stofm::kernels

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// What the pair attention kernels share: which rows a block owns, chunks from packed operands, listed pairs
+/// of a strip, and keep bits in the layout of the accumulators. "Own" is the side a block owns (queries, or
+/// keys in one pass of backward), "other" the side it walks over.
+
+#include "stofm/backend/cuda/pair_attention.hpp"
+#include "stofm/kernels/common/block.cuh"
+#include "stofm/kernels/common/dropout.cuh"
+#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/common/tile_product.cuh"
+#include "stofm/kernels/pair_attention/policy.hpp"
+
+namespace stofm::kernels {
+
+inline constexpr float log2_e = 1.44269504088896340736F, ln_2 = 0.69314718055994530942F;
+
+/// Base-2 logarithm and power of a float.
+__device__ __forceinline__ float power_of_two(float x) { return exp2f(x); }
+__device__ __forceinline__ float log_of_two(float x) { return log2f(x); }
+
+/// Where a block is: 64 rows of one sub-slice and head. blockIdx.x = tile * heads + head, so that the heads
+/// of a tile run near each other in time.
+struct PairPlace {
+  std::int64_t head, slice;
+  std::int64_t node;   ///< of the sub-slice's first node in the batch
+  std::int64_t n;      ///< nodes of the sub-slice
+  std::int64_t first;  ///< first own row, from the start of the sub-slice
+  std::int64_t tiles;  ///< of the other side
+  std::int64_t strip;  ///< first strip of this warp's 16 rows
+
+  __device__ PairPlace(const backend::PairBatch& batch, std::int64_t heads) {
+    const std::int64_t tile = std::int64_t(blockIdx.x) / heads;
+    head = std::int64_t(blockIdx.x) % heads;
+    slice = batch.tile_slice[tile];
+    first = batch.tile_first[tile];
+    node = batch.node_offsets[slice];
+    n = batch.node_offsets[slice + 1] - node;
+    tiles = ceil_div(n, backend::pair_tile);
+    strip = batch.first_strip[slice] + (first / backend::pair_strip_rows + warp()) * tiles;
+  }
+  /// Whether this warp has a row at all; if not, its strips do not exist.
+  __device__ bool warp_has_rows() const { return first + warp() * 16 < n; }
+};
+
+/// Starts the copy of rows [row, row + 64) of a packed operand [parts][heads][nodes][Width] to a chunk; rows
+/// past the sub-slice become zero.
+template <backend::Precision P, int Width>
+__device__ __forceinline__ void load_chunk(typename TileLayout<P, Width>::Element* to, const void* operand,
+                                           const PairPlace& place, std::int64_t heads, std::int64_t nodes,
+                                           std::int64_t row) {
+  using Layout = TileLayout<P, Width>;
+  using Element = typename Layout::Element;
+  constexpr int copies = Width / Layout::per_copy;  // of a row
+  constexpr int all = Layout::parts * 64 * copies;
+  static_assert(all % PairAttentionPolicy::threads == 0);
+  const auto* from = static_cast<const Element*>(operand);
+  STOFM_UNROLL
+  for (int i = 0; i < all / PairAttentionPolicy::threads; ++i) {
+    const int number = i * PairAttentionPolicy::threads + static_cast<int>(threadIdx.x);
+    const int part = number / (64 * copies), r = number / copies % 64, c = number % copies * Layout::per_copy;
+    const bool valid = row + r < place.n;
+    const std::int64_t at =
+        ((part * heads + place.head) * nodes + place.node + (valid ? row + r : 0)) * Width + c;
+    copy_async_16(to + part * Layout::part + r * Layout::stride + c, from + at, valid);
+  }
+}
+
+/// The chunks of one walk in order, and the buffers of both sides.
+template <backend::Precision P, int Width>
+struct ChunkStream {
+  using Layout = TileLayout<P, Width>;
+  using Element = typename Layout::Element;
+  struct Chunk {
+    const Element* own;    ///< the block's own rows
+    const Element* other;  ///< the rows of the other side
+  };
+
+  static_assert(PairAttentionPolicy::stages == 2, "one group of copies is under way at a time");
+
+  Element* own_chunks;  // [own operands] chunks, if resident
+  Element* stages;      // [stages][1 or 2] chunks
+  bool resident;
+  std::int64_t step_number = 0;
+
+  __device__ Element* stage(std::int64_t step) const {
+    return stages + step % PairAttentionPolicy::stages * (resident ? 1 : 2) * Layout::elements;
+  }
+  /// Waits for the next chunk and starts the copy of the one after it, into the buffer that every thread has
+  /// left behind at this barrier.
+  template <class Start>
+  __device__ Chunk next(std::int64_t own_operand, const Start& start) {
+    copy_async_wait<0>();
+    block_sync();
+    const Element* other = stage(step_number);
+    ++step_number;
+    start(step_number, stage(step_number));
+    copy_async_commit();
+    return {resident ? own_chunks + own_operand * Layout::elements : other + Layout::elements, other};
+  }
+};
+
+/// Listed pairs of one strip of this warp.
+struct StripEntries {
+  std::int64_t begin = 0, end = 0;
+  __device__ StripEntries(const backend::PairStrips& strips, const PairPlace& place, std::int64_t tile) {
+    if (strips.offsets == nullptr || !place.warp_has_rows()) return;
+    begin = strips.offsets[place.strip + tile];
+    end = strips.offsets[place.strip + tile + 1];
+  }
+  __device__ bool any() const { return begin < end; }
+};
+
+__device__ __forceinline__ int strip_place(std::uint16_t position) {
+  return position / 64 * strip_stride + position % 64;
+}
+
+/// sums += factor * values of the entries; `value_of(entry)`. Entries of one position are summed by one lane
+/// in their order. Uses the warp's strip.
+template <class ValueOf>
+__device__ __forceinline__ void add_entries(float (&sums)[8][4], const backend::PairStrips& strips,
+                                            const StripEntries& range, float* strip, float factor,
+                                            const ValueOf& value_of) {
+  clear_strip(strip);
+  warp_sync();
+  for (std::int64_t s = range.begin + lane(); s < range.end; s += warp_size) {
+    const std::uint16_t position = strips.positions[s];
+    if (s > range.begin && strips.positions[s - 1] == position) continue;  // not the first of its run
+    float sum = value_of(strips.entries[s]);
+    for (std::int64_t next = s + 1; next < range.end && strips.positions[next] == position; ++next)
+      sum += value_of(strips.entries[next]);
+    strip[strip_place(position)] = sum * factor;
+  }
+  warp_sync();
+  add_strip(sums, strip);
+  warp_sync();
+}
+
+/// Calls `take(entry, sum at its position)` for the entries. Uses the warp's strip.
+template <class Take>
+__device__ __forceinline__ void visit_entries(const float (&sums)[8][4], const backend::PairStrips& strips,
+                                              const StripEntries& range, float* strip, const Take& take) {
+  store_strip(strip, sums);
+  warp_sync();
+  for (std::int64_t s = range.begin + lane(); s < range.end; s += warp_size)
+    take(strips.entries[s], strip[strip_place(strips.positions[s])]);
+  warp_sync();
+}
+
+/// Keep bits of this lane's accumulators [16, 64]: bit 4 n + i is that of sums[n][i]. Own rows are queries
+/// (OwnKeys false) or keys. A block of eight neighbouring columns of one query (see PairDropoutKeys) is drawn
+/// by one lane and handed to those that hold its elements: four draws a lane.
+template <bool OwnKeys>
+__device__ __forceinline__ std::uint32_t strip_keep_bits(const DropoutParams& mask, std::int64_t head,
+                                                         std::int64_t n, std::int64_t own,
+                                                         std::int64_t other) {
+  const std::int64_t groups = ceil_div(n, 32);
+  const int g = lane() / 4, t = lane() % 4;
+  const auto draw = [&](std::int64_t query, std::int64_t key) {
+    return keep_bits(mask, static_cast<std::uint64_t>(((head * groups + key / 32) * 32 * groups + query) * 4 +
+                                                      key % 32 / 8));
+  };
+  std::uint32_t bits = 0;
+  if constexpr (OwnKeys) {
+    const std::int64_t query = other + g * 8 + 2 * t;
+    const std::uint32_t drawn = draw(query, own) | (draw(query, own + 8) << 8) |
+                                (draw(query + 1, own) << 16) | (draw(query + 1, own + 8) << 24);
+    STOFM_UNROLL
+    for (int tile = 0; tile < 8; ++tile) {
+      const std::uint32_t word = shuffle(drawn, tile * 4 + t) >> g;
+      bits |= ((word & 1U) | (word >> 15 & 2U) | (word >> 6 & 4U) | (word >> 21 & 8U)) << (4 * tile);
+    }
+  } else {
+    const std::int64_t query = own + g, key = other + 8 * t;
+    const std::uint32_t drawn = draw(query, key) | (draw(query + 8, key) << 8) |
+                                (draw(query, key + 32) << 16) | (draw(query + 8, key + 32) << 24);
+    STOFM_UNROLL
+    for (int tile = 0; tile < 4; ++tile) {
+      const std::uint32_t word = shuffle(drawn, (lane() & 28) + tile) >> (2 * t);
+      bits |= ((word & 3U) | (word >> 6 & 12U)) << (4 * tile);
+      bits |= ((word >> 16 & 3U) | (word >> 22 & 12U)) << (4 * tile + 16);
+    }
+  }
+  return bits;
+}
+
+/// The mask of a sub-slice.
+__device__ __forceinline__ DropoutParams slice_mask(const backend::PairDropoutKeys& dropout,
+                                                    std::int64_t slice) {
+  DropoutParams mask;
+  for (int i = 0; i < 4; ++i) mask.key[i] = dropout.keys[slice * 4 + i];
+  mask.threshold = dropout.threshold;
+  mask.factor = dropout.factor;
+  return mask;
+}
+
+}  // namespace stofm::kernels
