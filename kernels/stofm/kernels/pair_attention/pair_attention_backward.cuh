@@ -78,7 +78,7 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
   constexpr bool keys = Side == PairSide::keys;
-  constexpr int group_layers = static_cast<int>(pair_layers_per_block(Width));
+  constexpr int group_layers = PairAttentionPolicy::gradient_columns / Width;
   const backend::PairAttentionLayer& layer = params.args.layer;
   const std::int64_t heads = params.heads, nodes = layer.batch.nodes, layers = layer.layers;
   const PairPlace place(layer.batch, heads);
