@@ -10,6 +10,7 @@
 ///     bfloat16     hi = bf16(X)
 ///     split_left   rows of hi | lo | hi,   lo = bf16(X - hi)     (what streams through: activations)
 ///     split_right  rows of hi | hi | lo                          (what stays: weights)
+///     split_pair   rows of hi | lo                               (what attention reads; not for products)
 /// so that X W^T with a left X and a right W is one bfloat16 product over 3 * columns, that is
 /// hi hi + lo hi + hi lo; lo lo, below 2^-16 of the result, is left out.
 
@@ -50,7 +51,7 @@ struct GemmProblem {
   const void* bias = nullptr;  ///< [n], of the type of D
 };
 
-enum class OperandForm { float32, bfloat16, split_left, split_right };
+enum class OperandForm { float32, bfloat16, split_left, split_right, split_pair };
 
 /// The form that a precision class wants its activations, or its weights, in.
 constexpr OperandForm left_form(Precision precision) {
@@ -61,13 +62,15 @@ constexpr OperandForm right_form(Precision precision) {
   return precision == Precision::split_bf16 ? OperandForm::split_right : left_form(precision);
 }
 constexpr bool is_split(OperandForm form) {
-  return form == OperandForm::split_left || form == OperandForm::split_right;
+  return form == OperandForm::split_left || form == OperandForm::split_right ||
+         form == OperandForm::split_pair;
 }
 constexpr std::int64_t operand_element_bytes(OperandForm form) {
   return form == OperandForm::float32 ? 4 : 2;
 }
 /// Elements of a stored row of `columns` values, and bytes of a dense matrix.
 constexpr std::int64_t operand_row(OperandForm form, std::int64_t columns) {
+  if (form == OperandForm::split_pair) return 2 * columns;
   return is_split(form) ? 3 * columns : columns;
 }
 constexpr std::int64_t operand_bytes(OperandForm form, std::int64_t rows, std::int64_t columns) {

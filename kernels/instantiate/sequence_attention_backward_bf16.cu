@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#include "stofm/kernels/sequence_attention/launch.cuh"
+
+namespace stofm::kernels {
+
+void attention_backward_bf16(const AttentionBackward& request, backend::CudaStream stream) {
+  launch_attention_backward<backend::Precision::bf16>(request, stream);
+}
+
+}  // namespace stofm::kernels
