@@ -78,7 +78,7 @@ def report(rows, forward_row, arguments):
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
     features = [name for name in ("avx2", "avx512f", "amx_bf16") if f" {name}" in flags]
     result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
-                  command="python3 bench/compare_peers.py", kernels=forward_row["name"].split("/")[2], rows=rows)
+                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else ""), kernels=forward_row["name"].split("/")[2], rows=rows)
     print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
     print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
     for row in rows:
