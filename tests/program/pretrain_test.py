@@ -135,6 +135,20 @@ class Pretrain(support.EmbedCase):
         self.assertEqual(*(checkpoint(self.dir / run, 6).read_bytes() for run in ("whole", "cut")))
         self.ok("pretrain", "slice.h5ad", "-o", "both", "--weights", "whole/model.safetensors", "--steps", 2, *TINY)
         self.ok("embed", "slice.h5ad", "--weights", "both/model.safetensors", "-o", "out.h5ad")
+        self.joint_stage_resumes_to_the_bit("whole/model.safetensors")
+
+    def joint_stage_resumes_to_the_bit(self, weights):
+        command = ["pretrain", "slice.h5ad", "--weights", weights, "--features", "encoder", "--steps", 12, "--joint-after", 5,
+                   "--checkpoint-every", 4, *TINY]
+        self.ok(*command, "-o", "joint", "--threads", 1)
+        for at in (4, 8):  # before and after the encoder is trained
+            cut = f"joint-{at}"
+            shutil.copytree(self.dir / "joint", self.dir / cut)
+            for step in range(at + 4, 13, 4):
+                checkpoint(self.dir / cut, step).unlink()
+            self.ok(*command, "-o", cut, "--threads", 4, "--resume")
+            self.assertEqual(checkpoint(self.dir / cut, 12).read_bytes(), checkpoint(self.dir / "joint", 12).read_bytes())
+        self.ok("embed", "slice.h5ad", "--weights", "joint/model.safetensors", "-o", "joint.h5ad")
 
 
 if __name__ == "__main__":
