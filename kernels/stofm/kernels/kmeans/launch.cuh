@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Launches of the k-means kernels: assignment and full steps. No host synchronisation.
+
+#include "stofm/backend/cuda/kmeans.hpp"
+#include "stofm/kernels/common/launch.cuh"
+#include "stofm/kernels/kmeans/assign_exact_forward.cuh"
+#include "stofm/kernels/kmeans/settle_forward.cuh"
+#include "stofm/kernels/kmeans/sort_launch.cuh"
+#include "stofm/kernels/kmeans/update_forward.cuh"
+
+namespace stofm::kernels::kmeans {
+
+using backend::KMeansAssignment;
+
+/// Sizes of a problem and where it runs.
+struct Problem {
+  std::int64_t n, d, k;
+  std::int64_t shared_limit;  ///< bytes a block may have
+  CudaStream stream;
+};
+
+/// Threads for one column each, whole warps, at most 256.
+inline dim3 column_threads(std::int64_t d) {
+  return {static_cast<unsigned>(minimum<std::int64_t>(256, ceil_div(d, warp_size) * warp_size))};
+}
+
+inline KMeansAssignment chosen_assignment(const Problem& p, KMeansAssignment wanted) {
+  if (!MarginTilePolicy::fits(p.d, p.shared_limit)) return KMeansAssignment::exact_scan;
+  if (wanted != KMeansAssignment::automatic) return wanted;
+  return p.d >= margin_tile_from_columns ? KMeansAssignment::margin_tile : KMeansAssignment::exact_scan;
+}
+
+struct AssignWorkspace {
+  bfloat16 *high, *low;
+  float *squared_norms, *transposed;
+  std::int32_t* second;
+  RowState* states;
+};
+inline AssignWorkspace cut_assign_workspace(WorkspaceCutter& cutter, std::int64_t n, std::int64_t d,
+                                            std::int64_t k) {
+  const std::int64_t padded_k = MarginTilePolicy::padded_centres(k),
+                     padded_d = MarginTilePolicy::padded_columns(d);
+  AssignWorkspace w;
+  w.high = cutter.take<bfloat16>(padded_k * padded_d);
+  w.low = cutter.take<bfloat16>(padded_k * padded_d);
+  w.squared_norms = cutter.take<float>(padded_k);
+  w.transposed = cutter.take<float>(k * d);
+  w.second = cutter.take<std::int32_t>(n);
+  w.states = cutter.take<RowState>(n);
+  return w;
+}
+
+template <class Policy, int Rows>
+void launch_margin_tile(const Problem& problem, const MarginTileParams& params) {
+  launch(assign_margin<Policy, Rows>,
+         {.grid = {blocks(problem.n, Rows)},
+          .block = {Policy::threads},
+          .shared_bytes = static_cast<std::size_t>(Policy::shared_bytes(Rows, problem.d)),
+          .stream = problem.stream,
+          .name = "assign_margin"},
+         params);
+}
+
+/// Queues the assignment. `squared_distances` may be null.
+template <class Policy = MarginTilePolicy>
+void launch_assign(const Problem& problem, const float* rows, const float* centres, std::int32_t* labels,
+                   float* squared_distances, const AssignWorkspace& w, KMeansAssignment wanted) {
+  const auto [n, d, k, shared_limit, stream] = problem;
+  if (n == 0) return;
+  if (chosen_assignment(problem, wanted) == KMeansAssignment::exact_scan) {
+    launch(assign_exact<ExactScanPolicy>,
+           {.grid = {blocks(n, ExactScanPolicy::rows)},
+            .block = {ExactScanPolicy::threads},
+            .shared_bytes = sizeof(ExactScanStorage<ExactScanPolicy>),
+            .stream = stream,
+            .name = "assign_exact"},
+           {rows, centres, labels, squared_distances, n, d, k});
+    return;
+  }
+  const std::int64_t padded_k = Policy::padded_centres(k), padded_d = Policy::padded_columns(d);
+  launch(prepare_centres<PrepareStorage>,
+         {.grid = {blocks(padded_k)},
+          .block = {prepare_threads},
+          .shared_bytes = sizeof(PrepareStorage),
+          .stream = stream,
+          .name = "prepare_centres"},
+         {centres, w.high, w.low, w.squared_norms, w.transposed, k, d, padded_d});
+  const MarginTileParams tile{rows, w.high, w.low, w.squared_norms, labels,   w.second,        w.states,
+                              n,    d,      k,     padded_d,        padded_k, margin_bounds(d)};
+  switch (Policy::rows_for(n, d, shared_limit)) {
+    case 128:
+      launch_margin_tile<Policy, 128>(problem, tile);
+      break;
+    case 64:
+      launch_margin_tile<Policy, 64>(problem, tile);
+      break;
+    default:
+      launch_margin_tile<Policy, 32>(problem, tile);
+  }
+  launch(settle_rows<SettleStorage>,
+         {.grid = {blocks(n, settle_warps * warp_size)},
+          .block = {settle_warps * warp_size},
+          .shared_bytes = sizeof(SettleStorage),
+          .stream = stream,
+          .name = "settle_rows"},
+         {rows, centres, w.transposed, w.second, w.states, labels, n, d, k});
+  if (squared_distances == nullptr) return;
+  launch(own_distances<OwnDistanceStorage>,
+         {.grid = {blocks(n, own_distance_warps * warp_size)},
+          .block = {own_distance_warps * warp_size},
+          .shared_bytes = sizeof(OwnDistanceStorage),
+          .stream = stream,
+          .name = "own_distances"},
+         {rows, centres, labels, squared_distances, n, d});
+}
+
+/// Rows in the order of their clusters, part by part, and the sums of the parts.
+struct UpdateWorkspace {
+  counting_sort::Layout layout;
+  counting_sort::Workspace sort;
+  std::uint32_t* order;
+  double* sums;
+};
+inline UpdateWorkspace cut_update_workspace(WorkspaceCutter& cutter, std::int64_t n, std::int64_t d,
+                                            std::int64_t k) {
+  UpdateWorkspace w;
+  w.layout = counting_sort::layout_of(n, k, part_rows(n));
+  w.sort = counting_sort::cut_workspace(cutter, w.layout);
+  w.order = cutter.take<std::uint32_t>(n);
+  w.sums = cutter.take<double>(checked_mul(w.layout.parts * k, d, "sums of parts"));
+  return w;
+}
+
+/// Queues the sort of rows by label. `order` may be null: then only the offsets are made.
+inline void launch_sort_rows(const std::int32_t* labels, const counting_sort::Layout& layout,
+                             const counting_sort::Workspace& sort, std::uint32_t* order, CudaStream stream) {
+  counting_sort::launch_sort<counting_sort::LabelKeys>({{labels},
+                                                        layout,
+                                                        sort.tile_counts,
+                                                        sort.totals,
+                                                        sort.offsets,
+                                                        order,
+                                                        nullptr,
+                                                        nullptr,
+                                                        nullptr,
+                                                        nullptr},
+                                                       stream);
+}
+
+/// Queues counts only (`centres` null) or counts and means.
+inline void launch_means(const Problem& problem, const float* rows, const std::int32_t* labels,
+                         float* centres, std::int64_t* counts, const UpdateWorkspace& w) {
+  if (problem.n == 0) return;
+  launch_sort_rows(labels, w.layout, w.sort, centres == nullptr ? nullptr : w.order, problem.stream);
+  if (centres != nullptr)
+    launch(sum_segments_of_rows<rows_in_flight>,
+           {.grid = {blocks(w.layout.parts * problem.k)},
+            .block = column_threads(problem.d),
+            .shared_bytes = 0,
+            .stream = problem.stream,
+            .name = "sum_segments_of_rows"},
+           {rows, w.order, w.sort.offsets, w.sums, problem.d});
+  launch(means_of_parts<double>,
+         {.grid = {blocks(problem.k)},
+          .block = column_threads(problem.d),
+          .shared_bytes = 0,
+          .stream = problem.stream,
+          .name = "means_of_parts"},
+         {w.sums, w.sort.offsets, centres, counts, problem.d, problem.k, w.layout.parts});
+}
+
+}  // namespace stofm::kernels::kmeans
