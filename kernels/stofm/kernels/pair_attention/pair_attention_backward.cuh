@@ -35,7 +35,7 @@ template <PairSide Side>
 struct PairSideOperands {
   const PairBackwardParams& params;
 
-  __device__ const void* own(std::int64_t j) const {
+  __device__ const void* own(int j) const {
     const auto& layer = params.args.layer;
     if constexpr (Side == PairSide::queries) {
       return j < layer.layers ? layer.q[j] : params.grad_y;
@@ -43,7 +43,7 @@ struct PairSideOperands {
       return j < layer.layers ? layer.k[j] : layer.v;
     }
   }
-  __device__ const void* other(std::int64_t j) const {
+  __device__ const void* other(int j) const {
     const auto& layer = params.args.layer;
     if constexpr (Side == PairSide::queries) {
       return j < layer.layers ? layer.k[j] : layer.v;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void store_gradient(const float (&sums)[Width / 8][4]
                                                std::int64_t head_dim, float factor, bool accumulate) {
   STOFM_UNROLL
   for (int half = 0; half < 2; ++half) {
-    const std::int64_t row = place.first + warp() * 16 + lane() / 4 + half * 8;
+    const int row = place.first + warp() * 16 + lane() / 4 + half * 8;
     if (row >= place.n) continue;
     float* at = to + (place.node + row) * stride + place.head * head_dim;
     STOFM_UNROLL
@@ -80,14 +80,15 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   constexpr bool keys = Side == PairSide::keys;
   constexpr int group_layers = PairAttentionPolicy::gradient_columns / Width;
   const backend::PairAttentionLayer& layer = params.args.layer;
-  const std::int64_t heads = params.heads, nodes = layer.batch.nodes, layers = layer.layers;
+  const std::int64_t nodes = layer.batch.nodes;
+  const int heads = static_cast<int>(params.heads), layers = static_cast<int>(layer.layers);
   const PairPlace place(layer.batch, heads);
   const PairSideOperands<Side> operands{params};
-  const std::int64_t first_layer = std::int64_t(blockIdx.y) * group_layers;
-  const std::int64_t own_layers = minimum<std::int64_t>(group_layers, layers - first_layer);
+  const int first_layer = static_cast<int>(blockIdx.y) * group_layers;
+  const int own_layers = minimum(group_layers, layers - first_layer);
   const bool first_group = blockIdx.y == 0;
   const int g = lane() / 4, t = lane() % 4;
-  const std::int64_t row = place.first + warp() * 16 + g;  // and row + 8
+  const int row = place.first + warp() * 16 + g;  // and row + 8
 
   // ---- shared memory: own operands [layers + 1] (if resident), stages, strips, rows of the other side
   auto* memory = reinterpret_cast<Element*>(shared_bytes());
@@ -97,23 +98,24 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   float* strip = strips + warp() * strip_floats;
   float* other_log_sums = strips + PairAttentionPolicy::warps * strip_floats;  // [64] base 2; keys only
   float* other_products = other_log_sums + 64;                                 // [64]
-  const std::int64_t warp_at = warp() * 16 * Layout::stride;
+  const int warp_at = warp() * 16 * Layout::stride;
 
   // ---- chunks: per tile operands 1 .. l, the last one, then those whose gradients are summed here
-  const std::int64_t per_tile = layers + 1 + own_layers, steps = place.tiles * per_tile;
-  const auto start = [&](std::int64_t step, Element* to) {
-    if (step >= steps) return;
-    const std::int64_t j = step % per_tile, other = step / per_tile * 64;
+  int load_tile = 0, load_step = 0;  // of the next copy
+  const auto start = [&](Element* to) {
+    if (load_tile == place.tiles) return;
+    const int j = load_step;
     load_chunk<P, Width>(to, operands.other(j <= layers ? j : first_layer + j - layers - 1), place, heads,
-                         nodes, other);
+                         nodes, load_tile * 64);
     if (!params.resident && j <= layers)
       load_chunk<P, Width>(to + Layout::elements, operands.own(j), place, heads, nodes, place.first);
+    if (++load_step > layers + own_layers) load_step = 0, ++load_tile;
   };
   ChunkStream<P, Width> stream{memory, stages, params.resident};
   if (params.resident)
-    for (std::int64_t j = 0; j <= layers; ++j)
+    for (int j = 0; j <= layers; ++j)
       load_chunk<P, Width>(memory + j * Layout::elements, operands.own(j), place, heads, nodes, place.first);
-  start(0, stream.stage(0));
+  start(stream.stage());
   copy_async_commit();
 
   const bool drops = layer.dropout.keys != nullptr && layer.dropout.threshold > 0;
@@ -134,10 +136,10 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
 
   float grads[group_layers][Width / 8][4] = {};
   float grad_v[Width / 8][4] = {};  // keys only
-  for (std::int64_t tile = 0; tile < place.tiles; ++tile) {
+  for (int tile = 0; tile < place.tiles; ++tile) {
     if constexpr (keys)
       if (threadIdx.x < 64) {  // last read before the barriers of the previous tile's gradients
-        const std::int64_t i = tile * 64 + threadIdx.x;
+        const int i = tile * 64 + static_cast<int>(threadIdx.x);
         other_log_sums[threadIdx.x] = i < place.n ? log_sums[i] * log2_e : INFINITY;
         other_products[threadIdx.x] = i < place.n ? products[i] : 0.0F;
       }
@@ -146,7 +148,7 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
     const StripEntries listed(bias_strips, place, tile);
     if (listed.any())
       add_entries(weights, bias_strips, listed, strip, log2_e, [&](std::int32_t e) { return bias[e]; });
-    for (std::int64_t j = 0; j < layers; ++j) {
+    for (int j = 0; j < layers; ++j) {
       const auto chunk = stream.next(j, start);
       add_rows_by_rows<P, Width>(weights, chunk.own + warp_at, chunk.other);
     }
@@ -178,8 +180,9 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
     if (params.args.grad_pairs != nullptr) {
       const StripEntries asked(pair_strips, place, tile);
       if (asked.any())
-        add_entries(gradient, pair_strips, asked, strip, 1.0F,
-                    [&](std::int32_t p) { return params.args.grad_pairs[p * heads + place.head]; });
+        add_entries(gradient, pair_strips, asked, strip, 1.0F, [&](std::int32_t p) {
+          return params.args.grad_pairs[std::int64_t(p) * heads + place.head];
+        });
     }
     if constexpr (!keys)
       if (first_group && params.args.grad_bias != nullptr && listed.any())

@@ -29,10 +29,11 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   using Stream = ChunkStream<P, Width>;
   constexpr int column_tiles = Width / 8;
   const backend::PairAttentionLayer& layer = params.args.layer;
-  const std::int64_t heads = params.heads, nodes = layer.batch.nodes, layers = layer.layers;
+  const std::int64_t nodes = layer.batch.nodes;
+  const int heads = static_cast<int>(params.heads), layers = static_cast<int>(layer.layers);
   const PairPlace place(layer.batch, heads);
   const int g = lane() / 4, t = lane() % 4;
-  const std::int64_t row = place.first + warp() * 16 + g;  // and row + 8
+  const int row = place.first + warp() * 16 + g;  // and row + 8
 
   // ---- shared memory: own queries [layers] (if resident), stages, a strip per warp
   auto* memory = reinterpret_cast<Element*>(shared_bytes());
@@ -40,22 +41,23 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   auto* strips = reinterpret_cast<float*>(stages + PairAttentionPolicy::stages * (params.resident ? 1 : 2) *
                                                        Layout::elements);
   float* strip = strips + warp() * strip_floats;
-  const std::int64_t warp_at = warp() * 16 * Layout::stride;
+  const int warp_at = warp() * 16 * Layout::stride;
 
   // ---- chunks: per tile of keys K_1 .. K_l, then V
-  const std::int64_t per_tile = layers + 1, steps = place.tiles * per_tile;
-  const auto start = [&](std::int64_t step, Element* to) {
-    if (step >= steps) return;
-    const std::int64_t j = step % per_tile, key = step / per_tile * 64;
-    load_chunk<P, Width>(to, j < layers ? layer.k[j] : layer.v, place, heads, nodes, key);
+  int load_tile = 0, load_step = 0;  // of the next copy
+  const auto start = [&](Element* to) {
+    if (load_tile == place.tiles) return;
+    const int j = load_step;
+    load_chunk<P, Width>(to, j < layers ? layer.k[j] : layer.v, place, heads, nodes, load_tile * 64);
     if (!params.resident && j < layers)
       load_chunk<P, Width>(to + Layout::elements, layer.q[j], place, heads, nodes, place.first);
+    if (++load_step > layers) load_step = 0, ++load_tile;
   };
   Stream stream{memory, stages, params.resident};
   if (params.resident)
-    for (std::int64_t j = 0; j < layers; ++j)
+    for (int j = 0; j < layers; ++j)
       load_chunk<P, Width>(memory + j * Layout::elements, layer.q[j], place, heads, nodes, place.first);
-  start(0, stream.stage(0));
+  start(stream.stage());
   copy_async_commit();
 
   const bool drops = layer.dropout.keys != nullptr && layer.dropout.threshold > 0;
@@ -65,14 +67,14 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   float out[column_tiles][4] = {};            // [16, Width] of the warp
   float largest[2] = {-INFINITY, -INFINITY};  // of rows g and g + 8, base 2
   float total[2] = {0, 0};                    // of this lane's columns
-  for (std::int64_t tile = 0; tile < place.tiles; ++tile) {
+  for (int tile = 0; tile < place.tiles; ++tile) {
     // ---- logits
     float sums[8][4] = {};
     const StripEntries listed(layer.batch.bias_by_row, place, tile);
     if (listed.any())
       add_entries(sums, layer.batch.bias_by_row, listed, strip, log2_e,
                   [&](std::int32_t e) { return bias[e]; });
-    for (std::int64_t j = 0; j < layers; ++j) {
+    for (int j = 0; j < layers; ++j) {
       const auto chunk = stream.next(j, start);
       add_rows_by_rows<P, Width>(sums, chunk.own + warp_at, chunk.other);
     }
@@ -81,7 +83,7 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
       const StripEntries asked(layer.batch.pairs_by_row, place, tile);
       if (asked.any())
         visit_entries(sums, layer.batch.pairs_by_row, asked, strip, [&](std::int32_t pair, float logit) {
-          params.args.pair_values[pair * heads + place.head] =
+          params.args.pair_values[std::int64_t(pair) * heads + place.head] =
               logit * ln_2 + params.args.background[place.head];
         });
     }
@@ -129,7 +131,7 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
   STOFM_UNROLL
   for (int half = 0; half < 2; ++half) {
     const float sum = warp_sum(total[half], 4);
-    const std::int64_t i = row + 8 * half;
+    const int i = row + 8 * half;
     if (i >= place.n) continue;
     const float factor = (drops ? mask.factor : 1.0F) / sum;
     float* y = params.args.y + (place.node + i) * params.args.y_stride + place.head * params.head_dim;

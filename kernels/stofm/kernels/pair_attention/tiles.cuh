@@ -21,24 +21,24 @@ __device__ __forceinline__ float power_of_two(float x) { return exp2f(x); }
 __device__ __forceinline__ float log_of_two(float x) { return log2f(x); }
 
 /// Where a block is: 64 rows of one sub-slice and head. blockIdx.x = tile * heads + head, so that the heads
-/// of a tile run near each other in time.
+/// of a tile run near each other in time. Nodes of a batch fit 32 bits (PairBatchPlan).
 struct PairPlace {
-  std::int64_t head, slice;
-  std::int64_t node;   ///< of the sub-slice's first node in the batch
-  std::int64_t n;      ///< nodes of the sub-slice
-  std::int64_t first;  ///< first own row, from the start of the sub-slice
-  std::int64_t tiles;  ///< of the other side
+  int head, slice;
+  int node;            ///< of the sub-slice's first node in the batch
+  int n;               ///< nodes of the sub-slice
+  int first;           ///< first own row, from the start of the sub-slice
+  int tiles;           ///< of the other side
   std::int64_t strip;  ///< first strip of this warp's 16 rows
 
-  __device__ PairPlace(const backend::PairBatch& batch, std::int64_t heads) {
-    const std::int64_t tile = std::int64_t(blockIdx.x) / heads;
-    head = std::int64_t(blockIdx.x) % heads;
+  __device__ PairPlace(const backend::PairBatch& batch, int heads) {
+    const int tile = static_cast<int>(blockIdx.x) / heads;
+    head = static_cast<int>(blockIdx.x) % heads;
     slice = batch.tile_slice[tile];
     first = batch.tile_first[tile];
     node = batch.node_offsets[slice];
     n = batch.node_offsets[slice + 1] - node;
-    tiles = ceil_div(n, backend::pair_tile);
-    strip = batch.first_strip[slice] + (first / backend::pair_strip_rows + warp()) * tiles;
+    tiles = (n + 63) / 64;
+    strip = batch.first_strip[slice] + std::int64_t(first / 16 + warp()) * tiles;
   }
   /// Whether this warp has a row at all; if not, its strips do not exist.
   __device__ bool warp_has_rows() const { return first + warp() * 16 < n; }
@@ -49,21 +49,26 @@ struct PairPlace {
 template <backend::Precision P, int Width>
 __device__ __forceinline__ void load_chunk(typename TileLayout<P, Width>::Element* to, const void* operand,
                                            const PairPlace& place, std::int64_t heads, std::int64_t nodes,
-                                           std::int64_t row) {
+                                           int row) {
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
-  constexpr int copies = Width / Layout::per_copy;  // of a row
-  constexpr int all = Layout::parts * 64 * copies;
-  static_assert(all % PairAttentionPolicy::threads == 0);
-  const auto* from = static_cast<const Element*>(operand);
+  constexpr int copies = Width / Layout::per_copy;                     // of a row
+  constexpr int rows_at_once = PairAttentionPolicy::threads / copies;  // by all threads
+  static_assert(64 % rows_at_once == 0);
+  const int r = static_cast<int>(threadIdx.x) / copies,
+            c = static_cast<int>(threadIdx.x) % copies * Layout::per_copy;
+  const Element* from =
+      static_cast<const Element*>(operand) + (place.head * nodes + place.node + row + r) * Width + c;
+  Element* at = to + r * Layout::stride + c;
+  const int left = place.n - row - r;
   STOFM_UNROLL
-  for (int i = 0; i < all / PairAttentionPolicy::threads; ++i) {
-    const int number = i * PairAttentionPolicy::threads + static_cast<int>(threadIdx.x);
-    const int part = number / (64 * copies), r = number / copies % 64, c = number % copies * Layout::per_copy;
-    const bool valid = row + r < place.n;
-    const std::int64_t at =
-        ((part * heads + place.head) * nodes + place.node + (valid ? row + r : 0)) * Width + c;
-    copy_async_16(to + part * Layout::part + r * Layout::stride + c, from + at, valid);
+  for (int part = 0; part < Layout::parts; ++part) {
+    STOFM_UNROLL
+    for (int i = 0; i < 64; i += rows_at_once) {
+      const bool valid = i < left;
+      copy_async_16(at + part * Layout::part + i * Layout::stride, valid ? from + i * Width : from, valid);
+    }
+    from += heads * nodes * Width;
   }
 }
 
@@ -76,26 +81,23 @@ struct ChunkStream {
     const Element* own;    ///< the block's own rows
     const Element* other;  ///< the rows of the other side
   };
-
   static_assert(PairAttentionPolicy::stages == 2, "one group of copies is under way at a time");
 
   Element* own_chunks;  // [own operands] chunks, if resident
   Element* stages;      // [stages][1 or 2] chunks
   bool resident;
-  std::int64_t step_number = 0;
+  int stage_number = 0;  // of the next chunk in use
 
-  __device__ Element* stage(std::int64_t step) const {
-    return stages + step % PairAttentionPolicy::stages * (resident ? 1 : 2) * Layout::elements;
-  }
+  __device__ Element* stage() const { return stages + stage_number * (resident ? 1 : 2) * Layout::elements; }
   /// Waits for the next chunk and starts the copy of the one after it, into the buffer that every thread has
-  /// left behind at this barrier.
+  /// left behind at this barrier. `start(buffer)` copies the chunk that follows those it copied before.
   template <class Start>
-  __device__ Chunk next(std::int64_t own_operand, const Start& start) {
+  __device__ Chunk next(int own_operand, const Start& start) {
     copy_async_wait<0>();
     block_sync();
-    const Element* other = stage(step_number);
-    ++step_number;
-    start(step_number, stage(step_number));
+    const Element* other = stage();
+    stage_number ^= 1;
+    start(stage());
     copy_async_commit();
     return {resident ? own_chunks + own_operand * Layout::elements : other + Layout::elements, other};
   }
@@ -104,7 +106,7 @@ struct ChunkStream {
 /// Listed pairs of one strip of this warp.
 struct StripEntries {
   std::int64_t begin = 0, end = 0;
-  __device__ StripEntries(const backend::PairStrips& strips, const PairPlace& place, std::int64_t tile) {
+  __device__ StripEntries(const backend::PairStrips& strips, const PairPlace& place, int tile) {
     if (strips.offsets == nullptr || !place.warp_has_rows()) return;
     begin = strips.offsets[place.strip + tile];
     end = strips.offsets[place.strip + tile + 1];
@@ -152,18 +154,17 @@ __device__ __forceinline__ void visit_entries(const float (&sums)[8][4], const b
 /// (OwnKeys false) or keys. A block of eight neighbouring columns of one query (see PairDropoutKeys) is drawn
 /// by one lane and handed to those that hold its elements: four draws a lane.
 template <bool OwnKeys>
-__device__ __forceinline__ std::uint32_t strip_keep_bits(const DropoutParams& mask, std::int64_t head,
-                                                         std::int64_t n, std::int64_t own,
-                                                         std::int64_t other) {
-  const std::int64_t groups = ceil_div(n, 32);
+__device__ __forceinline__ std::uint32_t strip_keep_bits(const DropoutParams& mask, int head, int n, int own,
+                                                         int other) {
+  const std::int64_t groups = (n + 31) / 32;
   const int g = lane() / 4, t = lane() % 4;
-  const auto draw = [&](std::int64_t query, std::int64_t key) {
+  const auto draw = [&](int query, int key) {
     return keep_bits(mask, static_cast<std::uint64_t>(((head * groups + key / 32) * 32 * groups + query) * 4 +
                                                       key % 32 / 8));
   };
   std::uint32_t bits = 0;
   if constexpr (OwnKeys) {
-    const std::int64_t query = other + g * 8 + 2 * t;
+    const int query = other + g * 8 + 2 * t;
     const std::uint32_t drawn = draw(query, own) | (draw(query, own + 8) << 8) |
                                 (draw(query + 1, own) << 16) | (draw(query + 1, own + 8) << 24);
     STOFM_UNROLL
@@ -172,7 +173,7 @@ __device__ __forceinline__ std::uint32_t strip_keep_bits(const DropoutParams& ma
       bits |= ((word & 1U) | (word >> 15 & 2U) | (word >> 6 & 4U) | (word >> 21 & 8U)) << (4 * tile);
     }
   } else {
-    const std::int64_t query = own + g, key = other + 8 * t;
+    const int query = own + g, key = other + 8 * t;
     const std::uint32_t drawn = draw(query, key) | (draw(query + 8, key) << 8) |
                                 (draw(query, key + 32) << 16) | (draw(query + 8, key + 32) << 24);
     STOFM_UNROLL
@@ -186,8 +187,7 @@ __device__ __forceinline__ std::uint32_t strip_keep_bits(const DropoutParams& ma
 }
 
 /// The mask of a sub-slice.
-__device__ __forceinline__ DropoutParams slice_mask(const backend::PairDropoutKeys& dropout,
-                                                    std::int64_t slice) {
+__device__ __forceinline__ DropoutParams slice_mask(const backend::PairDropoutKeys& dropout, int slice) {
   DropoutParams mask;
   for (int i = 0; i < 4; ++i) mask.key[i] = dropout.keys[slice * 4 + i];
   mask.threshold = dropout.threshold;
