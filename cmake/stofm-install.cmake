@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
-# install(), find_package(stofm [COMPONENTS hdf5 mpi]) and pkg-config.
+# install(), find_package(stofm [COMPONENTS hdf5 mpi cuda]) and pkg-config.
 include(CMakePackageConfigHelpers)
 set(STOFM_CMAKE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/stofm")
 
-install(TARGETS stofm EXPORT stofm-targets FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(TARGETS stofm stofm_cuda EXPORT stofm-targets FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT stofm-targets NAMESPACE stofm:: DESTINATION "${STOFM_CMAKE_DIR}")
+set(STOFM_KERNEL_INSTALL_DIR "${CMAKE_INSTALL_DATADIR}/stofm/kernels")  # the .cu files that stofm_add_kernels compiles
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/kernels/instantiate/" DESTINATION "${STOFM_KERNEL_INSTALL_DIR}"
+  FILES_MATCHING PATTERN "*.cu")
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/stofm-config.cmake.in"
-  "${PROJECT_BINARY_DIR}/stofm-config.cmake" INSTALL_DESTINATION "${STOFM_CMAKE_DIR}")
+  "${PROJECT_BINARY_DIR}/stofm-config.cmake" INSTALL_DESTINATION "${STOFM_CMAKE_DIR}"
+  PATH_VARS STOFM_KERNEL_INSTALL_DIR)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/stofm-config-version.cmake"
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/stofm-config.cmake" "${PROJECT_BINARY_DIR}/stofm-config-version.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/stofm-hdf5.cmake" "${PROJECT_SOURCE_DIR}/cmake/stofm-mpi.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/stofm-kernels.cmake"
   DESTINATION "${STOFM_CMAKE_DIR}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/stofm.pc.in" "${PROJECT_BINARY_DIR}/stofm.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/stofm.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Buffers for emulated kernel tests: exactly as long as asked (ASan sees one element past the end), between
-/// guard bands that are checked, filled with NaN, viewed as matrices with gaps between the rows. What a
-/// kernel writes outside of its rows and columns is found.
+/// Buffers for kernel tests, emulated (after emulator.hpp) or on a device (without it): exactly as long as
+/// asked (ASan sees one element past the end), between guard bands that are checked, filled with NaN, viewed
+/// as matrices with gaps between the rows. What a kernel writes outside of its rows and columns is found.
 
 #include <doctest/doctest.h>
 
@@ -14,9 +14,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "stofm/backend/cuda/memory.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace emulator {
+
+/// The device that the boundary functions are called with.
+inline constexpr stofm::Cuda device_under_test{0};
 
 /// A matrix [rows, columns] whose rows are `columns + gap` elements apart; gaps and guards hold a pattern.
 template <class T>
@@ -79,13 +83,16 @@ class Matrix {
         if (!pattern(data()[i * stride_ + j])) return false;
     return true;
   }
+  /// Everything, guard bands included.
+  std::vector<T>& storage() { return store_; }
+  const std::vector<T>& storage() const { return store_; }
+  static constexpr std::size_t guard = 4096 / sizeof(T);  ///< elements before and behind
   bool operator==(const Matrix& other) const {
     return store_.size() == other.store_.size() &&
            std::memcmp(store_.data(), other.store_.data(), store_.size() * sizeof(T)) == 0;
   }
 
  private:
-  static constexpr std::size_t guard = 1024 / sizeof(T);
   template <class U, class D, class P>
   stofm::TensorView<U, D> view_as(P* p) const {
     stofm::TensorView<U, D> view;
@@ -99,6 +106,70 @@ class Matrix {
   std::int64_t rows_, columns_, stride_;
   std::vector<T> store_;
 };
+
+/// A matrix as the device sees it: the same memory under the emulator, a copy (with its guard bands) on a
+/// device.
+template <class T>
+class Staged {
+ public:
+  explicit Staged(Matrix<T>& host) : host_(&host), out_(&host) { upload(); }
+  explicit Staged(const Matrix<T>& host) : host_(&host) { upload(); }
+#if defined(STOFM_KERNEL_EMULATOR)
+  T* data() { return out_ != nullptr ? out_->data() : const_cast<T*>(host_->data()); }
+  void fetch() {}
+#else
+  T* data() { return reinterpret_cast<T*>(store_.data()) + Matrix<T>::guard; }
+  /// Copies what the device wrote back into the matrix, and waits for it.
+  void fetch() {
+    stofm::backend::copy_rows(device_under_test, out_->storage().data(), 0, store_.data(), 0, bytes(), 1,
+                              stofm::backend::CopyDirection::to_host);
+    stofm::backend::synchronize(device_under_test, stofm::backend::current_stream(device_under_test));
+  }
+#endif
+  stofm::TensorView<T, stofm::Cuda> view() {
+    auto view = host_->device_view();
+    stofm::TensorView<T, stofm::Cuda> mine;
+    mine.data = data();
+    mine.shape = view.shape;
+    mine.strides = view.strides;
+    mine.device = device_under_test;
+    return mine;
+  }
+
+ private:
+#if defined(STOFM_KERNEL_EMULATOR)
+  void upload() {}
+#else
+  std::int64_t bytes() const { return static_cast<std::int64_t>(host_->storage().size() * sizeof(T)); }
+  void upload() {
+    store_ = stofm::Tensor<std::uint8_t, stofm::Cuda>(stofm::Shape{bytes()}, device_under_test);
+    stofm::backend::copy_rows(device_under_test, store_.data(), 0, host_->storage().data(), 0, bytes(), 1,
+                              stofm::backend::CopyDirection::to_device);
+  }
+  stofm::Tensor<std::uint8_t, stofm::Cuda> store_;
+#endif
+  const Matrix<T>* host_;
+  Matrix<T>* out_ = nullptr;
+};
+template <class T>
+Staged<T> stage(Matrix<T>& host) {
+  return Staged<T>(host);
+}
+template <class T>
+Staged<T> stage(const Matrix<T>& host) {
+  return Staged<T>(host);
+}
+
+/// `run()` under every schedule of the emulator, or twice on a device.
+template <class Run>
+void for_each_run(const Run& run) {
+#if defined(STOFM_KERNEL_EMULATOR)
+  for_each_schedule(run);
+#else
+  run();
+  run();
+#endif
+}
 
 /// The largest |a - b| / (absolute + relative |b|); above 1 means out of tolerance, infinity for a NaN on one
 /// side.

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// Main of the tests that need a CUDA device: exit code 77 (skipped) without one.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include "stofm/backend/cuda/device.hpp"
+
+int main(int argc, char** argv) {
+  if (stofm::backend::cuda_device_count() == 0) {
+    std::puts("skipped: no CUDA device");
+    return 77;
+  }
+  return doctest::Context(argc, argv).run();
+}
