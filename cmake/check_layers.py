@@ -18,8 +18,8 @@ MAY_INCLUDE = {
     "nn": {"core", "backend/cpu", "ops", "autograd", "nn"},
     "model": {"core", "backend/cpu", "ops", "autograd", "nn", "cluster", "model"},
     "io": {"core", "io", "nlohmann", "hdf5"},
-    "pipeline": {"core", "backend/cpu", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
-    "train": {"core", "backend/cpu", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
+    "pipeline": {"core", "backend/cpu", "backend/cuda", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
+    "train": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
     "distributed": {"core", "io", "autograd", "distributed", "mpi"},
 }
 

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Launches of the row kernels of the SE(2) Transformer: template arguments from sizes, grids, shared memory.
+
+#include "stofm/kernels/common/launch.cuh"
+#include "stofm/kernels/model/activation_rows.cuh"
+#include "stofm/kernels/model/junction_backward.cuh"
+#include "stofm/kernels/model/pretraining_losses.cuh"
+
+namespace stofm::kernels::se2 {
+
+/// Calls body.operator()<Form>() for the form of activations at this precision.
+template <class Body>
+void with_left_form(Precision precision, const Body& body) {
+  switch (left_form(precision)) {
+    case OperandForm::bfloat16:
+      return body.template operator()<OperandForm::bfloat16>();
+    case OperandForm::split_left:
+      return body.template operator()<OperandForm::split_left>();
+    default:
+      return body.template operator()<OperandForm::float32>();
+  }
+}
+template <class Body>
+void with_chunks(std::int64_t columns, const Body& body) {
+  switch (RowPolicy::chunks(columns)) {
+    case 1:
+      return body.template operator()<1>();
+    case 2:
+      return body.template operator()<2>();
+    case 4:
+      return body.template operator()<4>();
+    default:
+      return body.template operator()<8>();
+  }
+}
+template <class Body>
+void with_activation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::relu:
+      return body.template operator()<Activation::relu>();
+    case Activation::gelu:
+      return body.template operator()<Activation::gelu>();
+    default:
+      return body.template operator()<Activation::identity>();
+  }
+}
+
+inline void launch_junction(CudaStream stream, Precision precision, const JunctionParams& p) {
+  with_left_form(precision, [&]<OperandForm Form>() {
+    with_chunks(p.columns, [&]<int Chunks>() {
+      launch(junction_kernel<Form, Chunks>,
+             {.grid = {blocks(p.rows, RowPolicy::warps)},
+              .block = {RowPolicy::threads},
+              .stream = stream,
+              .name = "se2_junction"},
+             p);
+    });
+  });
+}
+
+inline void launch_add_partials(CudaStream stream, const AddPartialsParams& p) {
+  launch(add_partials_kernel,
+         {.grid = {blocks(p.width, 256)}, .block = {256}, .stream = stream, .name = "se2_add_partials"}, p);
+}
+
+/// `p.partial`: RowPolicy::sum_blocks(rows) * 3 * columns floats; into: gamma, beta, bias (null: left out).
+inline void launch_junction_backward(CudaStream stream, Precision precision, JunctionBackwardParams p,
+                                     float* grad_gamma, float* grad_beta, float* grad_bias) {
+  p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
+  const std::int64_t count = RowPolicy::sum_blocks(p.rows);
+  with_left_form(precision, [&]<OperandForm Form>() {
+    with_chunks(p.columns, [&]<int Chunks>() {
+      launch(junction_backward_kernel<Form, Chunks>,
+             {.grid = {blocks(count)},
+              .block = {RowPolicy::threads},
+              .shared_bytes = sizeof(JunctionBackwardStorage<Chunks>),
+              .stream = stream,
+              .name = "se2_junction_backward"},
+             p);
+    });
+  });
+  launch_add_partials(stream,
+                      {p.partial, count, 3 * p.columns, {grad_gamma, grad_beta, grad_bias}, p.columns});
+}
+
+inline void launch_activate(CudaStream stream, Precision precision, Activation activation,
+                            const ActivateParams& p) {
+  with_left_form(precision, [&]<OperandForm Form>() {
+    with_activation(activation, [&]<Activation Act>() {
+      launch(activate_kernel<Form, Act>,
+             {.grid = {blocks(p.rows * (p.columns / 4), 256)},
+              .block = {256},
+              .stream = stream,
+              .name = "se2_activate"},
+             p);
+    });
+  });
+}
+
+/// `p.partial`: RowPolicy::sum_blocks(rows) * columns floats; grad_bias += sums of rows.
+inline void launch_gradient_rows(CudaStream stream, Precision precision, Activation activation,
+                                 GradientRowsParams p, float* grad_bias) {
+  p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
+  const std::int64_t count = RowPolicy::sum_blocks(p.rows);
+  with_left_form(precision, [&]<OperandForm Form>() {
+    with_activation(activation, [&]<Activation Act>() {
+      launch(gradient_rows_kernel<Form, Act>,
+             {.grid = {blocks(count), blocks(p.columns, RowPolicy::columns_per_chunk)},
+              .block = {RowPolicy::threads},
+              .shared_bytes = sizeof(GradientRowsStorage),
+              .stream = stream,
+              .name = "se2_gradient_rows"},
+             p);
+    });
+  });
+  launch_add_partials(stream, {p.partial, count, p.columns, {grad_bias, nullptr, nullptr}, p.columns});
+}
+
+inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
+  const LaunchConfig config{.grid = {blocks(p.rows * (p.columns / 4), 256)},
+                            .block = {256},
+                            .stream = stream,
+                            .name = "se2_convert_rows"};
+  switch (form) {
+    case OperandForm::bfloat16:
+      return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
+    case OperandForm::split_left:
+      return launch(convert_rows_kernel<OperandForm::split_left>, config, p);
+    case OperandForm::split_right:
+      return launch(convert_rows_kernel<OperandForm::split_right>, config, p);
+    default:
+      return launch(convert_rows_kernel<OperandForm::float32>, config, p);
+  }
+}
+
+inline void launch_cosine(CudaStream stream, const CosineParams& p) {
+  launch(cosine_kernel,
+         {.grid = {blocks(p.rows, RowPolicy::warps)},
+          .block = {RowPolicy::threads},
+          .stream = stream,
+          .name = "se2_cosine_loss"},
+         p);
+}
+inline void launch_sum_doubles(CudaStream stream, const SumDoublesParams& p) {
+  launch(sum_doubles_kernel,
+         {.grid = {1},
+          .block = {256},
+          .shared_bytes = sizeof(SumDoublesStorage),
+          .stream = stream,
+          .name = "se2_sum"},
+         p);
+}
+inline void launch_scatter_rows(CudaStream stream, const ScatterRowsParams& p) {
+  launch(scatter_rows_kernel,
+         {.grid = {blocks(p.rows * (p.columns / 4), 256)},
+          .block = {256},
+          .stream = stream,
+          .name = "se2_scatter_rows"},
+         p);
+}
+/// `p.partial`: RowPolicy::sum_blocks(rows) * 4 * columns floats; grad_table [4, columns] += sums by type.
+inline void launch_type_gradient(CudaStream stream, TypeGradientParams p, float* grad_table) {
+  p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
+  const std::int64_t count = RowPolicy::sum_blocks(p.rows);
+  launch(type_gradient_kernel,
+         {.grid = {blocks(count), blocks(p.columns, 256)},
+          .block = {256},
+          .stream = stream,
+          .name = "se2_type_gradient"},
+         p);
+  launch_add_partials(stream,
+                      {p.partial, count, 4 * p.columns, {grad_table, nullptr, nullptr}, 4 * p.columns});
+}
+inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
+  launch(centre_rows_kernel,
+         {.grid = {blocks(p.rows, RowPolicy::warps)},
+          .block = {RowPolicy::threads},
+          .stream = stream,
+          .name = "se2_centre_rows"},
+         p);
+}
+/// `p.partial`: blocks * sums floats, `p.loss`: blocks doubles (PairHeadPolicy); the gradients are added to
+/// `into` [H^2 + 2 H + 1] laid out as W0, b0, w2, b2.
+inline void launch_pair_head(CudaStream stream, const PairHeadParams& p, float* into) {
+  const std::int64_t count = PairHeadPolicy::blocks(p.pairs), sums = PairHeadPolicy::sums(p.heads);
+  launch(pair_head_kernel,
+         {.grid = {blocks(count)},
+          .block = {PairHeadPolicy::threads},
+          .shared_bytes = static_cast<std::size_t>(PairHeadPolicy::shared_bytes(p.heads)),
+          .stream = stream,
+          .name = "se2_pair_head"},
+         p);
+  launch_add_partials(stream, {p.partial, count, sums, {into, nullptr, nullptr}, sums});
+}
+
+}  // namespace stofm::kernels::se2

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// A batch of sub-slices on its way to the device: everything is written once into pinned memory and copied
+/// in one piece. Host code.
+
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <span>
+
+#include "stofm/backend/cuda/gaussian_bias.hpp"
+#include "stofm/backend/cuda/pair_batch.hpp"
+#include "stofm/backend/cuda/se2_trainer.hpp"
+#include "stofm/core/random_key.hpp"
+#include "stofm/kernels/runtime/memory.cuh"
+
+namespace stofm::kernels::se2 {
+
+using backend::Se2Slice;
+using backend::Se2TrainingSlice;
+
+/// The distance of pairs that are not listed (ops/pair_distances.hpp).
+inline constexpr float far_pair_distance = 100.0F;
+
+/// Pinned host memory that grows.
+class PinnedBytes {
+ public:
+  PinnedBytes() = default;
+  PinnedBytes(const PinnedBytes&) = delete;
+  PinnedBytes& operator=(const PinnedBytes&) = delete;
+  ~PinnedBytes() {
+    if (data_ != nullptr) backend::release_pinned(data_);
+  }
+  std::byte* reserve(Cuda device, std::int64_t bytes) {
+    if (bytes <= bytes_) return data_;
+    if (data_ != nullptr) backend::release_pinned(std::exchange(data_, nullptr));
+    bytes_ = 0;
+    data_ = static_cast<std::byte*>(backend::allocate_pinned(device, bytes));
+    bytes_ = bytes;
+    return data_;
+  }
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+/// Device pointers of a batch.
+struct Se2BatchView {
+  std::int64_t slices = 0, nodes = 0, entries = 0;
+  const float* features = nullptr;          // [nodes, C]
+  const std::int32_t* types = nullptr;      // [nodes]
+  const std::int32_t* row_slice = nullptr;  // [nodes]
+  const float* distances = nullptr;         // [distance_entries.count], the far one last
+  backend::DistanceEntries distance_entries;
+  backend::PairBatch pairs;
+  // Training
+  std::int64_t masked = 0;                     // predicted nodes
+  const std::uint32_t* keys = nullptr;         // [sites, slices, 4]
+  const std::int32_t* masked_nodes = nullptr;  // [masked] rows of the batch
+  const float* masked_targets = nullptr;       // [masked, C]
+  const float* pair_targets = nullptr;         // [pairs.pairs]
+
+  const std::uint32_t* site_keys(std::int64_t site) const { return keys + 4 * slices * site; }
+};
+
+/// What besides the slices goes along.
+struct Se2BatchExtras {
+  bool all_pairs = false;                           ///< ask for P_L at every pair (one slice)
+  std::span<const Se2TrainingSlice> training = {};  ///< one per slice, or none
+  std::int64_t dropout_sites = 0;                   ///< with training
+};
+
+class Se2BatchBuffer {
+ public:
+  /// Reads the slices into pinned memory. Nothing of an earlier batch may be under way. \throws UsageError
+  /// STOFM-6062, ResourceError
+  void fill(Cuda device, std::int64_t input_dim, std::span<const Se2Slice> slices,
+            const Se2BatchExtras& extras);
+  std::int64_t nodes() const { return view_.nodes; }
+  std::int64_t slices() const { return view_.slices; }
+  std::int64_t bytes() const { return bytes_; }
+  /// Queues the copy on `stream`. The device buffer must have been reserved.
+  void copy(Cuda device, CudaStream stream) {
+    use_device(device);
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(memory_.data(), pinned_.data(), static_cast<std::size_t>(bytes_),
+                                     cudaMemcpyHostToDevice, native(stream)));
+  }
+  /// Makes room on the device, ordered on the thread's current stream. \return whether anything was allocated
+  bool reserve(Cuda device) {
+    if (bytes_ <= memory_.size()) return false;
+    memory_.reserve(device, bytes_ + bytes_ / 8);
+    return true;
+  }
+  std::int64_t device_bytes() const { return memory_.size(); }
+  /// Gives the device memory back.
+  void release() { memory_ = {}; }
+  /// Pointers on the device, after `reserve`.
+  Se2BatchView view() const;
+
+ private:
+  /// Offsets of the sections, from first to last.
+  struct Sections {
+    std::int64_t features = 0, types = 0, row_slice = 0, distances = 0, distance_of = 0, offsets = 0,
+                 order = 0, keys = 0, masked_nodes = 0, masked_targets = 0, pair_targets = 0, plan = 0;
+  };
+  template <class T>
+  std::int64_t section(std::int64_t count) {
+    const std::int64_t at = bytes_;
+    bytes_ += (count * static_cast<std::int64_t>(sizeof(T)) + 255) / 256 * 256;
+    return at;
+  }
+  template <class T>
+  T* host(std::int64_t at) const {
+    return reinterpret_cast<T*>(pinned_.data() + at);
+  }
+  static void check(const Se2Slice& slice, std::size_t number);
+  void write(std::int64_t input_dim, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
+  void write_order(std::span<const Se2Slice> slices);
+
+  PinnedBytes pinned_;
+  DeviceArray<std::byte> memory_;
+  backend::PairBatchPlan plan_;
+  Se2BatchView view_;  // sizes only
+  Sections at_;
+  bool training_ = false;
+  std::int64_t bytes_ = 0;
+};
+
+inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number) {
+  const std::int64_t nodes = slice.nodes();
+  const auto entries = static_cast<std::int64_t>(slice.columns.size());
+  const auto refuse = [&](const std::string& found, const std::string& expected) {
+    throw UsageError({"STOFM-6062", "", concat("[CudaSe2Encoder] slice ", number), found, expected,
+                      "Build it with build_sub_slice()."});
+  };
+  if (static_cast<std::int64_t>(slice.row_offsets.size()) != nodes + 1 || slice.row_offsets.front() != 0 ||
+      slice.row_offsets.back() != entries || slice.distance_of.size() != slice.columns.size())
+    refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", slice.distance_of.size(),
+                  " distances of them"),
+           concat("a list over ", nodes, " nodes"));
+  for (const std::int32_t type : slice.types)
+    if (type < 0 || type > 2) refuse(concat("node type ", type), "0 cell, 1 CLS or 2 virtual cell");
+  const auto distances = static_cast<std::int32_t>(slice.distances.size());
+  for (const std::int32_t d : slice.distance_of)
+    if (d < 0 || d >= distances) refuse(concat("distance number ", d), concat("0 to ", distances - 1));
+  for (const std::int32_t c : slice.columns)
+    if (c < 0 || c >= nodes) refuse(concat("column ", c), concat("0 to ", nodes - 1));
+}
+
+inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<const Se2Slice> slices,
+                                 const Se2BatchExtras& extras) {
+  plan_.clear();
+  view_ = {};
+  training_ = !extras.training.empty();
+  std::int64_t distances = 0, pair_targets = 0;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const Se2Slice& slice = slices[i];
+    check(slice, i);
+    if (training_) {
+      const Se2TrainingSlice& labels = extras.training[i];
+      plan_.add(slice.row_offsets, slice.columns, labels.pair_rows, labels.pair_columns);
+      view_.masked += static_cast<std::int64_t>(labels.masked_nodes.size());
+      pair_targets += static_cast<std::int64_t>(labels.pair_targets.size());
+    } else if (extras.all_pairs) {
+      const std::int64_t n = slice.nodes();
+      std::vector<std::int64_t> rows(static_cast<std::size_t>(n * n)), columns(rows.size());
+      for (std::size_t p = 0; p < rows.size(); ++p) {
+        rows[p] = static_cast<std::int64_t>(p) / n;
+        columns[p] = static_cast<std::int64_t>(p) % n;
+      }
+      plan_.add(slice.row_offsets, slice.columns, rows, columns);
+    } else {
+      plan_.add(slice.row_offsets, slice.columns);
+    }
+    distances += static_cast<std::int64_t>(slice.distances.size());
+  }
+  view_.slices = plan_.slices();
+  view_.nodes = plan_.nodes();
+  view_.entries = plan_.entries();
+  view_.distance_entries.count = distances + 1;
+  view_.distance_entries.entries = plan_.entries();
+  bytes_ = 0;
+  at_ = {};
+  at_.features = section<float>(view_.nodes * input_dim);
+  at_.types = section<std::int32_t>(view_.nodes);
+  at_.row_slice = section<std::int32_t>(view_.nodes);
+  at_.distances = section<float>(distances + 1);
+  at_.distance_of = section<std::int32_t>(view_.entries);
+  if (training_) {
+    at_.offsets = section<std::int32_t>(distances + 1);
+    at_.order = section<std::int32_t>(view_.entries);
+    at_.keys = section<std::uint32_t>(4 * view_.slices * extras.dropout_sites);
+    at_.masked_nodes = section<std::int32_t>(view_.masked);
+    at_.masked_targets = section<float>(view_.masked * input_dim);
+    at_.pair_targets = section<float>(pair_targets);
+  }
+  at_.plan = bytes_;
+  bytes_ += plan_.bytes();
+  pinned_.reserve(device, bytes_ + bytes_ / 8);
+  write(input_dim, slices, extras);
+}
+
+inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Slice> slices,
+                                  const Se2BatchExtras& extras) {
+  std::int64_t node = 0, distance = 0, entry = 0, masked = 0, pair = 0;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const Se2Slice& slice = slices[i];
+    const std::int64_t nodes = slice.nodes();
+    for (std::int64_t n = 0; n < nodes; ++n)
+      std::copy_n(slice.features + n * slice.feature_stride, input_dim,
+                  host<float>(at_.features) + (node + n) * input_dim);
+    std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + node);
+    std::fill_n(host<std::int32_t>(at_.row_slice) + node, nodes, static_cast<std::int32_t>(i));
+    std::copy(slice.distances.begin(), slice.distances.end(), host<float>(at_.distances) + distance);
+    for (const std::int32_t d : slice.distance_of)
+      host<std::int32_t>(at_.distance_of)[entry++] = static_cast<std::int32_t>(d + distance);
+    if (training_) {
+      const Se2TrainingSlice& labels = extras.training[i];
+      for (const std::int64_t m : labels.masked_nodes)
+        host<std::int32_t>(at_.masked_nodes)[masked++] = static_cast<std::int32_t>(node + m);
+      const auto targets = static_cast<std::int64_t>(labels.masked_nodes.size()) * input_dim;
+      std::copy_n(labels.masked_targets, targets,
+                  host<float>(at_.masked_targets) + masked * input_dim - targets);
+      std::copy(labels.pair_targets.begin(), labels.pair_targets.end(), host<float>(at_.pair_targets) + pair);
+      pair += static_cast<std::int64_t>(labels.pair_targets.size());
+      for (std::int64_t site = 0; site < extras.dropout_sites; ++site) {
+        const DropoutMask mask(labels.dropout_key.child(static_cast<std::uint64_t>(site)), 0);
+        std::copy_n(mask.key.data(), 4,
+                    host<std::uint32_t>(at_.keys) + 4 * (site * view_.slices + static_cast<std::int64_t>(i)));
+      }
+    }
+    node += nodes;
+    distance += static_cast<std::int64_t>(slice.distances.size());
+  }
+  host<float>(at_.distances)[distance] = far_pair_distance;
+  if (training_) write_order(slices);
+  plan_.write(pinned_.data() + at_.plan);
+}
+
+/// Entries by distance, for the gradient: a counting sort that keeps their order.
+inline void Se2BatchBuffer::write_order(std::span<const Se2Slice>) {
+  const std::int64_t count = view_.distance_entries.count;
+  const std::int32_t* const distance_of = host<std::int32_t>(at_.distance_of);
+  std::vector<std::int32_t> next(static_cast<std::size_t>(count) + 1);
+  for (std::int64_t e = 0; e < view_.entries; ++e) ++next[static_cast<std::size_t>(distance_of[e]) + 1];
+  for (std::size_t d = 1; d < next.size(); ++d) next[d] += next[d - 1];
+  std::copy_n(next.data(), count, host<std::int32_t>(at_.offsets));
+  for (std::int64_t e = 0; e < view_.entries; ++e)
+    host<std::int32_t>(at_.order)[next[static_cast<std::size_t>(distance_of[e])]++] =
+        static_cast<std::int32_t>(e);
+}
+
+inline Se2BatchView Se2BatchBuffer::view() const {
+  const auto device = [this](std::int64_t at) { return memory_.data() + at; };
+  Se2BatchView view = view_;
+  view.features = reinterpret_cast<const float*>(device(at_.features));
+  view.types = reinterpret_cast<const std::int32_t*>(device(at_.types));
+  view.row_slice = reinterpret_cast<const std::int32_t*>(device(at_.row_slice));
+  view.distances = reinterpret_cast<const float*>(device(at_.distances));
+  view.distance_entries.distance_of = reinterpret_cast<const std::int32_t*>(device(at_.distance_of));
+  if (training_) {
+    view.distance_entries.offsets = reinterpret_cast<const std::int32_t*>(device(at_.offsets));
+    view.distance_entries.order = reinterpret_cast<const std::int32_t*>(device(at_.order));
+    view.keys = reinterpret_cast<const std::uint32_t*>(device(at_.keys));
+    view.masked_nodes = reinterpret_cast<const std::int32_t*>(device(at_.masked_nodes));
+    view.masked_targets = reinterpret_cast<const float*>(device(at_.masked_targets));
+    view.pair_targets = reinterpret_cast<const float*>(device(at_.pair_targets));
+  }
+  view.pairs = plan_.view(device(at_.plan));
+  return view;
+}
+
+}  // namespace stofm::kernels::se2

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The forward pass of the SE(2) Transformer as a list of launches on one stream, for inference and for
+/// training: per layer  x -> qkv (one product) -> pair attention -> output product -> junction -> fc1 ->
+/// activation -> fc2 -> junction,  with every bias, dropout, residual and norm inside the pass that follows a
+/// product. Nothing here allocates or waits. Host code; formulas: model/se2_encoder.hpp, places of dropout:
+/// model/se2_training.hpp.
+
+#include <vector>
+
+#include "stofm/backend/cuda/gaussian_bias.hpp"
+#include "stofm/backend/cuda/pair_attention.hpp"
+#include "stofm/kernels/gemm/gemm.cuh"
+#include "stofm/kernels/model/launch.cuh"
+#include "stofm/kernels/model/se2_batch.cuh"
+#include "stofm/kernels/model/se2_layout.hpp"
+
+namespace stofm::kernels::se2 {
+
+/// Numbers of the dropout masks: of the input, and of a layer's parts.
+struct DropoutSites {
+  static constexpr std::int64_t input = 0;
+  static constexpr std::int64_t attention(std::int64_t layer) { return 1 + 4 * layer; }
+  static constexpr std::int64_t output(std::int64_t layer) { return 2 + 4 * layer; }
+  static constexpr std::int64_t activation(std::int64_t layer) { return 3 + 4 * layer; }
+  static constexpr std::int64_t ffn(std::int64_t layer) { return 4 + 4 * layer; }
+  static constexpr std::int64_t count(std::int64_t layers) { return 1 + 4 * layers; }
+};
+
+/// Rates of a training pass; all 0 in inference.
+struct DropoutRates {
+  DropoutRate hidden{}, attention{}, activation{};
+};
+
+/// Device memory of one layer. In inference layers share all of it but q and k.
+struct LayerBuffers {
+  void *q = nullptr, *k = nullptr, *v = nullptr;  // packed operands of pair attention
+  float* y = nullptr;                             // [N, E] result of attention
+  float* log_sums = nullptr;                      // [H, N], or null
+  float* hidden = nullptr;                        // [N, F] fc1
+  void* x_operand = nullptr;                      // [N, E] input of q, k, v
+  void* y_operand = nullptr;                      // [N, E]
+  void* m_operand = nullptr;                      // [N, E] input of fc1
+  void* a_operand = nullptr;                      // [N, F] input of fc2
+  float *z_attention = nullptr,
+        *z_ffn = nullptr;  // [N, E] before (post-LN) or as (pre-LN) the residual stream
+};
+
+struct ForwardBuffers {
+  void* features = nullptr;  // operand [N, C]
+  float* x = nullptr;        // [N, E] residual stream; the result
+  float* z_input = nullptr;  // [N, E] pre-LN: the stream after the input layer
+  float* part = nullptr;     // [N, E] a product before its bias
+  float* qkv = nullptr;      // [N, 3 E]
+  float *phi = nullptr, *bias = nullptr, *background = nullptr;  // [D + 1, H], [H, entries], [H]
+  float* pair_values = nullptr;                                  // [pairs, H] or null
+  float* hidden_states = nullptr;                                // [L + 1, N, E] or null
+  bool keep = false;  // hidden keeps fc1 with its bias, for backward
+  std::vector<LayerBuffers> layers;
+};
+
+/// What runs: weights on the device and the library of products.
+class Se2Network {
+ public:
+  Se2Network(Cuda device, const CudaSe2Sizes& sizes, Precision precision, bool heads)
+      : sizes_(sizes), precision_(precision), layout_(sizes, precision, heads), gemm_(device) {}
+
+  const CudaSe2Sizes& sizes() const { return sizes_; }
+  const Se2Layout& layout() const { return layout_; }
+  Precision precision() const { return precision_; }
+  backend::PairAttentionSizes attention_sizes() const {
+    return {.heads = sizes_.heads,
+            .head_dim = sizes_.head_dim(),
+            .precision = precision_,
+            .scale = 1.0 / std::sqrt(static_cast<double>(sizes_.head_dim()))};
+  }
+  backend::GaussianWeights gaussian(const float* values) const {
+    const Se2Layout& at = layout_;
+    return {sizes_.gaussians,  sizes_.heads,     values + at.gaussian_w, values + at.gaussian_b,
+            values + at.means, values + at.stds, values + at.w1,         values + at.b1,
+            values + at.w2,    values + at.b2};
+  }
+
+  /// Rewrites the weights of products in their form. \param operands layout().operand_bytes() bytes
+  void pack_weights(CudaStream stream, const float* values, std::byte* operands) const {
+    for (const LinearPlace& linear : layout_.linears())
+      launch_convert_rows(
+          stream, layout_.operand_form(),
+          {values + linear.weight, linear.in, nullptr, operands + linear.operand, linear.out, linear.in});
+  }
+
+  Operand activation(const void* data, std::int64_t rows, std::int64_t columns) const {
+    return dense_operand(data, rows, columns, left_form(precision_));
+  }
+  Operand weight(const std::byte* operands, const LinearPlace& linear) const {
+    return dense_operand(operands + linear.operand, linear.out, linear.in, layout_.operand_form());
+  }
+  /// out [rows, linear.out] = x W^T (+ b)
+  void forward_product(CudaStream stream, const std::byte* operands, const LinearPlace& linear, const void* x,
+                       std::int64_t rows, float* out, const float* bias = nullptr) {
+    LinearProduct product{.form = GemmForm::nt,
+                          .a = activation(x, rows, linear.in),
+                          .b = weight(operands, linear),
+                          .d = out,
+                          .stride_d = linear.out,
+                          .tf32 = precision_ == Precision::tf32};
+    if (bias != nullptr) {
+      product.epilogue = GemmEpilogue::bias;
+      product.bias = bias;
+    }
+    linear_product(gemm_, stream, product);
+  }
+  /// into [rows, linear.in] (+)= grad W
+  void input_gradient(CudaStream stream, const std::byte* operands, const LinearPlace& linear,
+                      const void* grad, std::int64_t rows, float* into, bool accumulate) {
+    linear_product(gemm_, stream,
+                   {.form = GemmForm::nn,
+                    .a = activation(grad, rows, linear.out),
+                    .b = weight(operands, linear),
+                    .d = into,
+                    .stride_d = linear.in,
+                    .tf32 = precision_ == Precision::tf32,
+                    .accumulate = accumulate});
+  }
+  /// into [linear.out, linear.in] += grad^T x
+  void weight_gradient(CudaStream stream, const LinearPlace& linear, const void* grad, const void* x,
+                       std::int64_t rows, float* into) {
+    linear_product(gemm_, stream,
+                   {.form = GemmForm::tn,
+                    .a = activation(grad, rows, linear.out),
+                    .b = activation(x, rows, linear.in),
+                    .d = into,
+                    .stride_d = linear.in,
+                    .tf32 = precision_ == Precision::tf32,
+                    .accumulate = true});
+  }
+
+  static PackedDropout dropout(const Se2BatchView& batch, std::int64_t site, const DropoutRate& rate) {
+    if (!rate.drops()) return {};
+    return {batch.site_keys(site), batch.row_slice, batch.pairs.node_offsets, rate.threshold,
+            static_cast<float>(rate.factor)};
+  }
+  backend::PairAttentionLayer attention_layer(const Se2BatchView& batch, const ForwardBuffers& b,
+                                              std::int64_t l, const DropoutRates& rates) const {
+    backend::PairAttentionLayer layer;
+    layer.batch = batch.pairs;
+    layer.layers = l + 1;
+    for (std::size_t j = 0; j <= static_cast<std::size_t>(l); ++j) {
+      layer.q[j] = b.layers[j].q;
+      layer.k[j] = b.layers[j].k;
+    }
+    layer.v = b.layers[static_cast<std::size_t>(l)].v;
+    layer.bias = batch.entries > 0 ? b.bias : nullptr;
+    if (rates.attention.drops())
+      layer.dropout = {batch.site_keys(DropoutSites::attention(l)), rates.attention.threshold,
+                       static_cast<float>(rates.attention.factor)};
+    return layer;
+  }
+
+  /// Queues the whole pass. \param values, operands the weights
+  void forward(CudaStream stream, const float* values, const std::byte* operands, const Se2BatchView& batch,
+               const ForwardBuffers& b, const DropoutRates& rates = {});
+
+ private:
+  /// The junction after the part `part`, before the product that reads `operand`.
+  void junction(CudaStream stream, const float* values, const Se2BatchView& batch, const ForwardBuffers& b,
+                std::int64_t bias, const PackedDropout& dropped, const float* residual, float* z,
+                const NormPlace* norm, void* operand, bool is_input = false) const;
+
+  CudaSe2Sizes sizes_;
+  Precision precision_;
+  Se2Layout layout_;
+  Gemm gemm_;
+};
+
+inline void Se2Network::junction(CudaStream stream, const float* values, const Se2BatchView& batch,
+                                 const ForwardBuffers& b, std::int64_t bias, const PackedDropout& dropped,
+                                 const float* residual, float* z, const NormPlace* norm, void* operand,
+                                 bool is_input) const {
+  JunctionParams p;
+  p.part = b.part;
+  p.bias = values + bias;
+  if (is_input) {
+    p.type_table = values + layout_.types;
+    p.types = batch.types;
+  }
+  p.residual = residual;
+  p.dropout = dropped;
+  p.z = z;
+  if (norm != nullptr) {
+    p.gamma = values + norm->gamma;
+    p.beta = values + norm->beta;
+  }
+  p.eps = static_cast<float>(sizes_.layer_norm_eps);
+  p.y = sizes_.pre_layernorm ? nullptr : b.x;
+  p.operand = operand;
+  p.rows = batch.nodes;
+  p.columns = sizes_.embedding_dim;
+  launch_junction(stream, precision_, p);
+}
+
+inline void Se2Network::forward(CudaStream stream, const float* values, const std::byte* operands,
+                                const Se2BatchView& batch, const ForwardBuffers& b,
+                                const DropoutRates& rates) {
+  const std::int64_t n = batch.nodes, e = sizes_.embedding_dim, layers = sizes_.layers;
+  const bool pre = sizes_.pre_layernorm;
+  if (n == 0) return;
+
+  // ---- the bias of every pair that is listed, and of the others
+  backend::gaussian_bias_forward(stream, gaussian(values), batch.distances, batch.distance_entries.count,
+                                 b.phi);
+  backend::distance_bias_values(stream, batch.distance_entries, sizes_.heads, b.phi, b.bias, b.background);
+
+  // ---- input
+  const auto keep_state = [&](std::int64_t number, const float* state) {
+    if (b.hidden_states == nullptr) return;
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(b.hidden_states + number * n * e, state,
+                                     static_cast<std::size_t>(n * e) * sizeof(float),
+                                     cudaMemcpyDeviceToDevice, native(stream)));
+  };
+  launch_convert_rows(stream, left_form(precision_),
+                      {batch.features, sizes_.input_dim, nullptr, b.features, n, sizes_.input_dim});
+  forward_product(stream, operands, layout_.input, b.features, n, b.part);
+  junction(stream, values, batch, b, layout_.input.bias, dropout(batch, DropoutSites::input, rates.hidden),
+           nullptr, pre ? b.z_input : nullptr, pre ? &layout_.layers.front().attention_norm : nullptr,
+           b.layers.front().x_operand, true);
+  const float* residual = pre ? b.z_input : b.x;
+  keep_state(0, residual);
+
+  for (std::int64_t l = 0; l < layers; ++l) {
+    const auto at = static_cast<std::size_t>(l);
+    const LayerPlace& place = layout_.layers[at];
+    const LayerBuffers& layer = b.layers[at];
+    const bool last = l + 1 == layers;
+
+    // ---- attention
+    forward_product(stream, operands, place.qkv, layer.x_operand, n, b.qkv, values + place.qkv.bias);
+    const backend::PairPack packs[] = {{backend::PairOperand::query, b.qkv, 3 * e, layer.q},
+                                       {backend::PairOperand::key, b.qkv + e, 3 * e, layer.k},
+                                       {backend::PairOperand::value, b.qkv + 2 * e, 3 * e, layer.v}};
+    backend::pair_attention_pack(stream, attention_sizes(), n, packs);
+    backend::PairAttentionForward attention;
+    attention.layer = attention_layer(batch, b, l, rates);
+    attention.y = layer.y;
+    attention.y_stride = e;
+    attention.log_sums = layer.log_sums;
+    if (last && b.pair_values != nullptr && batch.pairs.pairs > 0) {
+      attention.pair_values = b.pair_values;
+      attention.background = b.background;
+    }
+    backend::pair_attention_forward(stream, attention_sizes(), attention);
+    launch_convert_rows(stream, left_form(precision_), {layer.y, e, nullptr, layer.y_operand, n, e});
+    forward_product(stream, operands, place.out, layer.y_operand, n, b.part);
+    junction(stream, values, batch, b, place.out.bias, dropout(batch, DropoutSites::output(l), rates.hidden),
+             residual, layer.z_attention, pre ? &place.ffn_norm : &place.attention_norm, layer.m_operand);
+    if (pre) residual = layer.z_attention;
+
+    // ---- feed-forward
+    forward_product(stream, operands, place.fc1, layer.m_operand, n, layer.hidden);
+    launch_activate(
+        stream, precision_, sizes_.activation,
+        {layer.hidden, values + place.fc1.bias, b.keep,
+         dropout(batch, DropoutSites::activation(l), rates.activation), layer.a_operand, n, sizes_.ffn_dim});
+    forward_product(stream, operands, place.fc2, layer.a_operand, n, b.part);
+    const NormPlace* norm = !pre ? &place.ffn_norm : last ? nullptr : &layout_.layers[at + 1].attention_norm;
+    junction(stream, values, batch, b, place.fc2.bias, dropout(batch, DropoutSites::ffn(l), rates.hidden),
+             residual, layer.z_ffn, norm, last ? nullptr : b.layers[at + 1].x_operand);
+    if (pre) residual = layer.z_ffn;
+    keep_state(l + 1, residual);
+  }
+}
+
+}  // namespace stofm::kernels::se2
