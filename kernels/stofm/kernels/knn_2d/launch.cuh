@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Launches of the kNN kernels: bounding box, order along the curve, boxes, queries. No host synchronisation.
+
+#include "stofm/backend/cuda/knn_2d.hpp"
+#include "stofm/kernels/common/launch.cuh"
+#include "stofm/kernels/kmeans/sort_launch.cuh"
+#include "stofm/kernels/knn_2d/knn_2d_forward.cuh"
+
+namespace stofm::kernels::knn_2d {
+
+/// Queues smallest and largest coordinates. `boxes`: [most_box_blocks], the answer in the first.
+inline void launch_bounding_box(const double* xy, std::int64_t n, Box* boxes, CudaStream stream) {
+  const auto grid = minimum(blocks(n, box_threads), static_cast<unsigned>(most_box_blocks));
+  BoundingBoxParams params{xy, boxes, n, 0};
+  LaunchConfig config{.grid = {grid},
+                      .block = {box_threads},
+                      .shared_bytes = sizeof(BoxStorage),
+                      .stream = stream,
+                      .name = "bounding_box"};
+  launch(bounding_box<BoxStorage>, config, params);
+  config.grid = {1};
+  params.blocks = grid;
+  launch(bounding_box<BoxStorage>, config, params);
+}
+
+struct Workspace {
+  Box* extent;          // [most_box_blocks]
+  std::uint64_t* keys;  // [n]
+  counting_sort::RadixWorkspace radix;
+  Tree tree;
+};
+inline Workspace cut_workspace(WorkspaceCutter& cutter, std::int64_t n) {
+  Workspace w;
+  w.extent = cutter.take<Box>(most_box_blocks);
+  w.keys = cutter.take<std::uint64_t>(n);
+  w.radix = counting_sort::cut_radix_workspace(cutter, n);
+  w.tree.levels = levels_of(n);
+  w.tree.n = n;
+  w.tree.x = cutter.take<double>(n);
+  w.tree.y = cutter.take<double>(n);
+  w.tree.points = cutter.take<std::uint32_t>(n);
+  w.tree.boxes = cutter.take<Box>(w.tree.levels.total);
+  w.tree.lowest = cutter.take<std::uint32_t>(w.tree.levels.total);
+  return w;
+}
+
+template <int Warps>
+void launch_queries(const QueryParams& params, CudaStream stream) {
+  launch(query_points<Warps>,
+         {.grid = {blocks(params.tree.n, Warps)},
+          .block = {Warps * warp_size},
+          .shared_bytes = static_cast<std::size_t>(Warps * buffer_bytes(params.k)),
+          .stream = stream,
+          .name = "query_points"},
+         params);
+}
+
+/// Queues everything. 0 < k < n.
+inline void launch_knn_2d(const double* xy, std::int64_t n, std::int64_t k, std::int32_t* indices,
+                          double* squared_distances, const Workspace& w, CudaStream stream) {
+  launch_bounding_box(xy, n, w.extent, stream);
+  launch(
+      curve_keys<double>,
+      {.grid = {blocks(n, 256)}, .block = {256}, .shared_bytes = 0, .stream = stream, .name = "curve_keys"},
+      {xy, w.extent, w.keys, w.tree.points, n});
+  counting_sort::launch_radix_sort(w.keys, w.tree.points, 8, w.radix, stream);
+  for (int level = 0; level < w.tree.levels.count; ++level)
+    launch(build_level<double>,
+           {.grid = {blocks(w.tree.levels.boxes[level], build_warps)},
+            .block = {build_warps * warp_size},
+            .shared_bytes = 0,
+            .stream = stream,
+            .name = "build_level"},
+           {xy, w.tree, level});
+  const QueryParams params{w.tree, indices, squared_distances, k};
+  switch (warps_for(k)) {
+    case 8:
+      return launch_queries<8>(params, stream);
+    case 4:
+      return launch_queries<4>(params, stream);
+    case 2:
+      return launch_queries<2>(params, stream);
+    default:
+      return launch_queries<1>(params, stream);
+  }
+}
+
+/// \throws ShapeError STOFM-1205
+inline void check_sizes(std::int64_t n, std::int64_t k) {
+  if (n < 0 || n > 0x7fffffff || k < 0 || k > most_neighbours)
+    throw ShapeError({"STOFM-1205", "", "[nearest_neighbours_2d]", concat(n, " points, k = ", k),
+                      concat("fewer than 2^31 points and 0 <= k <= ", most_neighbours),
+                      "Use --device cpu for these."});
+}
+
+/// From host points to host neighbours.
+inline backend::KnnOutcome run_knn_2d(Cuda device, TensorView<const double> xy, std::int64_t k) {
+  backend::KnnOutcome outcome;
+  outcome.points = xy.dim(0);
+  const std::int64_t n = xy.dim(0);
+  outcome.k = minimum(k, maximum<std::int64_t>(n - 1, 0));
+  check_sizes(n, k < 0 ? k : outcome.k);
+  if (outcome.k == 0) return outcome;
+  const TransferArray<double> points(device, 2 * n),
+      distances(device, checked_mul(n, outcome.k, "neighbours"));
+  const TransferArray<std::int32_t> indices(device, n * outcome.k);
+  backend::copy_rows(device, points.data(), 16, xy.data, xy.stride(0) * 8, 16, n,
+                     backend::CopyDirection::to_device);
+  WorkspaceCutter count;
+  (void)cut_workspace(count, n);
+  const TransferArray<unsigned char> memory(device, count.bytes());
+  WorkspaceCutter cutter(memory.data());
+  launch_knn_2d(points.data(), n, outcome.k, indices.data(), distances.data(), cut_workspace(cutter, n),
+                backend::current_stream(device));
+  outcome.indices = indices.to_host();
+  outcome.squared_distances = distances.to_host();
+  return outcome;
+}
+
+}  // namespace stofm::kernels::knn_2d
