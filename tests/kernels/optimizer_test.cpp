@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// The optimizer, its kernels run on the host.
+#include "tests/kernels/support/emulator.hpp"
+
+#include "kernels/instantiate/optimizer.cu"
+#include "kernels/instantiate/runtime.cu"
+#include "tests/kernels/optimizer_cases.hpp"
