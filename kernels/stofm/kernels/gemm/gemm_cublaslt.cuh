@@ -17,7 +17,7 @@
 
 #include "stofm/backend/cuda/memory.hpp"
 #include "stofm/core/error.hpp"
-#include "stofm/kernels/common/check.cuh"
+#include "stofm/kernels/common/cublas_check.cuh"
 #include "stofm/kernels/gemm/problem.hpp"
 
 namespace stofm::kernels {
@@ -30,11 +30,11 @@ class Gemm {
   static constexpr std::int64_t workspace_bytes = std::int64_t{32} << 20;
 
   explicit Gemm(Cuda device) : device_(device) {
-    cublas_check(cublasLtCreate(&handle_), "cublasLtCreate");
+    workspace_ = allocate_bytes(device_, workspace_bytes);
     try {
-      workspace_ = allocate_bytes(device_, workspace_bytes);
+      STOFM_CUBLAS_CHECK(cublasLtCreate(&handle_));
     } catch (...) {
-      cublasLtDestroy(handle_);
+      release_bytes(device_, workspace_, workspace_bytes);
       throw;
     }
   }
@@ -43,7 +43,7 @@ class Gemm {
   ~Gemm() {
     plans_.clear();
     release_bytes(device_, workspace_, workspace_bytes);
-    cublasLtDestroy(handle_);
+    STOFM_CUDA_RELEASE(cublasLtDestroy(handle_));
   }
 
   /// Queues one product. The first of a shape asks the heuristic (host time, no synchronisation).
@@ -52,14 +52,12 @@ class Gemm {
     Plan& plan = plan_of(p);
     const void* bias = p.bias;
     if (p.epilogue != GemmEpilogue::none)
-      cublas_check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                                  sizeof bias),
-                   "cublasLtMatmulDescSetAttribute(bias)");
-    cublas_check(
-        cublasLtMatmul(handle_, plan.operation, &p.alpha, p.b, plan.a, p.a, plan.b, &p.beta, p.d, plan.d, p.d,
-                       plan.d, &plan.algorithm, workspace_, static_cast<std::size_t>(workspace_bytes),
-                       static_cast<cudaStream_t>(stream.handle)),
-        "cublasLtMatmul");
+      STOFM_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                                        &bias, sizeof bias));
+    STOFM_CUBLAS_CHECK(cublasLtMatmul(handle_, plan.operation, &p.alpha, p.b, plan.a, p.a, plan.b, &p.beta,
+                                      p.d, plan.d, p.d, plan.d, &plan.algorithm, workspace_,
+                                      static_cast<std::size_t>(workspace_bytes),
+                                      static_cast<cudaStream_t>(stream.handle)));
   }
 
  private:
@@ -72,10 +70,10 @@ class Gemm {
     Plan(const Plan&) = delete;
     Plan& operator=(const Plan&) = delete;
     ~Plan() {
-      if (d != nullptr) cublasLtMatrixLayoutDestroy(d);
-      if (b != nullptr) cublasLtMatrixLayoutDestroy(b);
-      if (a != nullptr) cublasLtMatrixLayoutDestroy(a);
-      if (operation != nullptr) cublasLtMatmulDescDestroy(operation);
+      if (d != nullptr) STOFM_CUDA_RELEASE(cublasLtMatrixLayoutDestroy(d));
+      if (b != nullptr) STOFM_CUDA_RELEASE(cublasLtMatrixLayoutDestroy(b));
+      if (a != nullptr) STOFM_CUDA_RELEASE(cublasLtMatrixLayoutDestroy(a));
+      if (operation != nullptr) STOFM_CUDA_RELEASE(cublasLtMatmulDescDestroy(operation));
     }
   };
   /// Everything that the choice of an algorithm depends on; whether beta is 0 and how the pointers are
@@ -95,15 +93,13 @@ class Gemm {
   template <class Value>
   static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
                   const Value& value) {
-    cublas_check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value),
-                 "cublasLtMatmulDescSetAttribute");
+    STOFM_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value));
   }
   static cublasLtMatrixLayout_t layout(GemmElement type, std::int64_t rows, std::int64_t columns,
                                        std::int64_t stride) {
     cublasLtMatrixLayout_t result = nullptr;
-    cublas_check(cublasLtMatrixLayoutCreate(&result, type_of(type), static_cast<std::uint64_t>(rows),
-                                            static_cast<std::uint64_t>(columns), stride),
-                 "cublasLtMatrixLayoutCreate");
+    STOFM_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&result, type_of(type), static_cast<std::uint64_t>(rows),
+                                                  static_cast<std::uint64_t>(columns), stride));
     return result;
   }
 
@@ -134,9 +130,8 @@ class Gemm {
   void build(Plan& plan, const GemmProblem& p, std::uint32_t least_a, std::uint32_t least_b,
              std::uint32_t least_d) const {
     const bool tf32 = p.tf32 && p.operands == GemmElement::float32;
-    cublas_check(cublasLtMatmulDescCreate(
-                     &plan.operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                 "cublasLtMatmulDescCreate");
+    STOFM_CUBLAS_CHECK(cublasLtMatmulDescCreate(
+        &plan.operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     // cuBLAS' A is our B, its B our A; both are read as the transposes of what is stored.
     set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, p.form == GemmForm::nt ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, p.form == GemmForm::tn ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -152,16 +147,16 @@ class Gemm {
 
     struct PreferenceDeleter {
       void operator()(cublasLtMatmulPreference_t preference) const {
-        cublasLtMatmulPreferenceDestroy(preference);
+        STOFM_CUDA_RELEASE(cublasLtMatmulPreferenceDestroy(preference));
       }
     };
     cublasLtMatmulPreference_t raw = nullptr;
-    cublas_check(cublasLtMatmulPreferenceCreate(&raw), "cublasLtMatmulPreferenceCreate");
+    STOFM_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&raw));
     const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, PreferenceDeleter> preference(
         raw);
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      cublas_check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
-                   "cublasLtMatmulPreferenceSetAttribute");
+      STOFM_CUBLAS_CHECK(
+          cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace_bytes));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, least_b);

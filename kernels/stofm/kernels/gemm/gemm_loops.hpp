@@ -2,12 +2,11 @@
 #pragma once
 /// \file
 /// Matrix products as plain loops with the roundings of the device: what stands behind the seam in the
-/// emulator. Sums over k ascend in float32 with fused multiply-adds; the order of cuBLASLt is its own, so the
-/// two agree to rounding only.
+/// emulator. Sums over k ascend in float32; the order of cuBLASLt is its own, so the two agree to rounding
+/// only.
 
 #include <bit>
-#include <cmath>
-#include <cstring>
+#include <vector>
 
 #include "stofm/backend/cuda/stream.hpp"
 #include "stofm/core/device.hpp"
@@ -28,15 +27,20 @@ class Gemm {
   explicit Gemm(Cuda) {}
 
   void run(const GemmProblem& p, backend::CudaStream) const {
-    for (std::int64_t i = 0; i < p.m; ++i)
+    const bool a_turned = p.form == GemmForm::tn, b_turned = p.form == GemmForm::nt;
+    const std::vector<float> a = operand(p, p.a, p.stride_a, p.m, p.k, a_turned),  // [m, k]
+        b = operand(p, p.b, p.stride_b, p.k, p.n, b_turned);                       // [k, n]
+    std::vector<float> sums(static_cast<std::size_t>(p.n));
+    for (std::int64_t i = 0; i < p.m; ++i) {
+      sums.assign(sums.size(), 0.0F);
+      for (std::int64_t l = 0; l < p.k; ++l) {
+        const float factor = a[static_cast<std::size_t>(i * p.k + l)];
+        const float* const row = b.data() + l * p.n;
+        for (std::int64_t j = 0; j < p.n; ++j) sums[static_cast<std::size_t>(j)] += factor * row[j];
+      }
       for (std::int64_t j = 0; j < p.n; ++j) {
-        float sum = 0.0F;
-        for (std::int64_t l = 0; l < p.k; ++l)
-          sum = std::fma(operand(p, p.a, p.form == GemmForm::tn ? l * p.stride_a + i : i * p.stride_a + l),
-                         operand(p, p.b, p.form == GemmForm::nt ? j * p.stride_b + l : l * p.stride_b + j),
-                         sum);
         const std::int64_t at = i * p.stride_d + j;
-        float value = p.alpha * sum;
+        float value = p.alpha * sums[static_cast<std::size_t>(j)];
         if (p.beta != 0.0F) value += p.beta * read(p.d, at, p.result);
         if (p.epilogue != GemmEpilogue::none) value += read(p.bias, j, p.result);
         if (p.epilogue == GemmEpilogue::bias_relu) value = value < 0.0F ? 0.0F : value;
@@ -45,6 +49,7 @@ class Gemm {
         else
           static_cast<bfloat16*>(p.d)[at] = bfloat16(value);
       }
+    }
   }
 
  private:
@@ -52,9 +57,17 @@ class Gemm {
     return type == GemmElement::float32 ? static_cast<const float*>(from)[at]
                                         : static_cast<float>(static_cast<const bfloat16*>(from)[at]);
   }
-  static float operand(const GemmProblem& p, const void* from, std::int64_t at) {
-    const float value = read(from, at, p.operands);
-    return p.tf32 && p.operands == GemmElement::float32 ? round_to_tf32(value) : value;
+  /// [rows, columns] dense, as the device reads it; `turned`: stored as [columns, rows].
+  static std::vector<float> operand(const GemmProblem& p, const void* from, std::int64_t stride,
+                                    std::int64_t rows, std::int64_t columns, bool turned) {
+    std::vector<float> result(static_cast<std::size_t>(rows * columns));
+    const bool rounds = p.tf32 && p.operands == GemmElement::float32;
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) {
+        const float value = read(from, turned ? j * stride + i : i * stride + j, p.operands);
+        result[static_cast<std::size_t>(i * columns + j)] = rounds ? round_to_tf32(value) : value;
+      }
+    return result;
   }
 };
 
