@@ -73,6 +73,7 @@ struct QueryParams {
   std::int32_t* indices;      // [n, k]
   double* squared_distances;  // [n, k]
   std::int64_t k;
+  int capacity;  ///< buffer_capacity(k)
 };
 
 /// Squared distance to a box, at most the distance to any point inside.
@@ -157,7 +158,7 @@ template <int Warps>
 static __global__ void query_points(const QueryParams p) {
   const std::int64_t place = std::int64_t(blockIdx.x) * Warps + warp();
   if (place >= p.tree.n) return;  // the whole warp
-  NearestBuffer found(shared_bytes() + warp() * buffer_bytes(p.k), p.k);
+  NearestBuffer found(shared_bytes(), p.capacity, p.k);
   Query(p.tree, place, found).run();
   const std::int64_t row = std::int64_t{p.tree.points[place]} * p.k;
   for (int e = lane(); e < p.k; e += warp_size) {

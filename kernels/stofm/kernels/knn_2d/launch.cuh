@@ -5,25 +5,10 @@
 
 #include "stofm/backend/cuda/knn_2d.hpp"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/kmeans/sort_launch.cuh"
+#include "stofm/kernels/knn_2d/bounding_box_launch.cuh"
 #include "stofm/kernels/knn_2d/knn_2d_forward.cuh"
 
 namespace stofm::kernels::knn_2d {
-
-/// Queues smallest and largest coordinates. `boxes`: [most_box_blocks], the answer in the first.
-inline void launch_bounding_box(const double* xy, std::int64_t n, Box* boxes, CudaStream stream) {
-  const auto grid = minimum(blocks(n, box_threads), static_cast<unsigned>(most_box_blocks));
-  BoundingBoxParams params{xy, boxes, n, 0};
-  LaunchConfig config{.grid = {grid},
-                      .block = {box_threads},
-                      .shared_bytes = sizeof(BoxStorage),
-                      .stream = stream,
-                      .name = "bounding_box"};
-  launch(bounding_box<BoxStorage>, config, params);
-  config.grid = {1};
-  params.blocks = grid;
-  launch(bounding_box<BoxStorage>, config, params);
-}
 
 struct Workspace {
   Box* extent;          // [most_box_blocks]
@@ -74,7 +59,7 @@ inline void launch_knn_2d(const double* xy, std::int64_t n, std::int64_t k, std:
             .stream = stream,
             .name = "build_level"},
            {xy, w.tree, level});
-  const QueryParams params{w.tree, indices, squared_distances, k};
+  const QueryParams params{w.tree, indices, squared_distances, k, static_cast<int>(buffer_capacity(k))};
   switch (warps_for(k)) {
     case 8:
       return launch_queries<8>(params, stream);

@@ -31,11 +31,11 @@ __device__ __forceinline__ bool comes_before(double d, std::uint32_t i, double o
 
 class NearestBuffer {
  public:
-  /// `shared`: buffer_bytes(k) bytes for this warp, 8-byte aligned.
-  __device__ __forceinline__ NearestBuffer(unsigned char* shared, std::int64_t k)
-      : distances_(reinterpret_cast<double*>(shared)),
-        indices_(reinterpret_cast<std::uint32_t*>(shared + buffer_capacity(k) * 8)),
-        capacity_(static_cast<int>(buffer_capacity(k))),
+  /// `shared`: memory of the block; each warp takes `capacity` = buffer_capacity(k) candidates of it.
+  __device__ __forceinline__ NearestBuffer(unsigned char* shared, int capacity, std::int64_t k)
+      : distances_(reinterpret_cast<double*>(shared + warp() * capacity * candidate_bytes)),
+        indices_(reinterpret_cast<std::uint32_t*>(distances_ + capacity)),
+        capacity_(capacity),
         k_(static_cast<int>(k)),
         bound_distance_(infinite_distance()) {}
 

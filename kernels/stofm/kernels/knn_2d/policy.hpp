@@ -40,8 +40,10 @@ constexpr std::int64_t buffer_capacity(std::int64_t k) {
   while (capacity < k + fan) capacity *= 2;
   return capacity;
 }
-/// Shared memory of a warp: distances and indices of the buffer.
-constexpr std::int64_t buffer_bytes(std::int64_t k) { return buffer_capacity(k) * 12; }
+/// Shared memory of a candidate: distance and index.
+inline constexpr std::int64_t candidate_bytes = 12;
+/// Shared memory of a warp.
+constexpr std::int64_t buffer_bytes(std::int64_t k) { return buffer_capacity(k) * candidate_bytes; }
 
 /// Warps of a block: as many of 8 as 48 KiB hold, at least one.
 constexpr int warps_for(std::int64_t k) {

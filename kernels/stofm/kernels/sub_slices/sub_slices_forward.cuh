@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Pieces of a slice with their distances (pipeline/sub_slices.hpp), many at once, without an n x n matrix.
+///
+/// A cell lists the other nodes that come no later than its k-th nearest, by (squared distance, node), k = m
+/// - 2; with stable geometry those whose squared distance, as a float, is not above the k-th. So the
+/// threshold of a cell says all about its list, and the mirror rule needs no transposed lists:
+///   (i, j) is listed if either is CLS or a virtual cell, or i = j, or j is within the threshold of i or i
+///   within that of j. Squared distances are the same from both sides, to the bit.
+/// Values: |x_i - x_j| rounded to float; rows and columns of CLS 0; entries of 100 are left out, and with
+/// reference geometry those of different nodes at one place.
+///
+///   place_nodes     a thread a node: cell, type, coordinates
+///   find_thresholds a warp a cell: all nodes of its piece go past a buffer of the nearest (knn_2d)
+///   list_rows       a warp a row: 32 columns at a time; one pass counts, the next one writes
+///   sums            offsets of the rows from their counts
+/// Limiter: double units, about 3 passes of 8 operations over the n^2 pairs of each piece; listed pairs are
+/// written once. No barriers of the block but in the sums, no atomics; deterministic.
+
+#include "stofm/kernels/common/block.cuh"
+#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/knn_2d/nearest_buffer.cuh"
+#include "stofm/kernels/sub_slices/policy.hpp"
+
+namespace stofm::kernels::sub_slices {
+
+/// Numbers of pipeline::NodeType.
+inline constexpr std::int32_t type_cell = 0, type_cls = 1, type_virtual_cell = 2;
+inline constexpr float far_value = 100.0F;
+
+struct Pieces {
+  const std::int64_t* cell_offsets;  // [pieces + 1] into cells
+  const std::int64_t* node_offsets;  // [pieces + 1]
+  const std::int32_t* piece_of_row;  // [nodes] piece of each node
+  std::int64_t pieces, nodes, virtual_cells;
+
+  /// First node that is a cell, within a piece.
+  __host__ __device__ std::int64_t first_cell() const { return 1 + virtual_cells; }
+};
+
+struct NodeParams {
+  Pieces pieces;
+  const std::int64_t* cells;  // cells of all pieces, one after the other
+  const double* xy;           // [N, 2]
+  const double* virtual_xy;   // [K, 2]
+  std::int64_t* node_cells;   // [nodes]
+  std::int32_t* token_types;  // [nodes]
+  double* node_xy;            // [nodes, 2]
+};
+/// Grid: a thread per node.
+template <class T>
+static __global__ void place_nodes(const NodeParams p) {
+  const std::int64_t node = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (node >= p.pieces.nodes) return;
+  const std::int64_t piece = p.pieces.piece_of_row[node];
+  const std::int64_t within = node - p.pieces.node_offsets[piece], first_cell = p.pieces.first_cell();
+  std::int64_t cell = -1;
+  double x = 0, y = 0;
+  if (within >= first_cell) {
+    cell = p.cells[p.pieces.cell_offsets[piece] + within - first_cell];
+    x = p.xy[2 * cell];
+    y = p.xy[2 * cell + 1];
+  } else if (within > 0) {
+    x = p.virtual_xy[2 * (within - 1)];
+    y = p.virtual_xy[2 * (within - 1) + 1];
+  }
+  p.node_cells[node] = cell;
+  p.token_types[node] = within >= first_cell ? type_cell : within > 0 ? type_virtual_cell : type_cls;
+  p.node_xy[2 * node] = x;
+  p.node_xy[2 * node + 1] = y;
+}
+
+/// What a cell lists: nodes that come no later. Nothing: distance -1.
+struct Threshold {
+  double squared_distance;
+  std::uint32_t node;  ///< within the piece
+  __device__ __forceinline__ bool admits(double d, std::uint32_t other, bool stable) const {
+    if (squared_distance < 0) return false;
+    if (stable) return static_cast<float>(d) <= static_cast<float>(squared_distance);
+    return d < squared_distance || (d == squared_distance && other <= node);
+  }
+};
+
+struct ThresholdParams {
+  Pieces pieces;
+  const double* node_xy;    // [nodes, 2]
+  Threshold* thresholds;    // [nodes]
+  std::int64_t neighbours;  ///< m, the node itself counted
+  int capacity;             ///< knn_2d::buffer_capacity(m - 1)
+};
+/// Grid: a warp per node, `Warps` a block. Shared: a buffer per warp.
+template <int Warps>
+static __global__ void find_thresholds(const ThresholdParams p) {
+  const std::int64_t node = std::int64_t(blockIdx.x) * Warps + warp();
+  if (node >= p.pieces.nodes) return;  // the whole warp
+  const std::int64_t piece = p.pieces.piece_of_row[node], begin = p.pieces.node_offsets[piece];
+  const std::int64_t n = p.pieces.node_offsets[piece + 1] - begin, within = node - begin;
+  const std::int64_t k = minimum(p.neighbours, n - 1) - 1;
+  if (within < p.pieces.first_cell() || k < 1) {
+    if (lane() == 0) p.thresholds[node] = {-1.0, 0};
+    return;
+  }
+  knn_2d::NearestBuffer found(shared_bytes(), p.capacity, k);
+  const double x = p.node_xy[2 * node], y = p.node_xy[2 * node + 1];
+  const double* xy = p.node_xy + 2 * begin;
+  for (std::int64_t first = 0; first < n; first += warp_size) {
+    const std::int64_t j = first + lane();
+    const bool valid = j < n && j != within;
+    found.offer(valid ? knn_2d::squared_distance(xy[2 * j], xy[2 * j + 1], x, y) : 0.0,
+                static_cast<std::uint32_t>(j), valid);
+  }
+  found.keep_nearest();
+  if (lane() == 0) p.thresholds[node] = {found.bound_distance(), found.bound_index()};
+}
+
+struct RowParams {
+  Pieces pieces;
+  const double* node_xy;        // [nodes, 2]
+  const Threshold* thresholds;  // [nodes]
+  std::int64_t* row_offsets;    // [nodes + 1] counting: row i's count at i; writing: read
+  std::int32_t* zeros;    // [nodes] counting: listed nodes at the place of each node, itself and CLS aside
+  std::int32_t* columns;  // [entries], null while counting
+  float* values;          // [entries]
+  bool stable;
+};
+
+/// Entry (i, j) of a piece: whether it is listed, and its value.
+struct Entry {
+  float value;
+  bool listed, kept;
+};
+__device__ __forceinline__ Entry entry_of(const RowParams& p, std::int64_t begin, std::int64_t i,
+                                          std::int64_t j) {
+  const std::int64_t first_cell = p.pieces.first_cell();
+  if (i == 0 || j == 0) return {0.0F, true, true};
+  const double* a = p.node_xy + 2 * (begin + i);
+  const double* b = p.node_xy + 2 * (begin + j);
+  const double d = knn_2d::squared_distance(a[0], a[1], b[0], b[1]);
+  const bool listed = i < first_cell || j < first_cell || i == j ||
+                      p.thresholds[begin + i].admits(d, static_cast<std::uint32_t>(j), p.stable) ||
+                      p.thresholds[begin + j].admits(d, static_cast<std::uint32_t>(i), p.stable);
+  if (!listed) return {0.0F, false, false};
+  const auto value = static_cast<float>(sqrt(d));
+  const bool twin = value == 0.0F && i != j;
+  return {value, true, value != far_value && !(twin && !p.stable)};
+}
+
+/// Counts or writes the rows. Grid: a warp per row, `Warps` a block.
+template <bool Write, int Warps>
+static __global__ void list_rows(const RowParams p) {
+  const std::int64_t node = std::int64_t(blockIdx.x) * Warps + warp();
+  if (node >= p.pieces.nodes) return;  // the whole warp
+  const std::int64_t piece = p.pieces.piece_of_row[node], begin = p.pieces.node_offsets[piece];
+  const std::int64_t n = p.pieces.node_offsets[piece + 1] - begin, i = node - begin;
+  const std::uint32_t lower = (1U << lane()) - 1U;
+  std::int64_t place = Write ? p.row_offsets[node] : 0;
+  std::int32_t zeros = 0;
+  for (std::int64_t first = 0; first < n; first += warp_size) {
+    const std::int64_t j = first + lane();
+    const Entry entry = j < n ? entry_of(p, begin, i, j) : Entry{0.0F, false, false};
+    const std::uint32_t kept = ballot(entry.kept);
+    if constexpr (Write) {
+      if (entry.kept) {
+        const std::int64_t at = place + count_bits(kept & lower);
+        p.columns[at] = static_cast<std::int32_t>(j);
+        p.values[at] = entry.value;
+      }
+    } else {
+      zeros += count_bits(ballot(entry.listed && entry.value == 0.0F && i != 0 && j != 0 && j != i));
+    }
+    place += count_bits(kept);
+  }
+  if (Write || lane() != 0) return;
+  p.row_offsets[node] = place;
+  p.zeros[node] = zeros;
+}
+
+// ---- sums over all rows ----
+
+struct SumParams {
+  std::int64_t* values;      // [count + 1]; in: counts, out: sums of those before
+  std::int64_t* block_sums;  // [blocks]
+  std::int64_t count;
+};
+struct SumStorage {
+  std::int64_t threads[sum_threads];
+};
+/// Sum of this thread's value and those of the threads before it.
+__device__ __forceinline__ std::int64_t sum_up_to_thread(std::int64_t value, SumStorage& shared) {
+  const int thread = static_cast<int>(threadIdx.x);
+  block_sync();
+  shared.threads[thread] = value;
+  block_sync();
+  for (int step = 1; step < sum_threads; step *= 2) {
+    const std::int64_t other = thread >= step ? shared.threads[thread - step] : 0;
+    block_sync();
+    shared.threads[thread] += other;
+    block_sync();
+  }
+  return shared.threads[thread];
+}
+
+/// Grid: 4,096 values a block.
+template <class Storage>
+static __global__ void sum_blocks(const SumParams p) {
+  auto& shared = shared_memory<Storage>();
+  const std::int64_t begin =
+      std::int64_t(blockIdx.x) * values_per_block + std::int64_t(threadIdx.x) * values_per_thread;
+  std::int64_t sum = 0;
+  for (std::int64_t i = begin; i < minimum(begin + values_per_thread, p.count); ++i) sum += p.values[i];
+  sum = sum_up_to_thread(sum, shared);
+  if (threadIdx.x == sum_threads - 1) p.block_sums[blockIdx.x] = sum;
+}
+/// One block: sums of blocks become sums of the blocks before; the total goes behind the values.
+template <class Storage>
+static __global__ void sum_block_sums(const SumParams p) {
+  auto& shared = shared_memory<Storage>();
+  const std::int64_t blocks = ceil_div(p.count, values_per_block), run = ceil_div(blocks, sum_threads);
+  const std::int64_t begin = minimum(std::int64_t(threadIdx.x) * run, blocks),
+                     end = minimum(begin + run, blocks);
+  std::int64_t sum = 0;
+  for (std::int64_t b = begin; b < end; ++b) sum += p.block_sums[b];
+  const std::int64_t upto = sum_up_to_thread(sum, shared);
+  std::int64_t before = upto - sum;
+  for (std::int64_t b = begin; b < end; ++b) {
+    const std::int64_t here = p.block_sums[b];
+    p.block_sums[b] = before;
+    before += here;
+  }
+  if (threadIdx.x == sum_threads - 1) p.values[p.count] = upto;
+}
+/// Grid: as sum_blocks.
+template <class Storage>
+static __global__ void place_sums(const SumParams p) {
+  auto& shared = shared_memory<Storage>();
+  const std::int64_t begin =
+      std::int64_t(blockIdx.x) * values_per_block + std::int64_t(threadIdx.x) * values_per_thread;
+  const std::int64_t end = minimum(begin + values_per_thread, p.count);
+  std::int64_t sum = 0;
+  for (std::int64_t i = begin; i < end; ++i) sum += p.values[i];
+  std::int64_t before = p.block_sums[blockIdx.x] + sum_up_to_thread(sum, shared) - sum;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t here = p.values[i];
+    p.values[i] = before;
+    before += here;
+  }
+}
+
+struct CoincidentParams {
+  Pieces pieces;
+  const std::int32_t* zeros;       // [nodes]
+  std::int64_t* coincident_pairs;  // [pieces]
+};
+struct CoincidentStorage {
+  std::int64_t warp_sums[sum_threads / warp_size];
+};
+/// Grid: a block of 256 threads per piece.
+template <class Storage>
+static __global__ void count_coincident(const CoincidentParams p) {
+  auto& shared = shared_memory<Storage>();
+  const std::int64_t piece = blockIdx.x;
+  std::int64_t sum = 0;
+  for (std::int64_t node = p.pieces.node_offsets[piece] + threadIdx.x;
+       node < p.pieces.node_offsets[piece + 1]; node += sum_threads)
+    sum += p.zeros[node];
+  sum = block_sum(sum, shared.warp_sums);
+  if (threadIdx.x == 0) p.coincident_pairs[piece] = sum / 2;
+}
+
+}  // namespace stofm::kernels::sub_slices
