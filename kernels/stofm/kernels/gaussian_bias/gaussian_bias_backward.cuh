@@ -18,7 +18,8 @@ struct GaussianBackwardParams {
   const float* distances;  ///< [count]
   std::int64_t count;
   const float* grad_phi;  ///< [count, heads]
-  float* partials;        ///< [gridDim.x, GaussianPartial::size()]
+  float* partials;        ///< [gridDim.x, at.size]
+  GaussianPartial at;
 };
 
 template <int Units>
@@ -40,8 +41,8 @@ static __global__ void __launch_bounds__(GaussianPolicy<Units>::threads)
   float* grad_z = tile.hidden;        // in place, then d psi
   const backend::GaussianWeights& weights = params.weights;
   const int heads = static_cast<int>(weights.heads), units = static_cast<int>(weights.gaussians);
-  const GaussianPartial at{weights.gaussians, weights.heads};
-  float* partial = params.partials + std::int64_t(blockIdx.x) * at.size();
+  const GaussianPartial& at = params.at;
+  float* partial = params.partials + std::int64_t(blockIdx.x) * at.size;
   const int thread = static_cast<int>(threadIdx.x), grad_stride = heads + 1;
   tile.load_parameters(weights);
 
@@ -68,13 +69,13 @@ static __global__ void __launch_bounds__(GaussianPolicy<Units>::threads)
       float sum = 0;
       for (int p = 0; p < points; ++p)
         sum += grad_phi[p * grad_stride + h] * tile.hidden[p * hidden_stride + j];
-      float* to = partial + at.w2() + i;
+      float* to = partial + at.w2 + i;
       *to = first_tile ? sum : *to + sum;
     }
     for (int h = thread; h < heads; h += threads) {
       float sum = 0;
       for (int p = 0; p < points; ++p) sum += grad_phi[p * grad_stride + h];
-      float* to = partial + at.b2() + h;
+      float* to = partial + at.b2 + h;
       *to = first_tile ? sum : *to + sum;
     }
     first_tile = false;
@@ -163,12 +164,12 @@ static __global__ void __launch_bounds__(GaussianPolicy<Units>::threads)
     for (int i = 0; i < 8; ++i)
       for (int j = 0; j < 8; ++j)
         if (w1_row + i < units && w1_column + j < units)
-          partial[at.w1() + std::int64_t(w1_row + i) * units + w1_column + j] = grad_w1[i][j];
+          partial[at.w1 + std::int64_t(w1_row + i) * units + w1_column + j] = grad_w1[i][j];
   if (thread < units) {
     const float sigma = weights.stds[thread], sign = sigma > 0.0F ? 1.0F : sigma < 0.0F ? -1.0F : 0.0F;
-    partial[at.b1() + thread] = grad_b1;
-    partial[at.means() + thread] = grad_mean * tile.inverse_width[thread];
-    partial[at.stds() + thread] = grad_width * tile.inverse_width[thread] * sign;
+    partial[at.b1 + thread] = grad_b1;
+    partial[at.means + thread] = grad_mean * tile.inverse_width[thread];
+    partial[at.stds + thread] = grad_width * tile.inverse_width[thread] * sign;
   }
   block_sync();  // the arguments' gradients were read
   // In the order of the points; w first, then b, through the same words.
@@ -178,7 +179,7 @@ static __global__ void __launch_bounds__(GaussianPolicy<Units>::threads)
     if (thread == 0) {
       float sum = 0;
       for (int p = 0; p < points; ++p) sum += shared.grad_argument[p];
-      partial[which == 0 ? at.w() : at.b()] = sum;
+      partial[which == 0 ? at.w : at.b] = sum;
     }
     block_sync();
   }
@@ -186,27 +187,28 @@ static __global__ void __launch_bounds__(GaussianPolicy<Units>::threads)
 
 struct GaussianReduceParams {
   backend::GaussianWeightGradients into;
-  std::int64_t gaussians, heads, blocks;
+  std::int64_t blocks;
   const float* partials;
+  GaussianPartial at;
 };
 
 /// Adds the partial sums in the order of the blocks, in double; a thread per number.
 static __global__ void gaussian_reduce_kernel(GaussianReduceParams params) {
   const std::int64_t i = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  const GaussianPartial at{params.gaussians, params.heads};
-  if (i >= at.size()) return;
+  const GaussianPartial& at = params.at;
+  if (i >= at.size) return;
   double sum = 0;
   for (std::int64_t block = 0; block < params.blocks; ++block)
-    sum += static_cast<double>(params.partials[block * at.size() + i]);
+    sum += static_cast<double>(params.partials[block * at.size + i]);
   const auto& into = params.into;
-  float* to = i < at.b1()      ? into.w1 + i
-              : i < at.means() ? into.b1 + (i - at.b1())
-              : i < at.stds()  ? into.means + (i - at.means())
-              : i < at.w2()    ? into.stds + (i - at.stds())
-              : i < at.b2()    ? into.w2 + (i - at.w2())
-              : i < at.w()     ? into.b2 + (i - at.b2())
-              : i < at.b()     ? into.w
-                               : into.b;
+  float* to = i < at.b1      ? into.w1 + i
+              : i < at.means ? into.b1 + (i - at.b1)
+              : i < at.stds  ? into.means + (i - at.means)
+              : i < at.w2    ? into.stds + (i - at.stds)
+              : i < at.b2    ? into.w2 + (i - at.w2)
+              : i < at.w     ? into.b2 + (i - at.b2)
+              : i < at.b     ? into.w
+                             : into.b;
   *to += static_cast<float>(sum);
 }
 

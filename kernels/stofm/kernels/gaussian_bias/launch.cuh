@@ -41,7 +41,7 @@ inline void launch_gaussian_forward(CudaStream stream, const backend::GaussianWe
 }
 
 inline std::int64_t gaussian_backward_bytes(std::int64_t gaussians, std::int64_t heads, std::int64_t count) {
-  return gaussian_backward_blocks(count) * GaussianPartial{gaussians, heads}.size() *
+  return gaussian_backward_blocks(count) * gaussian_partial(gaussians, heads).size *
          std::int64_t{sizeof(float)};
 }
 
@@ -50,6 +50,7 @@ inline void launch_gaussian_backward(CudaStream stream, const backend::GaussianW
                                      const backend::GaussianWeightGradients& into, void* workspace) {
   auto* partials = static_cast<float*>(workspace);
   const std::int64_t parts = gaussian_backward_blocks(count);
+  const GaussianPartial at = gaussian_partial(weights.gaussians, weights.heads);
   with_gaussian_kernel(weights.gaussians, weights.heads, [&]<int Units>() {
     using Policy = GaussianPolicy<Units>;
     static_assert(sizeof(GaussianBackwardShared<Units>) <= Policy::shared_limit);
@@ -59,15 +60,15 @@ inline void launch_gaussian_backward(CudaStream stream, const backend::GaussianW
             .shared_bytes = sizeof(GaussianBackwardShared<Units>),
             .stream = stream,
             .name = "gaussian_bias_backward"},
-           {weights, distances, count, grad_phi, partials});
+           {weights, distances, count, grad_phi, partials, at});
   });
   if (parts == 0) return;
   launch(gaussian_reduce_kernel,
-         {.grid = dim3(blocks(GaussianPartial{weights.gaussians, weights.heads}.size(), 128)),
+         {.grid = dim3(blocks(at.size, 128)),
           .block = dim3(128),
           .stream = stream,
           .name = "gaussian_bias_reduce"},
-         {into, weights.gaussians, weights.heads, parts, partials});
+         {into, parts, partials, at});
 }
 
 inline void launch_distance_values(CudaStream stream, const backend::DistanceEntries& entries,

@@ -33,16 +33,11 @@ constexpr std::int64_t gaussian_backward_blocks(std::int64_t count) {
 
 /// Where each gradient stands in a partial sum.
 struct GaussianPartial {
-  std::int64_t k, h;
-  constexpr std::int64_t w1() const { return 0; }
-  constexpr std::int64_t b1() const { return k * k; }
-  constexpr std::int64_t means() const { return b1() + k; }
-  constexpr std::int64_t stds() const { return means() + k; }
-  constexpr std::int64_t w2() const { return stds() + k; }
-  constexpr std::int64_t b2() const { return w2() + h * k; }
-  constexpr std::int64_t w() const { return b2() + h; }
-  constexpr std::int64_t b() const { return w() + 1; }
-  constexpr std::int64_t size() const { return b() + 1; }
+  std::int64_t w1, b1, means, stds, w2, b2, w, b, size;
 };
+constexpr GaussianPartial gaussian_partial(std::int64_t k, std::int64_t h) {
+  const std::int64_t b1 = k * k, means = b1 + k, stds = means + k, w2 = stds + k, b2 = w2 + h * k, w = b2 + h;
+  return {0, b1, means, stds, w2, b2, w, w + 1, w + 2};
+}
 
 }  // namespace stofm::kernels
