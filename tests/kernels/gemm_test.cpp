@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Products of operands in every form, and the linear layer of the CUDA backend, run on the host.
+#include "tests/kernels/support/emulator.hpp"
+
+#include "kernels/instantiate/linear.cu"
+#include "kernels/instantiate/runtime.cu"
+#include "stofm/backend/cpu/linear.hpp"
+#include "stofm/kernels/encoder_block/launch.cuh"
+#include "tests/kernels/support/device_array.hpp"
+
+using namespace stofm;
+using emulator::Matrix;
+using kernels::GemmForm;
+using kernels::OperandForm;
+
+namespace {
+
+/// x in an operand form, made by the kernel that makes them on the device.
+std::vector<bfloat16> parts_of(const Matrix<float>& x, OperandForm form) {
+  std::vector<bfloat16> result(static_cast<std::size_t>(x.rows() * kernels::operand_row(form, x.columns())));
+  kernels::ConvertParams<float> p;
+  p.x = x.data();
+  p.stride = x.stride();
+  p.out = result.data();
+  p.rows = x.rows();
+  p.columns = x.columns();
+  kernels::launch_convert(form, Activation::identity, p, {});
+  return result;
+}
+
+/// Largest difference from double loops, relative to the largest sum of magnitudes.
+double worst(const Matrix<float>& d, const Matrix<float>& a, const Matrix<float>& b, GemmForm form,
+             double before) {
+  double most = 0, largest = 0;
+  const std::int64_t depth = form == GemmForm::tn ? a.rows() : a.columns();
+  for (std::int64_t i = 0; i < d.rows(); ++i)
+    for (std::int64_t j = 0; j < d.columns(); ++j) {
+      double sum = before, magnitude = 0;
+      for (std::int64_t l = 0; l < depth; ++l) {
+        const double x = static_cast<double>(form == GemmForm::tn ? a.at(l, i) : a.at(i, l)),
+                     y = static_cast<double>(form == GemmForm::nt ? b.at(j, l) : b.at(l, j));
+        sum += x * y;
+        magnitude += std::abs(x * y);
+      }
+      most = (std::max)(most, std::abs(static_cast<double>(d.at(i, j)) - sum));
+      largest = (std::max)(largest, magnitude);
+    }
+  return most / largest;
+}
+
+}  // namespace
+
+TEST_CASE("split operands give products to 16 bits, rounded ones to 8, in every form") {
+  const std::int64_t m = 5, n = 12, k = 20;
+  for (const GemmForm form : {GemmForm::nt, GemmForm::nn, GemmForm::tn}) {
+    CAPTURE(static_cast<int>(form));
+    const auto a = form == GemmForm::tn ? Matrix<float>(k, 8).random(1) : Matrix<float>(m, k).random(1);
+    const auto b = form == GemmForm::nt ? Matrix<float>(n, k).random(2) : Matrix<float>(k, n).random(2);
+    for (const bool split : {true, false})
+      for (const bool accumulate : {false, true}) {
+        const OperandForm left = split ? OperandForm::split_left : OperandForm::bfloat16,
+                          right = split ? OperandForm::split_right : OperandForm::bfloat16;
+        const auto parts_a = parts_of(a, left), parts_b = parts_of(b, right);
+        Matrix<float> d(form == GemmForm::tn ? a.columns() : m, n, 3);
+        if (accumulate) d.fill(2.0F);
+        kernels::Gemm gemm{Cuda{}};
+        kernels::linear_product(gemm, {},
+                                {.form = form,
+                                 .a = kernels::dense_operand(parts_a.data(), a.rows(), a.columns(), left),
+                                 .b = kernels::dense_operand(parts_b.data(), b.rows(), b.columns(), right),
+                                 .d = d.data(),
+                                 .stride_d = d.stride(),
+                                 .accumulate = accumulate});
+        CHECK(d.intact());
+        // Two operands of relative error 2^-17 (what is left out: lo lo, 2^-18), or 2^-9.
+        CHECK(worst(d, a, b, form, accumulate ? 2.0 : 0.0) <= (split ? 0x1p-15 : 0x1p-7));
+      }
+  }
+}
+
+TEST_CASE("operands of the tensor cores are rounded as they round them") {
+  CHECK(kernels::round_to_tf32(1.0F + 0x1p-11F) == 1.0F + 0x1p-10F);
+  CHECK(kernels::round_to_tf32(1.0F + 0x1p-12F) == 1.0F);
+  CHECK(kernels::round_to_tf32(-1.0F - 0x1p-11F) == -1.0F - 0x1p-10F);
+  CHECK(std::isinf(kernels::round_to_tf32(INFINITY)));
+}
+
+TEST_CASE("parts of a split number add up to it") {
+  const auto x = Matrix<float>(3, 8).random(5);
+  for (const OperandForm form :
+       {OperandForm::split_left, OperandForm::split_right, OperandForm::split_pair}) {
+    const auto parts = parts_of(x, form);
+    const std::int64_t row = kernels::operand_row(form, 8), low = form == OperandForm::split_right ? 16 : 8;
+    for (std::int64_t i = 0; i < 3; ++i)
+      for (std::int64_t j = 0; j < 8; ++j) {
+        const bfloat16 high = parts[static_cast<std::size_t>(i * row + j)],
+                       rest = parts[static_cast<std::size_t>(i * row + low + j)];
+        CHECK(high.bits == bfloat16(x.at(i, j)).bits);
+        CHECK(rest.bits == bfloat16(x.at(i, j) - static_cast<float>(high)).bits);
+        if (form != OperandForm::split_pair)
+          CHECK(parts[static_cast<std::size_t>(i * row + (24 - low) + j)].bits == high.bits);
+      }
+  }
+}
+
+TEST_CASE("the linear layer is the CPU's") {
+  for (const Activation activation : {Activation::identity, Activation::relu, Activation::gelu})
+    for (const double scale : {1.0, 0.5})
+      for (const bool biased : {true, false}) {
+        const auto x = Matrix<float>(7, 33, 2).random(1), w = Matrix<float>(9, 33, 1).random(2),
+                   bias = Matrix<float>(1, 9).random(3);
+        Matrix<float> y(7, 9, 4), expected(7, 9);
+        const LinearOptions options{.activation = activation, .scale = scale};
+        backend::linear(Cpu{}, expected.view(), x.view(), w.view(), biased ? bias.data() : nullptr, options);
+        backend::linear(Cuda{}, y.device_view(), x.device_view(), w.device_view(),
+                        biased ? bias.data() : nullptr, options);
+        CHECK(y.intact());
+        // 33 terms of up to 90 * 90 in float32: 33 * 2^-24 * 8100 at most; gelu has slope up to 1.13.
+        CHECK(emulator::worst_ratio(y, expected, 2e-3, 1e-5) <= 1.0);
+      }
+  Matrix<float> empty(0, 9);
+  const auto x = Matrix<float>(0, 33), w = Matrix<float>(9, 33).random(2);
+  backend::linear(Cuda{}, empty.device_view(), x.device_view(), w.device_view(), nullptr, {});
+}
