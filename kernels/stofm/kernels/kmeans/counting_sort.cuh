@@ -122,11 +122,11 @@ static __global__ void sum_tiles(const Params<Keys> p) {
   p.totals[segment] = before;
 }
 
-inline constexpr int offset_threads = 1024;
-/// Grid: one block of 1,024 threads, each a run of neighbouring segments. Shared: 8 KiB.
+inline constexpr int offset_threads = 256;
+/// Grid: one block of 256 threads, each a run of neighbouring segments. Shared: 2 KiB.
 template <class Keys>
 static __global__ void sum_segments(const Params<Keys> p) {
-  auto* run_sums = reinterpret_cast<std::int64_t*>(shared_bytes());  // [1024]
+  auto* run_sums = reinterpret_cast<std::int64_t*>(shared_bytes());  // [offset_threads]
   const std::int64_t segments = p.layout.parts * p.layout.buckets;
   const std::int64_t run = ceil_div(segments, offset_threads);
   const std::int64_t begin = minimum(std::int64_t(threadIdx.x) * run, segments);
