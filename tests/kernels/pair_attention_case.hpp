@@ -209,101 +209,132 @@ inline Results dense_double(const Case& c, const Inputs& in) {
   return results;
 }
 
-/// The device functions. Checks that gaps and guards are untouched.
+/// A matrix and its staged form. `fetch` brings it back and checks that gaps and guards are untouched.
+template <class T>
+class OnDevice {
+ public:
+  OnDevice(std::int64_t rows, std::int64_t columns, std::int64_t gap = 0)
+      : host_(std::make_unique<Matrix<T>>(rows, columns, gap)), staged_(*host_) {}
+  explicit OnDevice(const Matrix<T>& from) : host_(std::make_unique<Matrix<T>>(from)), staged_(*host_) {}
+  T* data() { return staged_.data(); }
+  std::int64_t stride() const { return host_->stride(); }
+  const Matrix<T>& fetch() {
+    staged_.fetch();
+    CHECK(host_->intact());
+    return *host_;
+  }
+
+ private:
+  std::unique_ptr<Matrix<T>> host_;
+  emulator::Staged<T> staged_;
+};
+
+/// The device functions.
 inline Results device(const Case& c, const Inputs& in) {
   using namespace stofm::backend;
-  const CudaStream stream{};
+  const CudaStream stream = current_stream(emulator::device_under_test);
   const std::int64_t nodes = c.nodes(), columns = c.heads * c.width;
   const PairAttentionSizes sizes{c.heads, c.width, c.precision, c.scale()};
   PairBatchPlan plan;
   for (const Slice& s : c.slices)
     plan.add(s.pattern->row_offsets, s.pattern->columns, s.pair_rows, s.pair_columns);
-  std::vector<std::uint64_t> batch_store(static_cast<std::size_t>(plan.bytes() / 8));
-  plan.write(reinterpret_cast<std::byte*>(batch_store.data()));
+  Matrix<std::uint64_t> batch_words(1, plan.bytes() / 8);
+  plan.write(reinterpret_cast<std::byte*>(batch_words.data()));
+  OnDevice<std::uint64_t> batch(batch_words);
   const stofm::DropoutRate rate = stofm::DropoutRate::of(c.dropout);
-
   const std::int64_t operand = pair_operand_bytes(sizes, nodes);
-  std::vector<Matrix<unsigned char>> q, k, v;
-  std::vector<Matrix<float>> y, log_sums;
-  std::vector<std::vector<std::uint32_t>> keys;
-  Matrix<float> pair_values(c.pairs(), c.heads);
-  PairAttentionLayer layer;
-  layer.batch = plan.view(reinterpret_cast<const std::byte*>(batch_store.data()));
-  layer.bias = c.entries() > 0 ? in.bias.data() : nullptr;
-  std::vector<PairAttentionLayer> all;
+
+  struct Layer {
+    OnDevice<float> in_q, in_k, in_v, grad_y;
+    OnDevice<unsigned char> q, k, v;
+    OnDevice<std::uint32_t> keys;
+    OnDevice<float> y, log_sums, grad_q, grad_k, grad_v;
+    PairAttentionLayer args;
+  };
+  OnDevice<float> bias(in.bias), background(in.background), grad_pairs(in.grad_pairs),
+      pair_values(c.pairs(), c.heads), grad_bias(c.heads, c.entries()), grad_background(1, c.heads),
+      partial(64, c.heads);
+  std::vector<Layer> layers;
+  PairAttentionLayer args;
+  args.batch = plan.view(reinterpret_cast<const std::byte*>(batch.data()));
+  args.bias = c.entries() > 0 ? bias.data() : nullptr;
   for (std::int64_t l = 0; l < c.layers; ++l) {
     const auto at = static_cast<std::size_t>(l);
-    for (auto* list : {&q, &k, &v}) list->emplace_back(1, operand);
-    y.emplace_back(nodes, columns, 2);
-    log_sums.emplace_back(c.heads, nodes);
-    const PairPack packs[] = {{PairOperand::query, in.q[at].data(), in.q[at].stride(), q[at].data()},
-                              {PairOperand::key, in.k[at].data(), in.k[at].stride(), k[at].data()},
-                              {PairOperand::value, in.v[at].data(), in.v[at].stride(), v[at].data()}};
-    pair_attention_pack(stream, sizes, nodes, packs);
-    keys.emplace_back();
+    Matrix<std::uint32_t> keys(static_cast<std::int64_t>(c.slices.size()), 4);
     for (std::size_t s = 0; s < c.slices.size(); ++s)
-      for (const std::uint32_t word : stofm::DropoutMask(c.key(s, l), rate.threshold).key)
-        keys.back().push_back(word);
-    layer.layers = l + 1;
-    layer.q[at] = q[at].data();
-    layer.k[at] = k[at].data();
-    layer.v = v[at].data();
-    if (rate.drops()) layer.dropout = {nullptr, rate.threshold, static_cast<float>(rate.factor)};
-    all.push_back(layer);
-  }
-  for (std::size_t l = 0; l < all.size(); ++l) {
-    if (rate.drops()) all[l].dropout.keys = keys[l].data();
-    const bool asks = l + 1 == all.size() && c.pairs() > 0;
+      for (std::size_t i = 0; i < 4; ++i)
+        keys.at(static_cast<std::int64_t>(s), static_cast<std::int64_t>(i)) =
+            stofm::DropoutMask(c.key(s, l), rate.threshold).key[i];
+    using Floats = OnDevice<float>;
+    using Bytes = OnDevice<unsigned char>;
+    layers.push_back({Floats(in.q[at]),
+                      Floats(in.k[at]),
+                      Floats(in.v[at]),
+                      Floats(in.grad_y[at]),
+                      Bytes(1, operand),
+                      Bytes(1, operand),
+                      Bytes(1, operand),
+                      OnDevice<std::uint32_t>(keys),
+                      Floats(nodes, columns, 2),
+                      Floats(c.heads, nodes),
+                      Floats(nodes, columns, 5),
+                      Floats(nodes, columns, 5),
+                      Floats(nodes, columns, 5),
+                      {}});
+    Layer& layer = layers.back();
+    const PairPack packs[] = {{PairOperand::query, layer.in_q.data(), layer.in_q.stride(), layer.q.data()},
+                              {PairOperand::key, layer.in_k.data(), layer.in_k.stride(), layer.k.data()},
+                              {PairOperand::value, layer.in_v.data(), layer.in_v.stride(), layer.v.data()}};
+    pair_attention_pack(stream, sizes, nodes, packs);
+    args.layers = l + 1;
+    args.q[at] = layer.q.data();
+    args.k[at] = layer.k.data();
+    args.v = layer.v.data();
+    if (rate.drops()) args.dropout = {layer.keys.data(), rate.threshold, static_cast<float>(rate.factor)};
+    layer.args = args;
+    const bool asks = l + 1 == c.layers && c.pairs() > 0;
     pair_attention_forward(
         stream, sizes,
-        {all[l], y[l].data(), y[l].stride(), l % 2 == 0 || c.backward ? log_sums[l].data() : nullptr,
-         asks ? pair_values.data() : nullptr, in.background.data()});
-    CHECK(y[l].intact());
-    CHECK(log_sums[l].intact());
-    CHECK(q[l].intact());
+        {args, layer.y.data(), layer.y.stride(), l % 2 == 0 || c.backward ? layer.log_sums.data() : nullptr,
+         asks ? pair_values.data() : nullptr, background.data()});
+    layer.q.fetch();
+    layer.k.fetch();
+    layer.v.fetch();
+    layer.log_sums.fetch();
   }
-  CHECK(pair_values.intact());
   Results results;
-  if (!c.backward) {
-    for (std::size_t l = 0; l < all.size(); ++l) results.add("y " + std::to_string(l), y[l]);
-    results.add("pair_values", pair_values);
-    return results;
+  for (std::size_t l = layers.size(); c.backward && l-- > 0;) {
+    OnDevice<unsigned char> workspace(1, pair_attention_backward_bytes(sizes, nodes));
+    Layer& layer = layers[l];
+    PairAttentionBackward back;
+    back.layer = layer.args;
+    back.y = layer.y.data(), back.y_stride = layer.y.stride();
+    back.log_sums = layer.log_sums.data();
+    back.grad_y = layer.grad_y.data(), back.grad_y_stride = layer.grad_y.stride();
+    back.grad_pairs = l + 1 == layers.size() && c.pairs() > 0 ? grad_pairs.data() : nullptr;
+    for (std::size_t j = 0; j <= l; ++j)
+      back.grad_q[j] = layers[j].grad_q.data(), back.grad_k[j] = layers[j].grad_k.data();
+    back.grad_v = layer.grad_v.data();
+    back.grad_stride = layer.grad_v.stride();
+    back.grad_bias = c.entries() > 0 ? grad_bias.data() : nullptr;
+    back.accumulate = l + 1 < layers.size();
+    back.workspace = workspace.data();
+    pair_attention_backward(stream, sizes, back);
+    workspace.fetch();
   }
-
-  std::vector<Matrix<float>> grad_q, grad_k, grad_v;
-  for (std::int64_t l = 0; l < c.layers; ++l)
-    for (auto* list : {&grad_q, &grad_k, &grad_v}) list->emplace_back(nodes, columns, 5);
-  Matrix<float> grad_bias(c.heads, c.entries()), grad_background(1, c.heads), partial(64, c.heads);
-  for (std::size_t l = all.size(); l-- > 0;) {
-    Matrix<unsigned char> workspace(1, pair_attention_backward_bytes(sizes, nodes));
-    PairAttentionBackward args;
-    args.layer = all[l];
-    args.y = y[l].data(), args.y_stride = y[l].stride();
-    args.log_sums = log_sums[l].data();
-    args.grad_y = in.grad_y[l].data(), args.grad_y_stride = in.grad_y[l].stride();
-    args.grad_pairs = l + 1 == all.size() && c.pairs() > 0 ? in.grad_pairs.data() : nullptr;
-    for (std::size_t j = 0; j <= l; ++j) args.grad_q[j] = grad_q[j].data(), args.grad_k[j] = grad_k[j].data();
-    args.grad_v = grad_v[l].data();
-    args.grad_stride = grad_v[l].stride();
-    args.grad_bias = c.entries() > 0 ? grad_bias.data() : nullptr;
-    args.accumulate = l + 1 < all.size();
-    args.workspace = workspace.data();
-    pair_attention_backward(stream, sizes, args);
-    CHECK(workspace.intact());
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    results.add("y " + std::to_string(l), layers[l].y.fetch());
+    if (!c.backward) continue;
+    results.add("grad_q " + std::to_string(l), layers[l].grad_q.fetch());
+    results.add("grad_k " + std::to_string(l), layers[l].grad_k.fetch());
+    results.add("grad_v " + std::to_string(l), layers[l].grad_v.fetch());
   }
-  pair_background_gradient(stream, in.grad_pairs.data(), c.pairs(), c.heads, grad_background.data(),
+  results.add("pair_values", pair_values.fetch());
+  if (!c.backward) return results;
+  pair_background_gradient(stream, grad_pairs.data(), c.pairs(), c.heads, grad_background.data(),
                            partial.data());
-  for (std::size_t l = 0; l < all.size(); ++l) {
-    results.add("y " + std::to_string(l), y[l]);
-    for (auto* list : {&grad_q, &grad_k, &grad_v}) CHECK((*list)[l].intact());
-    results.add("grad_q " + std::to_string(l), grad_q[l]);
-    results.add("grad_k " + std::to_string(l), grad_k[l]);
-    results.add("grad_v " + std::to_string(l), grad_v[l]);
-  }
-  results.add("pair_values", pair_values);
-  CHECK(grad_bias.intact());
-  results.add("grad_bias", grad_bias);
-  results.add("grad_background", grad_background);
+  results.add("grad_bias", grad_bias.fetch());
+  results.add("grad_background", grad_background.fetch());
   return results;
 }
 
