@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The runner behind backend::CudaSe2Trainer: parameters, gradients and moments in four flat buffers of one
+/// layout, everything that backward needs of a batch in one workspace, one stream. The backward pass itself:
+/// se2_backward.cuh. Host code; it runs in the emulator as it stands.
+
+#include <map>
+#include <set>
+
+#include "stofm/backend/cuda/adamw.hpp"
+#include "stofm/kernels/model/se2_backward.cuh"
+#include "stofm/kernels/model/se2_runtime.cuh"
+
+namespace stofm::kernels::se2 {
+
+using backend::Se2Losses;
+using backend::Se2ParameterState;
+
+class Se2TrainerRunner {
+ public:
+  Se2TrainerRunner(Cuda device, const CudaSe2Sizes& sizes, std::span<const Se2ParameterState> parameters,
+                   const backend::CudaSe2TrainerOptions& options)
+      : device_((sizes.validate(), device)),
+        options_(options),
+        rates_{DropoutRate::of(options.dropout.hidden), DropoutRate::of(options.dropout.attention),
+               DropoutRate::of(options.dropout.activation)},
+        stream_(device) {
+    const StreamScope scope(device_, stream_.get());
+    network_ = std::make_unique<Se2Network>(device, sizes, options.precision, true);
+    const std::int64_t total = layout().total();
+    for (DeviceArray<float>* buffer : {&values_, &m_, &v_, &gradients_}) {
+      *buffer = DeviceArray<float>(device_, total);
+      backend::fill_bytes(device_, buffer->data(), 0, 4 * total);
+    }
+    operands_ = DeviceArray<std::byte>(device_, layout().operand_bytes());
+    losses_ = DeviceArray<double>(device_, 2);
+    for (std::size_t i = 0; i < layout().parameters().size(); ++i) {
+      number_[layout().parameters()[i].name] = i;
+      states_.push_back({});
+    }
+    if (parameters.size() != number_.size())
+      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer]", concat(parameters.size(), " parameters"),
+                        concat(number_.size(), ": those of the model and of its two heads"),
+                        "Give the parameters of train::pretraining_parameters."});
+    upload(parameters);
+  }
+  Se2TrainerRunner(const Se2TrainerRunner&) = delete;
+  Se2TrainerRunner& operator=(const Se2TrainerRunner&) = delete;
+  ~Se2TrainerRunner() {
+    try {
+      const StreamScope scope(device_, stream_.get());
+      backend::synchronize(device_, stream_.get());
+      batch_.release();
+      values_ = {};
+      m_ = {};
+      v_ = {};
+      gradients_ = {};
+      operands_ = {};
+      workspace_ = {};
+      losses_ = {};
+      network_.reset();
+    } catch (const std::exception&) {  // the device is gone, and its memory with it
+    }
+  }
+
+  CudaStream stream() const { return stream_.get(); }
+  std::int64_t device_bytes() const {
+    return 16 * values_.size() + operands_.size() + workspace_.size() + batch_.device_bytes();
+  }
+  std::int64_t gradient_count() const { return gradients_.size(); }
+
+  void zero_gradients() {
+    const StreamScope scope(device_, stream_.get());
+    backend::fill_bytes(device_, gradients_.data(), 0, 4 * gradients_.size());
+  }
+
+  Se2Losses accumulate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels,
+                       double masked_scale, double pair_scale) {
+    load(slices, labels);
+    queue_gradients(masked_scale, pair_scale);
+    const StreamScope scope(device_, stream_.get());
+    double sums[2] = {0, 0};
+    backend::copy_rows(device_, sums, 0, losses_.data(), 0, sizeof sums, 1, backend::CopyDirection::to_host);
+    backend::synchronize(device_, stream_.get());
+    return {sums[0], sums[1]};
+  }
+
+  double gradient_norm() {
+    const StreamScope scope(device_, stream_.get());
+    const LinearPlace& input = layout().input;
+    if (options_.neutral_input)
+      launch_centre_rows(stream_.get(), {gradients_.data() + input.weight, input.out, input.in});
+    return backend::global_norm(device_, device_parameters());
+  }
+
+  void update(double learning_rate, double gradient_factor) {
+    const StreamScope scope(device_, stream_.get());
+    for (State& state : states_) ++state.steps;
+    backend::adamw_step(device_, device_parameters(),
+                        {.learning_rate = learning_rate,
+                         .beta1 = options_.beta1,
+                         .beta2 = options_.beta2,
+                         .epsilon = options_.epsilon,
+                         .weight_decay = options_.weight_decay,
+                         .gradient_factor = gradient_factor,
+                         .clear_gradients = true});
+    const LinearPlace& input = layout().input;
+    if (options_.neutral_input)
+      launch_centre_rows(stream_.get(), {values_.data() + input.weight, input.out, input.in});
+    network_->pack_weights(stream_.get(), values_.data(), operands_.data());
+  }
+
+  void upload(std::span<const Se2ParameterState> parameters) {
+    const StreamScope scope(device_, stream_.get());
+    for (const Se2ParameterState& from : parameters) {
+      const ParameterPlace& at = place_of(from.name);
+      put(values_, at, from.value, from.name);
+      if (from.m.empty() && from.v.empty()) {
+        backend::fill_bytes(device_, m_.data() + at.offset, 0, 4 * at.count);
+        backend::fill_bytes(device_, v_.data() + at.offset, 0, 4 * at.count);
+      } else {
+        put(m_, at, from.m, from.name);
+        put(v_, at, from.v, from.name);
+      }
+      states_[number_.at(from.name)] = {from.decays, from.steps};
+    }
+    network_->pack_weights(stream_.get(), values_.data(), operands_.data());
+    backend::synchronize(device_, stream_.get());
+  }
+  void download(std::span<Se2ParameterState> parameters) const {
+    const StreamScope scope(device_, stream_.get());
+    for (Se2ParameterState& to : parameters) {
+      const ParameterPlace& at = place_of(to.name);
+      get(values_, at, to.value, to.name);
+      get(m_, at, to.m, to.name);
+      get(v_, at, to.v, to.name);
+      to.steps = states_[number_.at(to.name)].steps;
+      to.decays = states_[number_.at(to.name)].decays;
+    }
+    backend::synchronize(device_, stream_.get());
+  }
+  void download_gradient(const std::string& name, std::span<float> gradient) const {
+    const StreamScope scope(device_, stream_.get());
+    get(gradients_, place_of(name), gradient, name);
+    backend::synchronize(device_, stream_.get());
+  }
+  void download_gradients(std::span<float> gradients) const {
+    const StreamScope scope(device_, stream_.get());
+    get(gradients_, {"all gradients", 0, gradients_.size()}, gradients, "all gradients");
+    backend::synchronize(device_, stream_.get());
+  }
+  void upload_gradients(std::span<const float> gradients) {
+    const StreamScope scope(device_, stream_.get());
+    put(gradients_, {"all gradients", 0, gradients_.size()}, gradients, "all gradients");
+    backend::synchronize(device_, stream_.get());
+  }
+
+  /// Copies a batch to the device.
+  void load(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
+  void compute(double masked_scale, double pair_scale, double learning_rate) {
+    queue_gradients(masked_scale, pair_scale);
+    update(learning_rate, 1.0);
+  }
+
+ private:
+  struct State {
+    bool decays = true;
+    std::int64_t steps = 0;
+  };
+
+  const Se2Layout& layout() const { return network_->layout(); }
+  const ParameterPlace& place_of(const std::string& name) const {
+    const auto found = number_.find(name);
+    if (found == number_.end())
+      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer]", "parameter " + quoted(name),
+                        "one of the model or of its two heads", "Check the name."});
+    return layout().parameters()[found->second];
+  }
+  static void check_count(std::size_t count, const ParameterPlace& at, const std::string& name) {
+    if (static_cast<std::int64_t>(count) != at.count)
+      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer] " + name, concat(count, " values"),
+                        concat(at.count, " values"), "Give the parameters of the checked model."});
+  }
+  void put(DeviceArray<float>& into, const ParameterPlace& at, std::span<const float> from,
+           const std::string& name) {
+    check_count(from.size(), at, name);
+    backend::copy_rows(device_, into.data() + at.offset, 0, from.data(), 0, 4 * at.count, 1,
+                       backend::CopyDirection::to_device);
+  }
+  void get(const DeviceArray<float>& from, const ParameterPlace& at, std::span<float> to,
+           const std::string& name) const {
+    if (to.empty()) return;
+    check_count(to.size(), at, name);
+    backend::copy_rows(device_, to.data(), 0, from.data() + at.offset, 0, 4 * at.count, 1,
+                       backend::CopyDirection::to_host);
+  }
+  std::vector<backend::CudaParameter> device_parameters() {
+    std::vector<backend::CudaParameter> list;
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      const ParameterPlace& at = layout().parameters()[i];
+      list.push_back({values_.data() + at.offset, m_.data() + at.offset, v_.data() + at.offset,
+                      gradients_.data() + at.offset, at.count, states_[i].decays, states_[i].steps});
+    }
+    return list;
+  }
+  static void check_labels(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
+  void queue_gradients(double masked_scale, double pair_scale) {
+    const StreamScope scope(device_, stream_.get());
+    const Se2BatchView batch = batch_.view();
+    network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
+    const Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
+                               gradients_.data(), rates_,        batch,          buffers_};
+    backward.run(static_cast<float>(masked_scale), static_cast<float>(pair_scale), losses_.data());
+  }
+
+  Cuda device_;
+  backend::CudaSe2TrainerOptions options_;
+  DropoutRates rates_;
+  OwnStream stream_;
+  std::unique_ptr<Se2Network> network_;
+  std::map<std::string, std::size_t> number_;
+  std::vector<State> states_;
+  DeviceArray<float> values_, m_, v_, gradients_;
+  DeviceArray<std::byte> operands_, workspace_;
+  DeviceArray<double> losses_;
+  Se2BatchBuffer batch_;
+  TrainingBuffers buffers_;
+};
+
+inline void Se2TrainerRunner::check_labels(std::span<const Se2Slice> slices,
+                                           std::span<const Se2TrainingSlice> labels) {
+  const auto refuse = [](const std::string& where, const std::string& found, const std::string& expected) {
+    throw UsageError({"STOFM-6062", "", "[CudaSe2Trainer] " + where, found, expected, "Check the labels."});
+  };
+  if (slices.size() != labels.size())
+    refuse("batch", concat(labels.size(), " labels"), concat("one for each of ", slices.size(), " slices"));
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const Se2TrainingSlice& label = labels[i];
+    const std::string where = concat("slice ", i);
+    const std::int64_t nodes = slices[i].nodes();
+    std::set<std::int64_t> seen;
+    for (const std::int64_t node : label.masked_nodes)
+      if (node < 0 || node >= nodes || !seen.insert(node).second)
+        refuse(where, concat("predicted node ", node), concat("0 to ", nodes - 1, ", each once"));
+    if (label.pair_rows.size() != label.pair_targets.size() ||
+        label.pair_columns.size() != label.pair_targets.size())
+      refuse(where,
+             concat(label.pair_rows.size(), " rows, ", label.pair_columns.size(), " columns, ",
+                    label.pair_targets.size(), " targets"),
+             "one of each per pair");
+    for (const auto& side : {label.pair_rows, label.pair_columns})
+      for (const std::int64_t node : side)
+        if (node < 0 || node >= nodes)
+          refuse(where, concat("pair with node ", node), concat("0 to ", nodes - 1));
+  }
+}
+
+inline void Se2TrainerRunner::load(std::span<const Se2Slice> slices,
+                                   std::span<const Se2TrainingSlice> labels) {
+  check_labels(slices, labels);
+  const StreamScope scope(device_, stream_.get());
+  batch_.fill(device_, network_->sizes().input_dim, slices,
+              {.training = labels, .dropout_sites = DropoutSites::count(network_->sizes().layers)});
+  std::int64_t entries = 0, distances = 0, masked = 0, pairs = 0;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    entries += static_cast<std::int64_t>(slices[i].columns.size());
+    distances += static_cast<std::int64_t>(slices[i].distances.size());
+    masked += static_cast<std::int64_t>(labels[i].masked_nodes.size());
+    pairs += static_cast<std::int64_t>(labels[i].pair_targets.size());
+  }
+  const TrainingCounts counts{batch_.nodes(), entries, distances + 1, masked, pairs};
+  Arena count;
+  (void)carve_training(*network_, count, counts);
+  const std::int64_t held = workspace_.size() + batch_.device_bytes();
+  try {
+    batch_.reserve(device_);
+    workspace_.reserve(device_, count.used());
+  } catch (const ResourceError&) {
+    throw_batch_too_large("CudaSe2Trainer", count.used() + batch_.bytes(), held,
+                          static_cast<std::int64_t>(slices.size()), counts.nodes);
+  }
+  Arena arena(workspace_.data());
+  buffers_ = carve_training(*network_, arena, counts);
+  batch_.copy(device_, stream_.get());
+  // The next batch is written into the same pinned memory.
+  backend::synchronize(device_, stream_.get());
+}
+
+}  // namespace stofm::kernels::se2
