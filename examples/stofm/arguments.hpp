@@ -53,6 +53,7 @@ struct EmbedArguments {
   std::string report;
   std::string cell_embeddings;
   std::string device = "auto";
+  std::int64_t batch = 0;  ///< sub-slices at once on a device; 0: as many as fit
   std::string dtype = "float32";
   std::string max_memory;  ///< "8G", "80%"; empty: 80 % of what is free
   bool cells_only = false;
@@ -68,6 +69,8 @@ struct InfoArguments {
 
 struct VerifyArguments {
   std::string weights, case_file;
+  std::string device = "cpu";  ///< not auto: what is verified should be what was named
+  std::string dtype = "float32";
   double tolerance = 0;  ///< 0: that of each tensor
 };
 
@@ -110,6 +113,8 @@ struct TrainingArguments {
   bool resume = false, resume_older = false, force = false;
   std::string cache;
   bool skip_bad = false;
+  std::string device = "auto";
+  std::string dtype = "float32";  ///< products on a device
   std::string max_memory;
   std::string name;  ///< of the model card
   SliceArguments slice;

@@ -84,19 +84,6 @@ void check_names(const CLI::App& top, int argc, char** argv) {
   }
 }
 
-CLI::Validator device_name() {
-  return CLI::Validator(
-      [](std::string& text) {
-        const bool cuda =
-            text == "cuda" || (text.compare(0, 5, "cuda:") == 0 && text.size() > 5 && text.size() < 9 &&
-                               text.find_first_not_of("0123456789", 5) == std::string::npos);
-        return text == "auto" || text == "cpu" || cuda
-                   ? std::string()
-                   : "found " + stofm::quoted(text) + ", expected auto, cpu, cuda or cuda:N";
-      },
-      "");
-}
-
 void add_embed(CLI::App& app, EmbedArguments& a) {
   app.add_option("input", a.inputs, "Slices (.h5ad); patterns such as 'data/*.h5ad' are expanded")
       ->type_name("INPUT")
@@ -128,8 +115,9 @@ void add_embed(CLI::App& app, EmbedArguments& a) {
   add_geometry(app, a.geometry);
 
   const char* run = "Running";
-  option(app, run, "--device", a.device, "Where to compute", "auto|cpu|cuda[:N]")
-      ->check(device_name())
+  add_device(app, a.device);
+  option(app, run, "--batch", a.batch, "Sub-slices at once on a GPU (0: as many as fit, 64 at most)", "N")
+      ->check(integer(0, 100000))
       ->capture_default_str();
   option(app, run, "--dtype", a.dtype, "Grade of the matrix products", "float32|bfloat16")
       ->check(one_of({"float32", "bfloat16"}))
@@ -192,6 +180,11 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
       ->type_name("CASE")
       ->required();
   option(*verify, "Input", "-w,--weights", a.verify.weights, "Model bundle to check", "FILE")->required();
+  add_device(*verify, a.verify.device);
+  option(*verify, "Running", "--dtype", a.verify.dtype, "Grade of the matrix products on a GPU",
+         "float32|bfloat16")
+      ->check(one_of({"float32", "bfloat16"}))
+      ->capture_default_str();
   option(*verify, "Input", "--tolerance", a.verify.tolerance,
          "Largest absolute difference allowed (0: each tensor's own)", "NUMBER")
       ->check(number(0, 1e6, "a number from 0 to 1e6"))

@@ -74,6 +74,20 @@ CLI::Validator one_of(const std::vector<std::string>& words) {
       },
       "");
 }
+void add_device(CLI::App& app, std::string& device) {
+  option(app, "Running", "--device", device, "Where to compute", "auto|cpu|cuda[:N]")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            const bool cuda =
+                text == "cuda" || (text.compare(0, 5, "cuda:") == 0 && text.size() > 5 && text.size() < 9 &&
+                                   text.find_first_not_of("0123456789", 5) == std::string::npos);
+            return text == "auto" || text == "cpu" || cuda
+                       ? std::string()
+                       : "found " + stofm::quoted(text) + ", expected auto, cpu, cuda or cuda:N";
+          },
+          ""))
+      ->capture_default_str();
+}
 void add_common(CLI::App& app, CommonArguments& a) {
   const char* group = "General";
   option(app, group, "--threads", a.threads, "Threads (0: one per core). The result does not depend on it.",

@@ -32,6 +32,8 @@ CLI::Validator integer(std::int64_t low, std::int64_t high);
 CLI::Validator one_of(const std::vector<std::string>& words);
 
 void add_common(CLI::App& app, CommonArguments& a);
+/// --device
+void add_device(CLI::App& app, std::string& device);
 void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places);
 void add_geometry(CLI::App& app, GeometryArguments& a);
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "console.hpp"
+#include "device.hpp"
 #include "processes.hpp"
 #include "resources.hpp"
 #include "slice_input.hpp"
@@ -100,6 +101,7 @@ nlohmann::json evaluate(train::AdaptStep<float>& step, train::TokenCorpus& corpu
 int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   const AdaptArguments& a = arguments.adapt;
   Console& console = Console::get();
+  require_cpu(a.run.device, "the training of the cell encoder");
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("adapt", arguments, a.run, ranks);
   Start start = load_start(a.run);

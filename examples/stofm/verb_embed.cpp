@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "console.hpp"
+#include "device.hpp"
 #include "journal.hpp"
 #include "processes.hpp"
 #include "resources.hpp"
@@ -21,27 +22,23 @@
 namespace stofm::program {
 namespace {
 
-void check_device(const std::string& device) {
-  if (device.compare(0, 4, "cuda") == 0)
-    throw DeviceError({"STOFM-6001", "", "--device", device + ", and this program was built without CUDA",
-                       "cpu", "Use --device cpu."});
-}
-
 /// Bytes a slice may take, weights aside.
 std::int64_t memory_allowance(const EmbedArguments& a) {
   const std::int64_t available = available_memory();
   return a.max_memory.empty() ? available / 10 * 8 : parse_memory_size(a.max_memory, available);
 }
 
-LoadedModel load(const EmbedArguments& a) {
+LoadedModel load(const EmbedArguments& a, ComputeDevice where) {
   Console& console = Console::get();
   const bool half = a.dtype == "bfloat16";
   LoadedModel loaded =
       load_model_bundle(find_weights(a.weights), half ? MatmulGrade::bfloat16 : MatmulGrade::float32);
   console.say(concat("model ", loaded.name, " (", loaded.path, "), kernels ", to_string(cpu_kernels())),
               {{"weights", loaded.path}, {"sha256", loaded.sha256}});
-  if (loaded.untrained) console.warn(untrained_words);
-  if (half && cpu_kernels() != CpuKernels::amx)
+  if (!loaded.limits.empty()) console.say("  " + loaded.limits);
+  put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade,
+               a.batch);
+  if (half && !where.cuda && cpu_kernels() != CpuKernels::amx)
     console.warn("--dtype bfloat16: this CPU has no AMX, products are float32");
   for (const Notice& notice : loaded.notices)
     console.detail(notice.text, {{"code", notice.code}, {"file", loaded.path}});
@@ -169,7 +166,7 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
 
 int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   const EmbedArguments& a = arguments.embed;
-  check_device(a.device);
+  const ComputeDevice where = choose_device(a.device, ranks.rank());
   const std::int64_t allowance = memory_allowance(a) / ranks.size();
   const std::vector<std::string> inputs = expand_inputs(a.inputs, a.list);
   const std::vector<OutputPlan> plans = plan_outputs(inputs, a);
@@ -186,7 +183,7 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
     (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
     if (!a.dry_run) check_outputs(job.outputs, inputs, job.overwrite);
   }
-  const LoadedModel model = load(a);
+  const LoadedModel model = load(a, where);
   job.model = &model;
   memory_state().cap = memory_state().in_use.load() + allowance;
   if (several) return run_batch(a, plans, inputs, job, ranks);

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "console.hpp"
+#include "device.hpp"
 #include "model_bundle.hpp"
 #include "stofm/pipeline/verify_case.hpp"
 #include "verbs.hpp"
@@ -13,12 +14,14 @@
 namespace stofm::program {
 
 int run_verify(const VerifyArguments& a) {
-  const LoadedModel loaded = load_model_bundle(a.weights);
+  ComputeDevice where = choose_device(a.device);
+  LoadedModel loaded = load_model_bundle(a.weights);
+  const bool half = a.dtype == "bfloat16";
+  put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32, 0);
   for (const Notice& notice : loaded.notices) Console::get().warn(notice.text, {{"code", notice.code}});
   pipeline::VerifyOptions options;
   if (a.tolerance > 0) options.tolerance = options.wide_tolerance = a.tolerance;
-  const auto entries =
-      pipeline::verify_case(loaded.model.se2.get(), loaded.model.cell_encoder.get(), a.case_file, options);
+  const auto entries = pipeline::verify_case(pipeline::CaseModels::of(loaded.model), a.case_file, options);
   const auto number = [](double value) {
     char text[40];
     std::snprintf(text, sizeof text, "%.6g", value);

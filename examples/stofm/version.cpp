@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
+#include "device.hpp"
 
 #if defined(STOFM_WITH_HDF5)
 #include <hdf5.h>
@@ -26,7 +27,8 @@ std::string version_text() {
 #else
   text += "HDF5      not built in: .h5ad can not be read\n";
 #endif
-  text += "CUDA      not built in\n";
+  const std::string cuda = cuda_words();
+  text += cuda.empty() ? std::string("CUDA      not built in\n") : concat("CUDA      ", cuda, "\n");
   return text;
 }
 

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "device.hpp"
+
+#include "console.hpp"
+#include "stofm/core/error.hpp"
+#if defined(STOFM_WITH_CUDA)
+#include "stofm/backend/cuda/device.hpp"
+#include "stofm/pipeline/cuda_encoders.hpp"
+#endif
+
+namespace stofm::program {
+
+#if defined(STOFM_WITH_CUDA)
+namespace {
+
+/// "NVIDIA H200, 139 GiB" of a device.
+std::string describe(Cuda device) {
+  const backend::CudaDeviceInfo info = backend::cuda_device_info(device);
+  return concat(info.name, ", ", info.total_bytes >> 30, " GiB");
+}
+
+backend::Precision precision_of(DevicePrecision precision) {
+  return precision == DevicePrecision::bfloat16  ? backend::Precision::bf16
+         : precision == DevicePrecision::float32 ? backend::Precision::float32
+                                                 : backend::Precision::split_bf16;
+}
+
+}  // namespace
+
+ComputeDevice choose_device(const std::string& asked, int rank) {
+  ComputeDevice where;
+  if (asked == "cpu") return where;
+  const int count = backend::cuda_device_count();
+  where.chosen = asked != "auto";
+  if (count == 0) {
+    if (where.chosen)
+      throw DeviceError({"STOFM-6001", "", "--device", asked + ", and no CUDA device was found",
+                         "an NVIDIA device and a driver for this CUDA version", "Use --device cpu."});
+    Console::get().say("device: cpu (no CUDA device was found)", {{"device", "cpu"}});
+    return where;
+  }
+  where.cuda = true;
+  where.device.ordinal = asked.size() > 5 ? std::stoi(asked.substr(5)) : rank % count;
+  const std::string words = describe(where.device);  // refuses a number that is not there
+  where.name = device_name(where.device);
+  Console::get().say(concat("device: ", where.name, " (", words, ")"), {{"device", where.name}});
+  return where;
+}
+
+void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision precision,
+                  std::int64_t batch) {
+  if (!where.cuda) return;
+  try {
+    model.device = pipeline::cuda_encoders(model, where.device,
+                                           {.precision = precision_of(precision), .pieces_per_batch = batch});
+  } catch (const UsageError& e) {  // sizes without a kernel
+    if (where.chosen) throw;
+    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
+    where = {};
+  }
+}
+
+std::string cuda_words() {
+  const int count = backend::cuda_device_count();
+  if (count == 0) return "built in, no device found";
+  return concat("built in, ", count, count == 1 ? " device (" : " devices (", describe(Cuda{0}), ")");
+}
+
+#else
+
+ComputeDevice choose_device(const std::string& asked, int) {
+  if (asked.compare(0, 4, "cuda") == 0)
+    throw DeviceError({"STOFM-6001", "", "--device", asked + ", and this program was built without CUDA",
+                       "cpu", "Use --device cpu."});
+  if (asked == "auto") Console::get().detail("device: cpu (built without CUDA)", {{"device", "cpu"}});
+  return {};
+}
+
+void put_encoders(pipeline::Model&, ComputeDevice&, DevicePrecision, std::int64_t) {}
+
+std::string cuda_words() { return {}; }
+
+#endif
+
+void require_cpu(const std::string& asked, const char* what) {
+  if (asked.compare(0, 4, "cuda") != 0) return;
+  const ComputeDevice where = choose_device(asked);  // says first what else is wrong with it
+  throw DeviceError({"STOFM-6009", "", "--device", where.name, concat("cpu: ", what, " has no kernels yet"),
+                     "Use --device cpu."});
+}
+
+}  // namespace stofm::program

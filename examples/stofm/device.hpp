@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// --device: where a verb computes. The only part of the program that knows whether CUDA was built in.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "stofm/core/device.hpp"
+#include "stofm/core/op_options.hpp"
+#include "stofm/pipeline/model.hpp"
+
+namespace stofm::program {
+
+/// Where a run computes.
+struct ComputeDevice {
+  bool cuda = false;
+  bool chosen = false;  ///< by the user; else by `auto`
+  Cuda device{};
+  std::string name = "cpu";  ///< "cpu", "cuda:0"
+};
+
+/// Resolves "auto", "cpu", "cuda" or "cuda:N". `auto` takes a CUDA device where there is one, and says in a
+/// line what it took. \param rank of several processes: "cuda" gives each the next device \throws DeviceError
+/// STOFM-6001 for "cuda" without CUDA or without a device, STOFM-6002 for another number
+ComputeDevice choose_device(const std::string& asked, int rank = 0);
+
+/// What verbs without kernels of their own say. \throws DeviceError STOFM-6009 if CUDA was asked for by name
+void require_cpu(const std::string& asked, const char* what);
+
+enum class DevicePrecision {
+  float32_grade,  ///< the accuracy of float32 on tensor cores (three bfloat16 products)
+  float32,        ///< float32 multiplications, for comparisons
+  bfloat16,
+};
+
+/// Puts the encoders of a model on the device (nothing to do on the CPU). Where `auto` chose a device that
+/// has no kernels for the sizes of the model, says so and stays on the CPU. \param batch sub-slices at once,
+/// 0: what fits
+void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision precision,
+                  std::int64_t batch);
+
+/// Toolkit and devices for --version; "" without CUDA.
+std::string cuda_words();
+
+}  // namespace stofm::program
