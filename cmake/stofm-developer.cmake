@@ -33,8 +33,9 @@ add_library(stofm_compiled_kernels STATIC ${STOFM_KERNEL_SOURCES})
 target_compile_definitions(stofm_compiled_kernels PUBLIC STOFM_KERNELS_ELSEWHERE)
 target_link_libraries(stofm_compiled_kernels PUBLIC stofm_developer_flags)
 set(STOFM_HEADERS_ONLY stofm_developer_flags)
-if(STOFM_SANITIZE)
+if(STOFM_SANITIZE)  # not optimised, except where the tests spend their time: the build takes longer than the tests
   set(STOFM_HEADERS_ONLY stofm_compiled_kernels)
+  target_compile_options(stofm_compiled_kernels PRIVATE -O1)
 endif()
 
 # One executable per *_test.cpp: tests/io/safetensors_test.cpp -> target test_io_safetensors, CTest name io.safetensors.
@@ -76,7 +77,7 @@ endforeach()
 
 # One executable per *_bench.cpp, in build/bench/.
 find_package(benchmark QUIET)
-if(benchmark_FOUND)
+if(benchmark_FOUND AND NOT STOFM_SANITIZE)
   file(GLOB_RECURSE STOFM_BENCHES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*_bench.cpp")
   foreach(source IN LISTS STOFM_BENCHES)
     get_filename_component(name "${source}" NAME_WE)
