@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Matrices with dense rows as kernels see them, and the launch of a warp per row.
+
+#include "stofm/core/tensor.hpp"
+#include "stofm/kernels/common/launch.cuh"
+#include "stofm/kernels/common/row_policy.hpp"
+#include "stofm/kernels/common/warp.cuh"
+
+namespace stofm::kernels {
+
+/// [rows, columns], rows `stride` elements apart.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  std::int64_t stride = 0;
+  __device__ __forceinline__ T* row(std::int64_t i) const { return data + i * stride; }
+};
+template <class T, DeviceTag D>
+Rows<T> rows_of(const TensorView<T, D>& view) {
+  return {view.data, view.data == nullptr || view.rank() < 2 ? 0 : view.stride(0)};
+}
+
+/// The row of this warp.
+template <class Policy>
+__device__ __forceinline__ std::int64_t row_of_warp() {
+  return std::int64_t{blockIdx.x} * Policy::warps + warp();
+}
+
+/// Queues `kernel` with a warp for each of `rows`.
+template <class Policy, class Params>
+void launch_rows(void (*kernel)(Params), std::int64_t rows, CudaStream stream, const char* name,
+                 const std::type_identity_t<std::remove_const_t<Params>>& params) {
+  launch(kernel,
+         {.grid = {blocks(rows, Policy::warps)}, .block = {Policy::threads}, .stream = stream, .name = name},
+         params);
+}
+
+}  // namespace stofm::kernels

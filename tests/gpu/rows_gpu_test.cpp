@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+// The kernels of rows on a device.
+#include "tests/kernels/rows_cases.hpp"

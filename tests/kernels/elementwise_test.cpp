@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// The kernels of elementwise, run on the host.
+#include "tests/kernels/support/emulator.hpp"
+
+#include "kernels/instantiate/elementwise.cu"
+#include "kernels/instantiate/runtime.cu"
+#include "tests/kernels/elementwise_cases.hpp"
