@@ -5,7 +5,7 @@
 namespace stofm::backend {
 
 KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const KMeansSettings& settings) {
-  kernels::kmeans::check_sizes(rows.dim(0), rows.dim(1), settings.clusters);
+  kernels::kmeans::check_sizes(rows.dim(0), rows.dim(1), std::min(settings.clusters, rows.dim(0)));
   return kernels::kmeans::MiniBatchRun(device, rows, settings, kernels::kmeans::shared_limit(device)).run();
 }
 

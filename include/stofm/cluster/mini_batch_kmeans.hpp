@@ -153,16 +153,9 @@ inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMe
   }
   return step;
 }
-}  // namespace detail
 
-/// Clusters of `rows` [N, C] (float, rows dense).
-/// K is what is asked for or chosen; where there are fewer distinct points it becomes their number (said in
-/// notices). No cluster is empty. Throws: ShapeError for another shape, UsageError for options out of range,
-/// DataError (STOFM-1232) for no rows or a value that is not finite. Cost: one batch N_b K C operations, full
-/// steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
-/// Deterministic: yes for a seed, any thread count.
-inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
-                                               const MiniBatchKMeansOptions& options = {}) {
+/// What mini_batch_kmeans() refuses.
+inline void check_mini_batch_kmeans(TensorView<const float> rows, const MiniBatchKMeansOptions& options) {
   if (rows.rank() != 2 || rows.dim(1) < 1 || (rows.dim(1) > 1 && rows.stride(1) != 1))
     throw ShapeError({"STOFM-1231", "", "[mini_batch_kmeans]", to_string(rows.shape),
                       "[rows, columns], rows dense, at least one column", "Give one row per point."});
@@ -182,6 +175,26 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
       if (!(std::abs(rows.row(i)[j]) <= 1e17F))
         throw DataError({"STOFM-1232", "", concat("[mini_batch_kmeans] row ", i, ", column ", j),
                          concat(rows.row(i)[j]), "finite values below 1e17", "Drop or mend this row."});
+}
+inline void note_fewer_clusters(MiniBatchKMeansResult& result, std::int64_t wanted) {
+  if (result.clusters < wanted)
+    result.notices.push_back({"STOFM-W1201",
+                              concat("k-means: ", wanted, " clusters asked for, but only ", result.clusters,
+                                     " distinct points: ", result.clusters, " clusters made"),
+                              wanted - result.clusters});
+}
+}  // namespace detail
+
+/// Clusters of `rows` [N, C] (float, rows dense).
+/// K is what is asked for or chosen; where there are fewer distinct points it becomes their number (said in
+/// notices). No cluster is empty. Throws: ShapeError for another shape, UsageError for options out of range,
+/// DataError (STOFM-1232) for no rows or a value that is not finite. Cost: one batch N_b K C operations, full
+/// steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
+/// Deterministic: yes for a seed, any thread count.
+inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
+                                               const MiniBatchKMeansOptions& options = {}) {
+  detail::check_mini_batch_kmeans(rows, options);
+  const std::int64_t n = rows.dim(0);
   const std::int64_t wanted = options.clusters > 0 ? options.clusters : kmeans_cluster_count(n);
   Random random(options.seed, 0x6B6D);
   MiniBatchKMeansResult result;
@@ -199,11 +212,7 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   if (empty > 0) detail::drop_empty_centres(result.centres, result.labels);
   result.clusters = result.centres.dim(0);
   for (const float distance : distances) result.inertia += static_cast<double>(distance);
-  if (result.clusters < wanted)
-    result.notices.push_back({"STOFM-W1201",
-                              concat("k-means: ", wanted, " clusters asked for, but only ", result.clusters,
-                                     " distinct points: ", result.clusters, " clusters made"),
-                              wanted - result.clusters});
+  detail::note_fewer_clusters(result, wanted);
   return result;
 }
 

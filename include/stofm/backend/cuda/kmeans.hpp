@@ -43,8 +43,8 @@ struct KMeansOutcome {
 };
 
 /// Mini-batch k-means of host rows [N, C], dense, finite, below 1e17 (the caller checks, as for the CPU).
-/// Limits: 0 < N < 2^31, 0 < C <= 1024, 0 < clusters <= 4096. Throws: ShapeError (STOFM-1231) beyond the
-/// limits, DeviceError, ResourceError. Cost: the rows are copied once; the host is waited for every 16
+/// Limits: 0 < N < 2^31, 0 < C <= 1024, 0 < min(clusters, N) <= 4096. Throws: ShapeError (STOFM-1231) beyond
+/// the limits, DeviceError, ResourceError. Cost: the rows are copied once; the host is waited for every 16
 /// batches and once a full step. Deterministic: yes, equal to the CPU's result in a build of that without
 /// contraction.
 KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const KMeansSettings& settings);

@@ -26,20 +26,24 @@ SlicePieces split_cells(Cuda device, TensorView<const double> xy, std::int64_t s
 struct SubSliceSettings {
   std::int64_t neighbours = 50;  ///< SubSliceOptions::neighbours, 2 to 1025
   bool stable_geometry = false;  ///< Geometry::stable instead of Geometry::reference
+  bool number_values = false;    ///< also find the different values of each piece
 };
 
 /// Pieces as pipeline::SubSlice holds them, one after the other. Nodes of piece p are node_offsets[p] ..
 /// node_offsets[p + 1]; rows of its distances likewise in row_offsets; columns count within the piece.
 struct SubSliceArrays {
   std::int64_t virtual_cells = 0;
-  std::vector<std::int64_t> node_offsets{0};   ///< [pieces + 1]
-  std::vector<std::int64_t> node_cells;        ///< [nodes] -1 for CLS and virtual cells
-  std::vector<std::int32_t> token_types;       ///< [nodes]
-  std::vector<double> xy;                      ///< [nodes, 2]
-  std::vector<std::int64_t> row_offsets{0};    ///< [nodes + 1] into columns and values, over all pieces
-  std::vector<std::int32_t> columns;           ///< [entries] ascending in a row
-  std::vector<float> values;                   ///< [entries]
-  std::vector<std::int64_t> coincident_pairs;  ///< [pieces]
+  std::vector<std::int64_t> node_offsets{0};      ///< [pieces + 1]
+  std::vector<std::int64_t> node_cells;           ///< [nodes] -1 for CLS and virtual cells
+  std::vector<std::int32_t> token_types;          ///< [nodes]
+  std::vector<double> xy;                         ///< [nodes, 2]
+  std::vector<std::int64_t> row_offsets{0};       ///< [nodes + 1] into columns and values, over all pieces
+  std::vector<std::int32_t> columns;              ///< [entries] ascending in a row
+  std::vector<float> values;                      ///< [entries]
+  std::vector<std::int64_t> coincident_pairs;     ///< [pieces]
+  std::vector<std::int64_t> distinct_offsets{0};  ///< [pieces + 1] if asked for
+  std::vector<float> distinct;                    ///< the different values of each piece, ascending
+  std::vector<std::int32_t> value_number;         ///< [entries] place of the value among those of its piece
 };
 
 /// Builds pieces. `pieces`: offsets and cells as above, any subset of the cells of `xy` [N, 2] (host,
@@ -63,6 +67,10 @@ struct DeviceSubSlices {
   Tensor<std::int32_t, Cuda> columns;              ///< [entries]
   Tensor<float, Cuda> values;                      ///< [entries]
   Tensor<std::int64_t, Cuda> coincident_pairs;     ///< [pieces]
+  std::int64_t distinct_values = 0;
+  Tensor<std::int64_t, Cuda> distinct_offsets;  ///< [pieces + 1] if asked for
+  Tensor<float, Cuda> distinct;                 ///< [distinct_values]
+  Tensor<std::int32_t, Cuda> value_number;      ///< [entries]
 };
 
 DeviceSubSlices build_sub_slices_on_device(Cuda device, std::span<const std::int64_t> offsets,
