@@ -27,7 +27,13 @@ if(STOFM_PYTHON3)
   add_test(NAME structure.compilers
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/packaging/compilers_test.py" ${CMAKE_CXX_COMPILER}
       "${PROJECT_SOURCE_DIR}/include" -- ${header_flags})
-  set_tests_properties(structure.layers structure.headers_alone structure.compilers structure.reliability_rows PROPERTIES LABELS packaging)
+  add_test(NAME structure.kernels
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernels.py" "${PROJECT_SOURCE_DIR}")
+  add_test(NAME structure.kernel_headers_alone
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernel_headers.py" ${CMAKE_CXX_COMPILER}
+      "${PROJECT_SOURCE_DIR}" -- ${header_flags})
+  set_tests_properties(structure.layers structure.headers_alone structure.compilers structure.reliability_rows
+    structure.kernels structure.kernel_headers_alone PROPERTIES LABELS packaging)
 endif()
 if(NOT STOFM_SANITIZE)
   foreach(kind find_package subdirectory fetch_content pkg_config)
@@ -35,6 +41,10 @@ if(NOT STOFM_SANITIZE)
       COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind})
     set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 300)
   endforeach()
+  # Needs a CUDA toolkit, not a device: compiles one family with the consumer's nvcc. Skipped without nvcc.
+  add_test(NAME packaging.cuda
+    COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/cuda.sh" "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(packaging.cuda PROPERTIES LABELS packaging TIMEOUT 600 SKIP_RETURN_CODE 77)
   add_test(NAME packaging.thread_sanitizer
     COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/thread_sanitizer.sh" "${PROJECT_SOURCE_DIR}"
       ${CMAKE_CXX_COMPILER} ${header_flags})

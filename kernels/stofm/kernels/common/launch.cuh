@@ -77,14 +77,14 @@ void launch(void (*kernel)(Params), const LaunchConfig& config,
   nvtxRangePushA(config.name);
 #endif
   checked_cuda_call(config.name, [&] {
-    if (config.shared_bytes > 48U * 1024U) {
-      const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                     static_cast<int>(config.shared_bytes));
+    if (config.shared_bytes > 48U * 1024U) {           // both results go to the check around this
+      const cudaError_t error = cudaFuncSetAttribute(  // unchecked: here
+          reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+          static_cast<int>(config.shared_bytes));
       if (error != cudaSuccess) return error;
     }
     kernel<<<config.grid, config.block, config.shared_bytes, native(config.stream)>>>(params);
-    return cudaGetLastError();
+    return cudaGetLastError();  // unchecked: here
   });
 #if defined(STOFM_NVTX)
   nvtxRangePop();

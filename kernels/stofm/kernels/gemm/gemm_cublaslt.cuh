@@ -165,7 +165,7 @@ class Gemm {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, least_d);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(  // unchecked: just below
         handle_, plan.operation, plan.a, plan.b, plan.d, plan.d, preference.get(), 1, &found, &count);
     if (status != CUBLAS_STATUS_SUCCESS || count == 0)
       throw DeviceError({"STOFM-6050", "", "[gemm]",

@@ -86,7 +86,7 @@ class Arena {
 [[noreturn]] inline void throw_batch_too_large(const char* who, std::int64_t needed, std::int64_t held,
                                                std::int64_t slices, std::int64_t nodes) {
   std::size_t unused = 0, total = 0;
-  (void)cudaMemGetInfo(&unused, &total);
+  (void)cudaMemGetInfo(&unused, &total);  // unchecked: on the way to an error; zeros then
   const auto mib = [](std::int64_t bytes) { return bytes >> 20; };
   const std::int64_t room = static_cast<std::int64_t>(unused) + held,
                      each = slices > 0 ? needed / slices : needed, fit = each > 0 ? room / each : 0;

@@ -26,8 +26,8 @@ inline void keep_pool(Cuda device) {
 /// What the error says when `bytes` can't be had.
 [[noreturn]] inline void throw_no_room(std::int64_t bytes) {
   std::size_t unused = 0, total = 0;
-  (void)cudaGetLastError();
-  (void)cudaMemGetInfo(&unused, &total);
+  (void)cudaGetLastError();               // unchecked: on the way to an error already
+  (void)cudaMemGetInfo(&unused, &total);  // unchecked: as above; zeros then
   const auto mib = [](std::uint64_t b) { return b >> 20; };
   throw ResourceError({"STOFM-6003", "", "device memory",
                        concat("no room for ", mib(static_cast<std::uint64_t>(bytes) + (1U << 20) - 1),

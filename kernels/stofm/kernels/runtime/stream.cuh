@@ -13,8 +13,8 @@ namespace stofm::kernels {
 /// Number of devices, 0 when the driver is absent or too old.
 inline int device_count() noexcept {
   int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  (void)cudaGetLastError();
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;  // unchecked: a failure is an answer here
+  (void)cudaGetLastError();                                     // unchecked: forgets that failure
   return 0;
 }
 
