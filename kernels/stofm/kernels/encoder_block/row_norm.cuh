@@ -27,6 +27,7 @@ struct NormOutput {
   void* operand = nullptr;  // dense operand [rows, columns], or null
   float* sum = nullptr;     // [rows, columns] dense: z, kept for backward, or null
   std::int64_t rows = 0, columns = 0;
+  DropoutParams dropout = {};  // of y, behind the norm
 };
 
 struct EmbeddingNormParams {
@@ -46,6 +47,14 @@ struct ResidualNormParams {
   DropoutParams dropout;            // of x + bias
   NormOutput out;
 };
+
+/// q = q * keep / (1 - p) for elements [at, at + 4); `at` is a multiple of 4, so they share a block of keep
+/// bits.
+__device__ __forceinline__ void drop_quad(const DropoutParams& dropout, std::int64_t at, Quad& q) {
+  const std::uint32_t bits = keep_bits(dropout, static_cast<std::uint64_t>(at / 8)) >> (at % 8);
+  STOFM_UNROLL
+  for (int i = 0; i < 4; ++i) q.v[i] = ((bits >> i) & 1U) != 0 ? q.v[i] * dropout.factor : 0.0F;
+}
 
 namespace detail {
 
@@ -83,6 +92,7 @@ __device__ __forceinline__ void norm_row(const NormOutput& out, std::int64_t row
     Quad y;
     STOFM_UNROLL
     for (int i = 0; i < 4; ++i) y.v[i] = z[c].v[i] * factor * gamma.v[i] + beta.v[i];
+    if (out.dropout.threshold > 0) drop_quad(out.dropout, row * out.columns + column, y);
     if (out.y != nullptr) store_quad(out.y + row * out.columns + column, y);
     if (out.operand != nullptr) store_operand<Form>(out.operand, row, out.columns, column, y);
   }
@@ -129,12 +139,7 @@ static __global__ void residual_norm_kernel(const ResidualNormParams<Source> p) 
       STOFM_UNROLL
       for (int i = 0; i < 4; ++i) x.v[i] += bias.v[i];
     }
-    if (p.dropout.threshold > 0) {
-      // at is a multiple of 4: the four elements share one block of eight keep bits.
-      const std::uint32_t bits = keep_bits(p.dropout, static_cast<std::uint64_t>(at / 8)) >> (at % 8);
-      STOFM_UNROLL
-      for (int i = 0; i < 4; ++i) x.v[i] = ((bits >> i) & 1U) != 0 ? x.v[i] * p.dropout.factor : 0.0F;
-    }
+    if (p.dropout.threshold > 0) drop_quad(p.dropout, at, x);
     STOFM_UNROLL
     for (int i = 0; i < 4; ++i) z[c].v[i] = x.v[i] + residual.v[i];
   }
