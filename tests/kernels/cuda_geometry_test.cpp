@@ -98,3 +98,19 @@ TEST_CASE("neighbours, squares and pieces of the device are those of the CPU") {
   }
   CHECK(backend::current_stream(Cuda{}).handle == before.handle);
 }
+
+TEST_CASE("virtual cells do not depend on where their points are computed") {
+  const std::int64_t n = 90;
+  const auto xy = cells(n);
+  const auto rows = features(n, 6);
+  for (const auto method : {pipeline::ClusterMethod::leiden, pipeline::ClusterMethod::kmeans}) {
+    const auto expected = pipeline::find_virtual_cells(xy.view(), rows.view(), {.method = method});
+    const std::int64_t before = emulator::launches();
+    const auto found = pipeline::find_virtual_cells(
+        xy.view(), rows.view(), {.method = method, .points = pipeline::cuda_point_functions(Cuda{})});
+    CHECK(emulator::launches() > before);
+    CHECK(found.labels == expected.labels);
+    CHECK(found.modularity == expected.modularity);
+    CHECK(found.inertia == expected.inertia);
+  }
+}

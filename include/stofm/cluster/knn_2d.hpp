@@ -5,6 +5,7 @@
 /// Ties: the lowest index wins (SPEC section 3). Source: ours, see point_tree_2d.hpp.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "stofm/cluster/point_tree_2d.hpp"
@@ -18,6 +19,9 @@ struct Neighbours2d {
   std::vector<std::int32_t> indices;      ///< [points, k]
   std::vector<double> squared_distances;  ///< [points, k], ascending in a row
 };
+
+/// A function with the contract of nearest_neighbours_2d, that may run elsewhere.
+using NeighbourSearch = std::function<Neighbours2d(TensorView<const double> xy, std::int64_t k)>;
 
 /// The k nearest other points of each point; k is lowered to points - 1.
 /// Shapes: `xy` [N, 2], rows dense. Throws: ShapeError for other shapes or k < 0, DataError for a coordinate

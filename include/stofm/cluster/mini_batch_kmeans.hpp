@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "stofm/cluster/kmeans_start.hpp"
@@ -38,6 +39,10 @@ struct MiniBatchKMeansResult {
   std::int64_t batches = 0;
   Notices notices;  ///< W1201: fewer distinct points than clusters
 };
+
+/// A function with the contract of mini_batch_kmeans, that may run elsewhere.
+using KMeansFunction =
+    std::function<MiniBatchKMeansResult(TensorView<const float> rows, const MiniBatchKMeansOptions& options)>;
 
 /// Number of clusters for N points if none is given: floor(sqrt(N / 2)), at least 1. Ours; on the three
 /// slices at hand (30, 1,049, 6,471 cells) it gives 3, 22, 56, which are the numbers Leiden finds there.

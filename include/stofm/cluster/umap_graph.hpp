@@ -29,6 +29,7 @@ struct UmapOptions {
   int bisections = 64;               ///< at most; SPEC section 3
   double tolerance = 1e-5;           ///< of the row sum; SPEC section 3
   double smallest_bandwidth = 1e-3;  ///< sigma is at least this times the mean distance; SPEC section 3
+  NeighbourSearch search = {};       ///< gives what nearest_neighbours_2d gives; empty: that
 };
 
 namespace detail {
@@ -135,7 +136,8 @@ inline WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions
   empty.nodes = n;
   empty.row_offsets.assign(static_cast<std::size_t>(n) + 1, 0);
   if (n < 2) return empty;
-  Neighbours2d nearest = nearest_neighbours_2d(z, neighbours - 1);
+  Neighbours2d nearest =
+      options.search ? options.search(z, neighbours - 1) : nearest_neighbours_2d(z, neighbours - 1);
   const auto width = static_cast<std::size_t>(nearest.k);
   std::vector<float> weights(nearest.indices.size());
   std::vector<double> chunk_sums(static_cast<std::size_t>((n + 1023) / 1024), 0.0);

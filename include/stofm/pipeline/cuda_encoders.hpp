@@ -16,6 +16,7 @@
 #include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/model/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
+#include "stofm/pipeline/cuda_geometry.hpp"
 #include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/model.hpp"
 
@@ -229,6 +230,7 @@ inline std::shared_ptr<const DeviceEncoders> cuda_encoders(const Model& model, C
                                                            const CudaEncoderOptions& options = {}) {
   auto result = std::make_shared<DeviceEncoders>();
   result->device = device_name(device);
+  result->points = cuda_point_functions(device);
   if (model.cell_encoder) {
     const auto cells = std::make_shared<backend::CudaCellEncoder>(
         device, device_sizes(model.cell_encoder->config()),

@@ -6,6 +6,7 @@
 /// either may be used at any place. Everything runs on a stream of its own: what is queued for this thread
 /// elsewhere goes on.
 
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "stofm/cluster/knn_2d.hpp"
 #include "stofm/cluster/mini_batch_kmeans.hpp"
 #include "stofm/pipeline/sub_slices.hpp"
+#include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
 
@@ -151,6 +153,17 @@ inline std::vector<SubSlice> CudaGeometry::build_sub_slices(std::span<const std:
     }
   });
   return subs;
+}
+
+/// Clusters and neighbours on a device, for VirtualCellOptions. \throws DeviceError without such a device.
+inline PointFunctions cuda_point_functions(Cuda device) {
+  const auto geometry = std::make_shared<const CudaGeometry>(device);
+  return {.nearest_neighbours = [geometry](TensorView<const double> xy,
+                                           std::int64_t k) { return geometry->nearest_neighbours_2d(xy, k); },
+          .mini_batch_kmeans =
+              [geometry](TensorView<const float> rows, const cluster::MiniBatchKMeansOptions& options) {
+                return geometry->mini_batch_kmeans(rows, options);
+              }};
 }
 
 }  // namespace stofm::pipeline

@@ -14,6 +14,7 @@
 #include "stofm/core/tensor.hpp"
 #include "stofm/model/se2_encoder.hpp"
 #include "stofm/ops/pair_distances.hpp"
+#include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
 
@@ -52,6 +53,7 @@ struct DeviceEncoders {
   TokenFunction token_states = {};  ///< as model::CellEncoder::last_hidden_state
   PieceBatches pieces = {};
   PieceFunction piece_forward = {};  ///< one piece with everything that can be asked for: to verify
+  PointFunctions points = {};        ///< for clusters
 };
 
 }  // namespace stofm::pipeline

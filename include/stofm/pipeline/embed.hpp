@@ -124,7 +124,8 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
                                    .alpha = options.alpha,
                                    .resolution = options.resolution,
                                    .clusters = options.clusters,
-                                   .seed = options.seed});
+                                   .seed = options.seed,
+                                   .points = model.device ? model.device->points : PointFunctions{}});
     progress.report("virtual cells", cells, cells, "cells");
   }
   append_notices(result.notices, clusters.notices);

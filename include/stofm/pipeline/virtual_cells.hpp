@@ -26,6 +26,12 @@ enum class ClusterMethod {
   kmeans,  ///< ours: mini-batch k-means on z
 };
 
+/// Where the work on points is done; empty members leave it to the CPU. Answers must be the CPU's.
+struct PointFunctions {
+  cluster::NeighbourSearch nearest_neighbours = {};
+  cluster::KMeansFunction mini_batch_kmeans = {};
+};
+
 struct VirtualCellOptions {
   ClusterMethod method = ClusterMethod::leiden;
   double alpha = 0.2;             ///< weight of space; SPEC section 3
@@ -33,6 +39,7 @@ struct VirtualCellOptions {
   double resolution = 1.0;        ///< leiden; SPEC section 3
   std::int64_t clusters = 0;      ///< kmeans: how many, 0: floor(sqrt(N / 2))
   std::uint64_t seed = 0;
+  PointFunctions points = {};
 };
 
 /// Clusters of a slice and the nodes they become.
@@ -148,7 +155,8 @@ inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<c
     cluster::MiniBatchKMeansOptions kmeans;
     kmeans.clusters = options.clusters;
     kmeans.seed = options.seed;
-    auto found = cluster::mini_batch_kmeans(points.view(), kmeans);
+    auto found = options.points.mini_batch_kmeans ? options.points.mini_batch_kmeans(points.view(), kmeans)
+                                                  : cluster::mini_batch_kmeans(points.view(), kmeans);
     const double cluster_seconds = detail::seconds_since(clock);
     VirtualCells result = mean_of_clusters(std::move(found.labels), found.clusters, xy, features);
     result.inertia = found.inertia;
@@ -160,6 +168,7 @@ inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<c
   }
   cluster::UmapOptions umap;
   umap.n_neighbors = options.n_neighbors;
+  umap.search = options.points.nearest_neighbours;
   const cluster::WeightedGraph graph = cluster::umap_graph_2d(z.view(), umap);
   const double graph_seconds = detail::seconds_since(clock);
   clock = std::chrono::steady_clock::now();
