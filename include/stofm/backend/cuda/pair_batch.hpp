@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -81,13 +82,19 @@ class PairBatchPlan {
   void clear() { *this = PairBatchPlan(); }
 
  private:
+  /// Pairs of one sub-slice by their own side, others ascending: row lists, or column lists.
+  struct Lists {
+    std::vector<std::int64_t> offsets;  ///< [n + 1]
+    std::vector<std::int32_t> others, entries;
+    /// The same pairs by the other side. Equal pairs stay in their order.
+    Lists transposed(std::int64_t n) const;
+  };
   struct Strips {
     std::vector<std::int64_t> offsets{0};
     std::vector<std::uint16_t> positions;
     std::vector<std::int32_t> entries;
-    /// Pairs of one sub-slice of n nodes, sorted by strip, then position, then number.
-    void add(std::int64_t n, std::span<const std::int64_t> own, std::span<const std::int64_t> other,
-             std::int64_t first_entry);
+    /// Strips of one sub-slice of n nodes. Sorted lists leave each strip sorted by position.
+    void add(std::int64_t n, const Lists& lists);
   };
   struct Writer {
     std::byte* to;
@@ -146,35 +153,47 @@ class PairBatchPlan {
   Strips bias_by_row_, bias_by_column_, pairs_by_row_, pairs_by_column_;
 };
 
-inline void PairBatchPlan::Strips::add(std::int64_t n, std::span<const std::int64_t> own,
-                                       std::span<const std::int64_t> other, std::int64_t first_entry) {
-  const std::int64_t row_strips = (n + pair_strip_rows - 1) / pair_strip_rows,
-                     columns = (n + pair_tile - 1) / pair_tile;
-  // Two counting sorts, least significant key first: position, then strip. Both keep the order of equals.
-  constexpr std::int64_t places = pair_strip_rows * pair_tile;
-  const auto position_of = [&](std::size_t p) {
-    return static_cast<std::size_t>(own[p] % pair_strip_rows * pair_tile + other[p] % pair_tile);
-  };
-  const auto strip_of = [&](std::size_t p) {
-    return static_cast<std::size_t>(own[p] / pair_strip_rows * columns + other[p] / pair_tile);
-  };
-  std::vector<std::size_t> by_position(own.size());
-  std::vector<std::size_t> next(static_cast<std::size_t>(places) + 1);
-  for (std::size_t p = 0; p < own.size(); ++p) ++next[position_of(p) + 1];
+inline PairBatchPlan::Lists PairBatchPlan::Lists::transposed(std::int64_t n) const {
+  Lists result{std::vector<std::int64_t>(static_cast<std::size_t>(n) + 1),
+               std::vector<std::int32_t>(others.size()), std::vector<std::int32_t>(others.size())};
+  std::vector<std::int64_t> next(static_cast<std::size_t>(n) + 1);
+  for (const std::int32_t other : others) ++next[static_cast<std::size_t>(other) + 1];
   for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
-  for (std::size_t p = 0; p < own.size(); ++p) by_position[next[position_of(p)]++] = p;
+  result.offsets = next;
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
+    for (auto p = static_cast<std::size_t>(offsets[i]); p < static_cast<std::size_t>(offsets[i + 1]); ++p) {
+      const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(others[p])]++);
+      result.others[at] = static_cast<std::int32_t>(i);
+      result.entries[at] = entries[p];
+    }
+  return result;
+}
 
-  next.assign(static_cast<std::size_t>(row_strips * columns) + 1, 0);
-  for (std::size_t p = 0; p < own.size(); ++p) ++next[strip_of(p) + 1];
-  for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
+inline void PairBatchPlan::Strips::add(std::int64_t n, const Lists& lists) {
+  const auto tiles = static_cast<std::size_t>((n + pair_tile - 1) / pair_tile);
   const std::size_t base = positions.size();
-  for (std::size_t i = 1; i < next.size(); ++i) offsets.push_back(static_cast<std::int64_t>(base + next[i]));
-  positions.resize(base + own.size());
-  entries.resize(base + own.size());
-  for (const std::size_t p : by_position) {
-    const std::size_t at = base + next[strip_of(p)]++;
-    positions[at] = static_cast<std::uint16_t>(position_of(p));
-    entries[at] = static_cast<std::int32_t>(first_entry + static_cast<std::int64_t>(p));
+  positions.resize(base + lists.others.size());
+  entries.resize(base + lists.others.size());
+  std::vector<std::size_t> next(tiles + 1);
+  const auto tile_of = [](std::int32_t other) { return static_cast<std::uint32_t>(other) / pair_tile; };
+  for (std::int64_t first = 0; first < n; first += pair_strip_rows) {
+    const std::int64_t last = (std::min)(n, first + pair_strip_rows);
+    const auto begin = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(first)]),
+               end = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(last)]);
+    std::fill(next.begin(), next.end(), 0);
+    for (std::size_t p = begin; p < end; ++p) ++next[tile_of(lists.others[p]) + 1];
+    next[0] = base + begin;
+    for (std::size_t t = 0; t < tiles; ++t) {
+      next[t + 1] += next[t];
+      offsets.push_back(static_cast<std::int64_t>(next[t + 1]));
+    }
+    for (std::int64_t own = first; own < last; ++own)
+      for (auto p = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(own)]);
+           p < static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(own) + 1]); ++p) {
+        const std::size_t at = next[tile_of(lists.others[p])]++;
+        positions[at] = static_cast<std::uint16_t>((own - first) * pair_tile + lists.others[p] % pair_tile);
+        entries[at] = lists.entries[p];
+      }
   }
 }
 
@@ -200,14 +219,33 @@ inline void PairBatchPlan::add(std::span<const std::int64_t> row_offsets,
   strips_ += (n + pair_strip_rows - 1) / pair_strip_rows * ((n + pair_tile - 1) / pair_tile);
   node_offsets_.push_back(static_cast<std::int32_t>(nodes() + n));
 
-  std::vector<std::int64_t> rows(columns.size()), wide(columns.begin(), columns.end());
-  for (std::int64_t i = 0; i < n; ++i)
-    std::fill(rows.begin() + row_offsets[static_cast<std::size_t>(i)],
-              rows.begin() + row_offsets[static_cast<std::size_t>(i) + 1], i);
-  bias_by_row_.add(n, rows, wide, entries_);
-  bias_by_column_.add(n, wide, rows, entries_);
-  pairs_by_row_.add(n, asked_rows, asked_columns, pairs_);
-  pairs_by_column_.add(n, asked_columns, asked_rows, pairs_);
+  const auto numbers = [](std::int64_t from, std::size_t count) {
+    std::vector<std::int32_t> result(count);
+    std::iota(result.begin(), result.end(), static_cast<std::int32_t>(from));
+    return result;
+  };
+  const Lists by_row{{row_offsets.begin(), row_offsets.end()},
+                     {columns.begin(), columns.end()},
+                     numbers(entries_, columns.size())};
+  bias_by_row_.add(n, by_row);
+  bias_by_column_.add(n, by_row.transposed(n));
+  // Asked pairs come in any order: by column first, which leaves the columns of a row sorted after that.
+  Lists asked_by_column{{}, {}, {}};
+  {
+    std::vector<std::int64_t> next(static_cast<std::size_t>(n) + 1);
+    for (const std::int64_t column : asked_columns) ++next[static_cast<std::size_t>(column) + 1];
+    for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
+    asked_by_column = {next, std::vector<std::int32_t>(asked_rows.size()),
+                       std::vector<std::int32_t>(asked_rows.size())};
+    for (std::size_t p = 0; p < asked_rows.size(); ++p) {
+      const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(asked_columns[p])]++);
+      asked_by_column.others[at] = static_cast<std::int32_t>(asked_rows[p]);
+      asked_by_column.entries[at] = static_cast<std::int32_t>(pairs_ + static_cast<std::int64_t>(p));
+    }
+  }
+  const Lists asked_by_row = asked_by_column.transposed(n);
+  pairs_by_row_.add(n, asked_by_row);
+  pairs_by_column_.add(n, asked_by_row.transposed(n));
   entries_ += listed;
   pairs_ += asked;
 }
