@@ -6,11 +6,14 @@
 #include <cstdio>
 
 #include "stofm/backend/cuda/device.hpp"
+#include "tests/gpu/support/digest.hpp"
 
 int main(int argc, char** argv) {
   if (stofm::backend::cuda_device_count() == 0) {
     std::puts("skipped: no CUDA device");
     return 77;
   }
-  return doctest::Context(argc, argv).run();
+  const int result = doctest::Context(argc, argv).run();
+  std::printf("digest: %016llx\n", static_cast<unsigned long long>(stofm::test::device_digest()));
+  return result;
 }

@@ -16,6 +16,7 @@
 
 #include "stofm/backend/cuda/memory.hpp"
 #include "stofm/core/tensor.hpp"
+#include "tests/gpu/support/digest.hpp"
 
 namespace emulator {
 
@@ -124,6 +125,7 @@ class Staged {
     stofm::backend::copy_rows(device_under_test, out_->storage().data(), 0, store_.data(), 0, bytes(), 1,
                               stofm::backend::CopyDirection::to_host);
     stofm::backend::synchronize(device_under_test, stofm::backend::current_stream(device_under_test));
+    stofm::test::add_to_device_digest(out_->storage().data(), out_->storage().size() * sizeof(T));
   }
 #endif
   stofm::TensorView<T, stofm::Cuda> view() {
