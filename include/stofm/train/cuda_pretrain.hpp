@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Pretraining on a CUDA device: what PretrainStep, the norm and AdamW do, for the loop of training_loop.hpp.
+/// All pieces of a batch are one pass; where they do not fit together they go in halves, which changes sums
+/// by rounding only. Masks of cells, moves and dropout are those of the CPU, bit by bit; so is what a
+/// checkpoint holds, and a run may go on where another device began it (not to the bit). Only for programs
+/// that link the kernel library.
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "stofm/backend/cuda/se2_trainer.hpp"
+#include "stofm/nn/adamw.hpp"
+#include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/pretrain.hpp"
+
+namespace stofm::train {
+
+struct CudaPretrainOptions {
+  Cuda device = {};
+  backend::Precision precision = backend::Precision::split_bf16;
+  bool neutral_input = false;  ///< keeps rows of the input layer at sum zero, on the device
+};
+
+class CudaPretrain {
+ public:
+  /// `parameters` (of pretraining_parameters) and `optimizer` must outlive it; they are what checkpoints and
+  /// validation read. \throws DeviceError, ResourceError, UsageError for sizes without a kernel
+  CudaPretrain(const model::Se2Config& config, autograd::ParameterSet<float>& parameters,
+               nn::AdamW<float>& optimizer, const PretrainOptions& options, const CudaPretrainOptions& on)
+      : parameters_(parameters),
+        optimizer_(optimizer),
+        options_(options),
+        trainer_(on.device, pipeline::device_sizes(config), host_state().list,
+                 trainer_options(config, optimizer.options(), options, on)) {
+    options.validate();
+  }
+
+  /// As PretrainStep::run: adds the gradients of this process's pieces on the device.
+  StepReport run(const TrainingBatch& batch);
+  /// What the loop calls in place of its own norm and update.
+  StepEngine engine() {
+    return {.gradient_norm = [this] { return trainer_.gradient_norm(); },
+            .update =
+                [this](double rate, double factor) {
+                  trainer_.update(rate, factor);
+                  changed_ = true;
+                },
+            .fetch = [this] { fetch(); },
+            .store =
+                [this] {
+                  trainer_.upload(host_state().list);
+                  changed_ = false;
+                },
+            .nan_gradient = [this] { return nan_gradient(); }};
+  }
+
+  std::function<void(std::vector<double>&)> sum_over_processes = {};  ///< as PretrainStep
+  std::function<void(std::span<float>)> sum_gradients = {};  ///< sums over processes; empty: one process
+
+ private:
+  static constexpr std::string_view prefix = "se2/";
+
+  /// The host's values and moments as the device takes them, with what they point to.
+  struct HostState {
+    std::map<std::string, Tensor<float>> moments;
+    std::vector<backend::Se2ParameterState> list;
+  };
+  static backend::CudaSe2TrainerOptions trainer_options(const model::Se2Config& config,
+                                                        const nn::AdamWOptions& adamw,
+                                                        const PretrainOptions& options,
+                                                        const CudaPretrainOptions& on) {
+    backend::CudaSe2TrainerOptions result{.precision = on.precision,
+                                          .beta1 = adamw.beta1,
+                                          .beta2 = adamw.beta2,
+                                          .epsilon = adamw.epsilon,
+                                          .weight_decay = adamw.weight_decay,
+                                          .neutral_input = on.neutral_input};
+    if (options.dropout)
+      result.dropout = {config.dropout, config.attention_dropout, config.activation_dropout};
+    return result;
+  }
+  HostState host_state() {
+    HostState state{optimizer_.state(), {}};
+    for (const auto& [name, parameter] : parameters_.map()) {
+      backend::Se2ParameterState entry{.name = name.substr(name.starts_with(prefix) ? prefix.size() : 0),
+                                       .decays = optimizer_.options().decay_all || nn::decays_by_name(name),
+                                       .value = parameter->changing().span()};
+      if (const auto m = state.moments.find(name + "/m"); m != state.moments.end()) {
+        entry.m = m->second.span();
+        entry.v = state.moments.at(name + "/v").span();
+        entry.steps = static_cast<std::int64_t>(state.moments.at(name + "/t").data()[0]);
+      }
+      state.list.push_back(entry);
+    }
+    return state;
+  }
+  void fetch();
+  std::string nan_gradient() const;
+  /// All at once, or in parts that fit.
+  backend::Se2Losses accumulate(std::span<const backend::Se2Slice> slices,
+                                std::span<const backend::Se2TrainingSlice> labels, double masked,
+                                double pairs);
+
+  autograd::ParameterSet<float>& parameters_;
+  nn::AdamW<float>& optimizer_;
+  PretrainOptions options_;
+  backend::CudaSe2Trainer trainer_;
+  std::size_t at_once_ = (std::numeric_limits<std::size_t>::max)();
+  bool changed_ = false;
+};
+
+inline void CudaPretrain::fetch() {
+  if (!changed_) return;
+  HostState state = host_state();
+  std::map<std::string, Tensor<float>> moments;
+  for (auto& entry : state.list) {
+    const std::string name = std::string(prefix) + entry.name;
+    const Shape& shape = std::as_const(parameters_.at(name)).value().shape();
+    entry.m = moments.emplace(name + "/m", Tensor<float>(shape)).first->second.span();
+    entry.v = moments.emplace(name + "/v", Tensor<float>(shape)).first->second.span();
+  }
+  trainer_.download(state.list);
+  for (const auto& entry : state.list)
+    moments.emplace(std::string(prefix) + entry.name + "/t",
+                    Tensor<float>::full(Shape{1}, static_cast<float>(entry.steps)));
+  optimizer_.load_state(moments);
+  changed_ = false;
+}
+
+inline std::string CudaPretrain::nan_gradient() const {
+  for (const auto& [name, parameter] : parameters_.map()) {
+    std::vector<float> gradient(static_cast<std::size_t>(std::as_const(*parameter).value().numel()));
+    trainer_.download_gradient(name.substr(prefix.size()), gradient);
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+      if (std::isnan(gradient[i])) return concat(name, ", element ", i);
+  }
+  return {};
+}
+
+inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2Slice> slices,
+                                                   std::span<const backend::Se2TrainingSlice> labels,
+                                                   double masked, double pairs) {
+  backend::Se2Losses sums;
+  for (std::size_t at = 0; at < slices.size();) {
+    const std::size_t count = (std::min)(at_once_, slices.size() - at);
+    try {
+      const auto part =
+          trainer_.accumulate(slices.subspan(at, count), labels.subspan(at, count), masked, pairs);
+      sums.masked_cells += part.masked_cells;
+      sums.pair_distances += part.pair_distances;
+      at += count;
+    } catch (const ResourceError& e) {  // before anything of this part was computed
+      if (e.code() != "STOFM-6063" || count == 1) throw;
+      at_once_ = (count + 1) / 2;
+    }
+  }
+  return sums;
+}
+
+inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
+  std::vector<double> counts(3);  // labelled cells, labelled pairs, cells
+  std::vector<const LoadedPiece*> usable;
+  for (const LoadedPiece& piece : batch.pieces) {
+    const TrainingSample& sample = piece.sample;
+    if (!sample.usable()) continue;
+    usable.push_back(&piece);
+    counts[0] += static_cast<double>(sample.mcm_nodes.size());
+    counts[1] += static_cast<double>(sample.pair_targets.size());
+    counts[2] += static_cast<double>(std::count(sample.token_types.begin(), sample.token_types.end(),
+                                                static_cast<std::int32_t>(model::NodeType::cell)));
+  }
+  if (sum_over_processes) sum_over_processes(counts);
+  std::vector<pipeline::NumberedDistances> numbers(usable.size());
+  parallel_for(static_cast<std::int64_t>(usable.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+      numbers[i] = pipeline::number_distances(usable[i]->sample.distances);
+  });
+  std::vector<backend::Se2Slice> slices;
+  std::vector<backend::Se2TrainingSlice> labels;
+  for (std::size_t i = 0; i < usable.size(); ++i) {
+    const TrainingSample& sample = usable[i]->sample;
+    slices.push_back(
+        pipeline::device_slice(sample.features.view(), sample.distances, numbers[i], sample.token_types));
+    labels.push_back({sample.mcm_nodes, sample.mcm_targets.data(), sample.pair_rows, sample.pair_columns,
+                      sample.pair_targets, detail::dropout_key(options_.seed, usable[i]->ref)});
+  }
+  const auto scale = [](double weight, double total) { return total > 0 ? weight / total : 0.0; };
+  const backend::Se2Losses losses = accumulate(slices, labels, scale(options_.mcm_weight, counts[0]),
+                                               scale(options_.pdr_weight, counts[1]));
+  if (sum_gradients) {
+    std::vector<float> gradients(static_cast<std::size_t>(trainer_.gradient_count()));
+    trainer_.download_gradients(gradients);
+    sum_gradients(gradients);
+    trainer_.upload_gradients(gradients);
+  }
+  std::vector<double> sums{losses.masked_cells, losses.pair_distances};
+  if (sum_over_processes) sum_over_processes(sums);
+  StepReport report;
+  const double mcm = counts[0] > 0 ? sums[0] / counts[0] : 0.0,
+               pdr = counts[1] > 0 ? sums[1] / counts[1] : 0.0;
+  report.loss = options_.mcm_weight * mcm + options_.pdr_weight * pdr;
+  report.losses = {{"mcm", mcm}, {"pdr", pdr}};
+  report.cells = static_cast<std::int64_t>(counts[2]);
+  return report;
+}
+
+}  // namespace stofm::train
