@@ -59,6 +59,21 @@ if [ "$quick" = no ]; then
     failed+=("ASan + UBSan build")
   fi
 
+  PATH="$PATH:${CUDA_HOME:-/usr/local/cuda}/bin"
+  if command -v nvcc >/dev/null; then
+    step "CUDA kernels for sm_80 and sm_90a, warnings as errors"
+    cmake --preset cuda -B "$build-cuda" >/dev/null && cmake --build "$build-cuda" -j "$jobs" --target stofm_gpu
+    verdict $? "CUDA kernels compile"
+    step "tests on a device (each says that it is skipped without one)"
+    ctest --test-dir "$build-cuda" -L cuda --output-on-failure --no-tests=error
+    tests_on_device=$?
+    if [ "$tests_on_device" -eq 0 ] && ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+      skipped+=("tests on a device: there is none")
+    else
+      verdict "$tests_on_device" "tests on a device"
+    fi
+  fi
+
   step "fuzzing, ${STOFM_FUZZ_SECONDS:-60} s a target"
   if command -v clang++ >/dev/null; then
     bash tests/fuzz/run.sh "${STOFM_FUZZ_SECONDS:-60}"
