@@ -70,12 +70,14 @@ TEST_CASE("R01, R02: of 200 kills at random times while a run saves, none loses 
       }
     }
     ::close(report[1]);
+    std::int64_t done = last, said = 0;
+    // Every other kill waits for a first save, so that kills meet running savers on a slow machine, too.
+    if (round % 2 == 1 && ::read(report[0], &said, sizeof said) == sizeof said) done = said;
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));
     ::kill(child, SIGKILL);
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
     REQUIRE(WIFSIGNALED(status));
-    std::int64_t done = last, said = 0;
     while (::read(report[0], &said, sizeof said) == sizeof said) done = said;
     ::close(report[0]);
     if (!fs::exists(dir / "c")) continue;
@@ -88,12 +90,13 @@ TEST_CASE("R01, R02: of 200 kills at random times while a run saves, none loses 
                                 : point && is_as_written(point->checkpoint) &&
                                       (point->checkpoint.step == done || point->checkpoint.step == done + 1);
     lost += !good;
-    CHECK(checkpoints.list().size() <= 3);
+    if (done > last)
+      CHECK(checkpoints.list().size() <= 3);  // a whole save prunes; the one in hand may have come on top
     progressed += point && point->checkpoint.step > last;
     if (point) last = point->checkpoint.step;
   }
   CHECK(lost == 0);
-  CHECK(progressed > rounds / 4);  // the kills hit running savers
+  CHECK(progressed >= rounds / 2);
   MESSAGE(last << " saves, " << rounds << " kills, " << stale << " in the middle of a write");
 }
 
