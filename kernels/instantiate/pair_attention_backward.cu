@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/pair_attention/launch.cuh"
+#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
 
 namespace stofm::backend {
 
@@ -8,7 +8,10 @@ std::int64_t pair_attention_backward_bytes(const PairAttentionSizes& sizes, std:
 }
 void pair_attention_backward(CudaStream stream, const PairAttentionSizes& sizes,
                              const PairAttentionBackward& args) {
-  kernels::launch_pair_backward_preparation(stream, sizes, args);
+  kernels::check_pair_layers(args.layer.layers);
+  const PairPack grad_y{PairOperand::value, args.grad_y, args.grad_y_stride, args.workspace};
+  pair_attention_pack(stream, sizes, args.layer.batch.nodes, {&grad_y, 1});
+  kernels::launch_pair_row_products(stream, sizes, args);
   kernels::pair_backward_queries(stream, sizes, args);
   kernels::pair_backward_keys(stream, sizes, args);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/pair_attention/launch.cuh"
+#include "stofm/kernels/pair_attention/launch_backward.cuh"
 
 namespace stofm::kernels {
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/pair_attention/launch.cuh"
+#include "stofm/kernels/pair_attention/launch_forward.cuh"
+#include "stofm/kernels/pair_attention/launch_pack.cuh"
 
 namespace stofm::backend {
 

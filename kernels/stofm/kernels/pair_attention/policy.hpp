@@ -12,6 +12,8 @@
 
 namespace stofm::kernels {
 
+inline constexpr float log2_e = 1.44269504088896340736F, ln_2 = 0.69314718055994530942F;
+
 struct PairAttentionPolicy {
   static constexpr int warps = 4;
   static constexpr int threads = warps * 32;

@@ -14,8 +14,6 @@
 
 namespace stofm::kernels {
 
-inline constexpr float log2_e = 1.44269504088896340736F, ln_2 = 0.69314718055994530942F;
-
 /// Base-2 logarithm and power of a float.
 __device__ __forceinline__ float power_of_two(float x) { return exp2f(x); }
 __device__ __forceinline__ float log_of_two(float x) { return log2f(x); }

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Launch of the forward pass of pair attention.
+
+#include "stofm/kernels/pair_attention/launch.cuh"
+#include "stofm/kernels/pair_attention/pair_attention_forward.cuh"
+
+namespace stofm::kernels {
+
+inline void launch_pair_forward(CudaStream stream, const backend::PairAttentionSizes& sizes,
+                                const backend::PairAttentionForward& args) {
+  check_pair_layers(args.layer.layers);
+  with_pair_kernel(sizes, [&]<backend::Precision P, int Width>() {
+    const PairSharedPlan plan = pair_forward_shared(P, Width, args.layer.layers);
+    launch(pair_attention_forward_kernel<P, Width>,
+           {.grid = dim3(blocks(args.layer.batch.tiles * sizes.heads)),
+            .block = dim3(PairAttentionPolicy::threads),
+            .shared_bytes = static_cast<std::size_t>(plan.bytes),
+            .stream = stream,
+            .name = "pair_attention_forward"},
+           PairForwardParams{args, sizes.heads, sizes.head_dim, plan.resident});
+  });
+}
+
+}  // namespace stofm::kernels
