@@ -39,36 +39,48 @@ if [ ${#build_targets[@]} -gt 0 ]; then
   rm -f "/tmp/stofm-fuzz-build.$$"
 fi
 
-failed=0
-for target in "${targets[@]}"; do
+# One target: its line, and the output of a finding. Runs in the background, two at a time.
+fuzz() {
+  local target=$1
   if [ "$target" = pickle_zip ]; then
-    python=''
+    local python='' candidate
     for candidate in ${STOFM_PYTHON:-} python3 /usr/bin/python3; do
       if "$candidate" -c 'import numpy' 2>/dev/null; then python=$candidate && break; fi
     done
     if [ -z "$python" ]; then
       echo 'pickle_zip   skipped: no python3 with numpy (apt-get install python3-numpy, or set STOFM_PYTHON)'
-      continue
+      return 0
     fi
-    "$python" -B tests/fuzz/pickle_zip_fuzz.py --seconds "$seconds" || failed=1
-    continue
+    "$python" -B tests/fuzz/pickle_zip_fuzz.py --seconds "$seconds"
+    return
   fi
-  work="$build/fuzz/work-$target" log="$build/fuzz/$target.log" found="$build/fuzz/findings-$target"
+  local work="$build/fuzz/work-$target" log="$build/fuzz/$target.log" found="$build/fuzz/findings-$target"
   mkdir -p "$work" "$found"
-  dictionary=()
+  local dictionary=()
   [ -f "tests/fuzz/$target.dict" ] && dictionary=("-dict=tests/fuzz/$target.dict")
   "$build/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=8192 \
     -print_final_stats=1 -artifact_prefix="$found/" "${dictionary[@]}" "$work" "tests/fuzz/corpus/$target" >"$log" 2>&1
-  status=$?
+  local status=$? executions speed findings
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
   speed=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")
   findings=$(find "$found" -type f | wc -l)
   if [ $status -ne 0 ] && [ "$findings" -eq 0 ]; then findings=1; fi
   printf '%-12s %12s executions %9s a second %3d findings\n' "$target" "${executions:-?}" "${speed:-?}" "$findings"
-  if [ "$findings" -gt 0 ]; then
-    failed=1
-    tail -40 "$log" >&2
-    find "$found" -type f >&2
+  [ "$findings" -eq 0 ] && return 0
+  tail -40 "$log" >&2
+  find "$found" -type f >&2
+  return 1
+}
+
+failed=0
+running=()
+for target in "${targets[@]}"; do
+  fuzz "$target" &
+  running+=($!)
+  if [ ${#running[@]} -eq "${STOFM_JOBS:-$(nproc)}" ]; then
+    wait "${running[0]}" || failed=1
+    running=("${running[@]:1}")
   fi
 done
+for process in "${running[@]}"; do wait "$process" || failed=1; done
 exit $failed
