@@ -4,13 +4,9 @@
 #include "tests/kernels/support/emulator.hpp"
 
 #include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/sequence_attention_forward_bf16.cu"
 #include "kernels/instantiate/sequence_attention_forward_float32.cu"
-#include "kernels/instantiate/sequence_attention_forward_split_bf16.cu"
-#include "kernels/instantiate/varlen_attention.cu"
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/layer_norm.hpp"
-#include "stofm/backend/cpu/varlen_attention.hpp"
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/sequence_attention/first_row.cuh"
@@ -187,23 +183,6 @@ TEST_CASE("rows of length 1 neither overflow nor hide a NaN") {
     CHECK(sum == doctest::Approx(i == 1 ? 0.0 : 1.0).epsilon(1e-6));
   }
   for (std::int64_t j = 0; j < 40; ++j) CHECK(std::isnan(x.at(4, j)));
-}
-
-TEST_CASE("attention over packed views is the CPU's") {
-  const std::vector<std::int64_t> queries{0, 2, 2, 70}, keys{0, 65, 66, 70};
-  for (const std::int64_t gap : {0, 3}) {
-    const auto q = Matrix<float>(70, 24, gap).random(1, 0.1), k = Matrix<float>(70, 24, gap).random(2, 0.1),
-               v = Matrix<float>(70, 24, 2 * gap).random(3);
-    Matrix<float> y(70, 24, gap), expected(70, 24);
-    const AttentionOptions options{.heads = 2, .scale = 0.3};
-    backend::varlen_attention<float>(Cpu{}, expected.view(), q.view(), k.view(), v.view(), queries, keys,
-                                     options);
-    backend::varlen_attention(Cuda{}, y.device_view(), q.device_view(), k.device_view(), v.device_view(),
-                              queries, keys, options);
-    CHECK(y.intact());
-    // Weights to a few 2^-24 times the scores (up to 30), values up to 90.
-    CHECK(emulator::worst_ratio(y, expected, 1e-3, 1e-4) <= 1.0);
-  }
 }
 
 TEST_CASE("widths without a kernel are refused") {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Products of operands in every form, and the linear layer of the CUDA backend, run on the host.
+// Products of operands in every form, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/linear.cu"
 #include "kernels/instantiate/runtime.cu"
-#include "stofm/backend/cpu/linear.hpp"
 #include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/gemm/gemm.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;
@@ -101,24 +100,4 @@ TEST_CASE("parts of a split number add up to it") {
           CHECK(parts[static_cast<std::size_t>(i * row + (24 - low) + j)].bits == high.bits);
       }
   }
-}
-
-TEST_CASE("the linear layer is the CPU's") {
-  for (const Activation activation : {Activation::identity, Activation::relu, Activation::gelu})
-    for (const double scale : {1.0, 0.5})
-      for (const bool biased : {true, false}) {
-        const auto x = Matrix<float>(7, 33, 2).random(1), w = Matrix<float>(9, 33, 1).random(2),
-                   bias = Matrix<float>(1, 9).random(3);
-        Matrix<float> y(7, 9, 4), expected(7, 9);
-        const LinearOptions options{.activation = activation, .scale = scale};
-        backend::linear(Cpu{}, expected.view(), x.view(), w.view(), biased ? bias.data() : nullptr, options);
-        backend::linear(Cuda{}, y.device_view(), x.device_view(), w.device_view(),
-                        biased ? bias.data() : nullptr, options);
-        CHECK(y.intact());
-        // 33 terms of up to 90 * 90 in float32: 33 * 2^-24 * 8100 at most; gelu has slope up to 1.13.
-        CHECK(emulator::worst_ratio(y, expected, 2e-3, 1e-5) <= 1.0);
-      }
-  Matrix<float> empty(0, 9);
-  const auto x = Matrix<float>(0, 33), w = Matrix<float>(9, 33).random(2);
-  backend::linear(Cuda{}, empty.device_view(), x.device_view(), w.device_view(), nullptr, {});
 }
