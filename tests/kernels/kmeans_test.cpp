@@ -51,6 +51,48 @@ TEST_CASE("tiles of every height give the same labels") {
   }
 }
 
+namespace {
+
+struct OrderedSum {
+  const float* values;
+  double* cumulative;  // null: the sum only
+  double* sum;
+  std::int64_t count;
+};
+template <class Storage>
+void sum_once(const OrderedSum p) {
+  const double sum = stofm::kernels::kmeans::sum_in_order(p.values, p.count, p.cumulative,
+                                                          stofm::kernels::shared_memory<Storage>());
+  if (threadIdx.x == 0) *p.sum = sum;
+}
+
+}  // namespace
+
+TEST_CASE("sums of distances have the bits of a loop in order, whatever their range") {
+  using namespace stofm::kernels::kmeans;
+  for (const double range :
+       {1.0, 6.0, 40.0, 80.0})  // powers of two between the values; from 17 or so order matters
+    for (const std::int64_t count : {1, 2, 255, 256, 257, 2001}) {
+      CAPTURE(range);
+      CAPTURE(count);
+      std::mt19937 bits(7);
+      std::uniform_real_distribution<double> uniform(0, 1);
+      std::vector<float> values(static_cast<std::size_t>(count));
+      for (float& v : values)
+        v = bits() % 9 == 0 ? 0.0F : static_cast<float>(std::exp2(range * (uniform(bits) - 0.5)));
+      std::vector<double> expected(values.size()), cumulative(values.size());
+      double sum = 0;
+      for (std::size_t i = 0; i < values.size(); ++i) expected[i] = sum += static_cast<double>(values[i]);
+      for (double* running : {cumulative.data(), static_cast<double*>(nullptr)}) {
+        double found = -1;
+        emulator::launch(sum_once<ChooseStorage>, {1}, {choose_threads}, sizeof(ChooseStorage),
+                         OrderedSum{values.data(), running, &found, count});
+        CHECK(found == sum);
+      }
+      CHECK(cumulative == expected);
+    }
+}
+
 TEST_CASE("policies fit the shared memory of both architectures") {
   using namespace stofm::kernels::kmeans;
   for (const std::int64_t limit : {std::int64_t{163} * 1024, std::int64_t{227} * 1024})
