@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+// Pretraining on a device: what the emulated test checks.
+#include "tests/kernels/cuda_pretrain_cases.hpp"

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// The runner of the SE(2) Transformer with all its kernels, run on the host, against the CPU model: every
+/// switch of the configuration, ragged batches, two batches under way, what verification asks for, running
+/// out of memory. Included by the emulated test and by the one on a device.
+
+#include <doctest/doctest.h>
+
+#include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/pipeline/verify_case.hpp"
+#include "tests/kernels/se2_case.hpp"
+#include "tests/model/golden_model.hpp"
+
+using namespace stofm;
+using backend::Precision;
+
+namespace {
+
+constexpr Cuda device{0};
+
+double worst_error(const model::Se2Encoder<float>& cpu, pipeline::detail::CudaPieces& pieces,
+                   std::span<const pipeline::PieceInput> inputs) {
+  pieces.submit(inputs);
+  const auto found = pieces.collect();
+  REQUIRE(found.size() == inputs.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto expected =
+        cpu.forward(inputs[i].features.view(), inputs[i].distances, inputs[i].types).last_hidden_state;
+    REQUIRE(found[i].shape() == expected.shape());
+    worst = std::max(worst, test::relative_error(std::as_const(found[i]).span(), expected.span()));
+  }
+  return worst;
+}
+
+std::vector<pipeline::PieceInput> some_pieces(std::int64_t width) {
+  std::vector<pipeline::PieceInput> pieces;
+  std::uint64_t seed = 5;
+  for (const std::int64_t nodes : {17, 1, 70, 2}) pieces.push_back(test::random_piece(nodes, width, seed++));
+  return pieces;
+}
+
+/// Runs it twice; in the emulator under several orders of blocks and threads.
+template <class Run>
+void several_times(const Run& run) {
+#if defined(STOFM_KERNEL_EMULATOR)
+  emulator::for_each_schedule(run);
+#else
+  run();
+  run();
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("hidden states of a ragged batch are those of the CPU model in every configuration") {
+  for (const bool pre : {false, true})
+    for (const char* activation : {"relu", "gelu"}) {
+      const auto config = test::small_se2_config(pre, activation);
+      const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 3));
+      const auto inputs = some_pieces(config.input_dim);
+      for (const auto& [precision, bar] :
+           {std::pair{Precision::float32, 3e-6}, {Precision::split_bf16, 1e-4}, {Precision::bf16, 3e-2}}) {
+        CAPTURE(pre);
+        CAPTURE(activation);
+        CAPTURE(static_cast<int>(precision));
+        pipeline::detail::CudaPieces pieces(cpu, device, {.precision = precision});
+        CHECK(worst_error(cpu, pieces, inputs) <= bar);
+      }
+    }
+#if defined(STOFM_KERNEL_EMULATOR)
+  CHECK(emulator::device().blocks.empty());
+#endif
+}
+
+TEST_CASE("a piece gives the same bits alone, in a batch, twice, and in any order of blocks") {
+  const auto config = test::small_se2_config(false, "gelu");
+  const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 4));
+  const auto inputs = some_pieces(config.input_dim);
+  std::vector<float> first;
+  several_times([&] {
+    pipeline::detail::CudaPieces pieces(cpu, device, {.precision = Precision::split_bf16});
+    pieces.submit(inputs);
+    pieces.submit(std::span(inputs).subspan(2, 1));
+    const auto batch = pieces.collect();
+    const auto alone = pieces.collect();
+    REQUIRE(alone.size() == 1);
+    CHECK(std::equal(alone[0].span().begin(), alone[0].span().end(), batch[2].span().begin()));
+    std::vector<float> bits(batch[2].span().begin(), batch[2].span().end());
+    if (first.empty()) first = bits;
+    CHECK(bits == first);
+  });
+}
+
+TEST_CASE("golden cases pass through verify in true float32") {
+#if defined(STOFM_KERNEL_EMULATOR)
+  const std::vector<std::string> names{"se2_small", "se2_prenorm"};
+#else
+  const std::vector<std::string> names{"se2_small", "se2_prenorm", "se2_ragged", "se2_published"};
+#endif
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    const auto golden = test::GoldenModel::load(name);
+    if (!golden) {
+      MESSAGE(name, " is not there: skipped");
+      continue;
+    }
+    const auto cpu = golden->se2<float>();
+    pipeline::detail::CudaPieces pieces(cpu, device, {.precision = Precision::float32});
+    pipeline::CaseModels models;
+    models.se2 = {cpu.config(),
+                  [&](TensorView<const float> features, const PairDistances& distances,
+                      std::span<const std::int32_t> types, const model::Se2ForwardOptions& options) {
+                    return pieces.forward(features, distances, types, options);
+                  }};
+    const auto entries = pipeline::verify_case(models, golden->case_path());
+    CHECK(entries.size() >= 3);
+    for (const auto& entry : entries) {
+      INFO(entry.tensor, ": ", entry.max_abs_diff, " of ", entry.tolerance);
+      CHECK(entry.ok);
+    }
+  }
+}
+
+TEST_CASE("sizes without a kernel, bad lists and too many batches are refused") {
+  auto config = test::small_se2_config(false, "relu");
+  const auto weights = test::random_parameters(model::parameter_list(config), 6);
+  const model::Se2Encoder<float> cpu(config, weights);
+  auto sizes = pipeline::device_sizes(config);
+  const auto code = [](const auto& run) {
+    try {
+      run();
+    } catch (const Error& e) {
+      return e.code();
+    }
+    return std::string("none");
+  };
+  const pipeline::detail::HostTensors tensors(weights);
+  sizes.input_dim = 10;
+  CHECK(code([&] { backend::CudaSe2Encoder(device, sizes, tensors.list); }) == "STOFM-6060");
+  sizes.input_dim = 12;
+  CHECK(code([&] { backend::CudaSe2Encoder(device, sizes, std::span(tensors.list).subspan(1)); }) ==
+        "STOFM-6061");
+  backend::CudaSe2Encoder encoder(device, sizes, tensors.list);
+  const auto piece = test::random_piece(9, config.input_dim, 8);
+  const auto numbers = pipeline::number_distances(piece.distances);
+  auto slice = pipeline::device_slice(piece.features.view(), piece.distances, numbers, piece.types);
+  std::vector<float> rows(static_cast<std::size_t>(9 * config.embedding_dim));
+  encoder.submit({&slice, 1});
+  encoder.submit({&slice, 1});
+  CHECK(encoder.under_way() == 2);
+  CHECK(code([&] { encoder.submit({&slice, 1}); }) == "STOFM-6064");
+  encoder.collect(rows);
+  encoder.collect(rows);
+  CHECK(code([&] { encoder.collect(rows); }) == "STOFM-6064");
+  auto bad = slice;
+  bad.distance_of = bad.distance_of.subspan(1);
+  CHECK(code([&] { encoder.submit({&bad, 1}); }) == "STOFM-6062");
+  CHECK(encoder.under_way() == 0);
+
+#if defined(STOFM_KERNEL_EMULATOR)
+  SUBCASE("a batch that does not fit says what would") {
+    const std::size_t before = emulator::device().memory_bytes;
+    emulator::device().memory_bytes = emulator::device().used_bytes + (std::size_t{1} << 20);
+    const auto large = test::random_piece(300, config.input_dim, 9);
+    const auto of_large = pipeline::number_distances(large.distances);
+    const std::vector<backend::Se2Slice> slices(
+        8, pipeline::device_slice(large.features.view(), large.distances, of_large, large.types));
+    try {
+      encoder.submit(slices);
+      FAIL("no error");
+    } catch (const ResourceError& e) {
+      CHECK(e.code() == "STOFM-6063");
+      CHECK(e.found().find("8 sub-slices of 2400 nodes") != std::string::npos);
+      CHECK(e.remedy().find("--batch") != std::string::npos);
+    }
+    emulator::device().memory_bytes = before;
+    encoder.forward({&slice, 1}, rows);  // and goes on
+  }
+#endif
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Training steps of the SE(2) Transformer with all kernels run on the host, against the tape: losses, every
+/// gradient with dropout on, norm, AdamW, state up and down, the same bits in any order of blocks.
+/// Included by the emulated test and by the one on a device.
+
+#include <doctest/doctest.h>
+
+#include "stofm/autograd/rules/elementwise.hpp"
+#include "stofm/nn/adamw.hpp"
+#include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/masked_input.hpp"
+#include "tests/kernels/se2_trainer_case.hpp"
+
+using namespace stofm;
+using backend::Precision;
+
+namespace {
+
+constexpr Cuda device{0};
+
+/// The largest error over all parameters, each against the largest element of its gradient.
+double gradient_error(const test::TrainingCase& c, backend::CudaSe2Trainer& trainer,
+                      std::string* worst_name) {
+  double worst = 0;
+  for (const auto& [name, parameter] : c.parameters.map()) {
+    std::vector<float> found(static_cast<std::size_t>(parameter->value().numel()));
+    trainer.download_gradient(name, found);
+    const double error = test::relative_error(found, std::as_const(*parameter).grad().span());
+    if (error > worst) {
+      worst = error;
+      *worst_name = name;
+    }
+  }
+  return worst;
+}
+
+/// Runs it twice; in the emulator under several orders of blocks and threads.
+template <class Run>
+void several_times(const Run& run) {
+#if defined(STOFM_KERNEL_EMULATOR)
+  emulator::for_each_schedule(run);
+#else
+  run();
+  run();
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("losses and all gradients are those of the tape, in every configuration, with dropout") {
+  for (const bool pre : {false, true})
+    for (const char* activation : {"relu", "gelu"}) {
+      auto config = test::small_se2_config(pre, activation);
+      config.dropout = 0.2;
+      config.attention_dropout = 0.15;
+      config.activation_dropout = 0.1;
+      test::TrainingCase c(config, true);
+      c.run_on_tape(0.7, 0.01);
+      for (const auto& [precision, bar] :
+           {std::pair{Precision::float32, 1e-4}, {Precision::split_bf16, 2e-3}}) {
+        if (precision != Precision::float32 && !(pre && config.activation_fn == "gelu")) continue;
+        CAPTURE(pre);
+        CAPTURE(activation);
+        CAPTURE(static_cast<int>(precision));
+        auto trainer = c.trainer(device, precision);
+        const auto losses = trainer.accumulate(c.slices, c.labels, 0.7, 0.01);
+        CHECK(losses.masked_cells == doctest::Approx(c.masked_loss).epsilon(bar / 10));
+        CHECK(losses.pair_distances == doctest::Approx(c.pair_loss).epsilon(bar / 10));
+        std::string name;
+        const double error = gradient_error(c, trainer, &name);
+        INFO(name);
+        CHECK(error <= bar);
+        CHECK(trainer.gradient_norm() == doctest::Approx(nn::global_norm(c.parameters)).epsilon(bar / 10));
+      }
+    }
+#if defined(STOFM_KERNEL_EMULATOR)
+  CHECK(emulator::device().blocks.empty());
+#endif
+}
+
+TEST_CASE("batches add up, an update is AdamW's, and the state goes down and up") {
+  auto config = test::small_se2_config(false, "gelu");
+  test::TrainingCase c(config, false);
+  c.run_on_tape(1.0, 0.02);
+  auto trainer = c.trainer(device, Precision::float32);
+  for (std::size_t i = 0; i < c.slices.size(); ++i)
+    trainer.accumulate({&c.slices[i], 1}, {&c.labels[i], 1}, 1.0, 0.02);
+  std::string name;
+  CHECK(gradient_error(c, trainer, &name) <= 1e-4);
+  const double norm = nn::global_norm(c.parameters), factor = nn::clip_coefficient(norm, 0.1);
+  CHECK(trainer.gradient_norm() == doctest::Approx(norm).epsilon(1e-5));
+  nn::AdamW<float> optimizer(c.parameters, {.weight_decay = 0.05});
+  optimizer.step(1e-3, factor);
+  trainer.update(1e-3, factor);
+  CHECK(trainer.gradient_norm() == 0.0);
+
+  test::TrainingState state(c.parameters);
+  trainer.download(state.list);
+  double worst = 0;
+  for (const auto& entry : state.list) {
+    CHECK(entry.steps == 1);
+    const auto& expected = std::as_const(c.parameters.at(entry.name)).value();
+    for (std::size_t i = 0; i < entry.value.size(); ++i)
+      worst = std::max(
+          worst, std::abs(static_cast<double>(entry.value[i]) - static_cast<double>(expected.span()[i])));
+  }
+  CHECK(worst <= 2e-4);  // a step moves by 1e-3; the sign of a gradient near 0 may be rounding
+
+  auto other = c.trainer(device, Precision::float32);
+  other.upload(state.list);
+  const auto again = trainer.accumulate(c.slices, c.labels, 1.0, 0.02);
+  const auto same = other.accumulate(c.slices, c.labels, 1.0, 0.02);
+  CHECK(again.masked_cells == same.masked_cells);
+  CHECK(again.pair_distances == same.pair_distances);
+  std::vector<float> a(static_cast<std::size_t>(trainer.gradient_count())), b(a.size());
+  trainer.download_gradients(a);
+  other.download_gradients(b);
+  CHECK(a == b);
+  for (float& value : a) value *= 2;
+  trainer.upload_gradients(a);
+  CHECK(trainer.gradient_norm() == doctest::Approx(2 * other.gradient_norm()).epsilon(1e-6));
+}
+
+TEST_CASE("rows of a neutral input layer stay at sum zero") {
+  test::TrainingCase c(test::small_se2_config(true, "relu"), false);
+  train::neutralise_rows(c.parameters.at("embedding_layer.weight"));
+  auto trainer = c.trainer(device, Precision::float32, true);
+  for (int step = 0; step < 2; ++step) {
+    trainer.accumulate(c.slices, c.labels, 1.0, 0.02);
+    trainer.gradient_norm();
+    std::vector<float> gradient(static_cast<std::size_t>(c.config.embedding_dim * c.config.input_dim));
+    trainer.download_gradient("embedding_layer.weight", gradient);
+    Tensor<float> g({c.config.embedding_dim, c.config.input_dim});
+    std::copy(gradient.begin(), gradient.end(), g.data());
+    CHECK(train::has_neutral_rows(g));
+    trainer.update(1e-2, 1.0);
+    test::TrainingState state(c.parameters);
+    trainer.download(state.list);
+    for (const auto& entry : state.list)
+      if (entry.name == "embedding_layer.weight") std::copy(entry.value.begin(), entry.value.end(), g.data());
+    CHECK(train::has_neutral_rows(g));
+  }
+}
+
+TEST_CASE("two runs give the same bits, in any order of blocks") {
+  auto config = test::small_se2_config(false, "gelu");
+  config.dropout = config.attention_dropout = config.activation_dropout = 0.1;
+  const test::TrainingCase c(config, true);
+  std::vector<float> first;
+  several_times([&] {
+    auto trainer = c.trainer(device, Precision::split_bf16);
+    trainer.accumulate(c.slices, c.labels, 1.0, 0.01);
+    std::vector<float> bits(static_cast<std::size_t>(trainer.gradient_count()));
+    trainer.download_gradients(bits);
+    if (first.empty()) first = bits;
+    CHECK(std::memcmp(bits.data(), first.data(), bits.size() * sizeof(float)) == 0);
+  });
+}
+
+TEST_CASE("labels and parameters that do not fit are refused") {
+  test::TrainingCase c(test::small_se2_config(false, "relu"), false);
+  const auto code = [](const auto& run) {
+    try {
+      run();
+    } catch (const Error& e) {
+      return e.code();
+    }
+    return std::string("none");
+  };
+  test::TrainingState state(c.parameters);
+  CHECK(code([&] {
+          backend::CudaSe2Trainer(device, pipeline::device_sizes(c.config), std::span(state.list).subspan(1));
+        }) == "STOFM-6061");
+  auto trainer = c.trainer(device, Precision::float32);
+  auto labels = c.labels;
+  const std::vector<std::int64_t> twice{3, 3};
+  labels[0].masked_nodes = twice;
+  CHECK(code([&] { trainer.accumulate(c.slices, labels, 1, 1); }) == "STOFM-6062");
+  labels = c.labels;
+  labels.pop_back();
+  CHECK(code([&] { trainer.accumulate(c.slices, labels, 1, 1); }) == "STOFM-6062");
+  std::vector<float> none(3);
+  CHECK(code([&] { trainer.download_gradient("nothing", none); }) == "STOFM-6061");
+  CHECK(code([&] { trainer.download_gradient("lm_head.0.bias", none); }) == "STOFM-6061");
+}
