@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "device.hpp"
 
+#include <memory>
+
 #include "console.hpp"
 #include "stofm/core/error.hpp"
 #if defined(STOFM_WITH_CUDA)
 #include "stofm/backend/cuda/device.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/cuda_pretrain.hpp"
 #endif
 
 namespace stofm::program {
@@ -60,6 +63,31 @@ void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision 
   }
 }
 
+std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2Config& config,
+                                          autograd::ParameterSet<float>& parameters,
+                                          nn::AdamW<float>& optimizer, const DevicePretrainOptions& options,
+                                          distributed::Communicator& ranks) {
+  if (!where.cuda) return std::nullopt;
+  try {
+    const auto device = std::make_shared<train::CudaPretrain>(
+        config, parameters, optimizer, options.pretrain,
+        train::CudaPretrainOptions{where.device, precision_of(options.precision), options.neutral_input});
+    if (ranks.size() > 1) {
+      device->sum_over_processes = [&ranks](std::vector<double>& numbers) {
+        ranks.all_reduce_sum(std::span<double>(numbers));
+      };
+      device->sum_gradients = [&ranks](std::span<float> gradients) { ranks.all_reduce_sum(gradients); };
+    }
+    return DevicePretrain{[device](const train::TrainingBatch& batch) { return device->run(batch); },
+                          device->engine()};
+  } catch (const UsageError& e) {  // sizes without a kernel
+    if (where.chosen) throw;
+    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
+    where = {};
+    return std::nullopt;
+  }
+}
+
 std::string cuda_words() {
   const int count = backend::cuda_device_count();
   if (count == 0) return "built in, no device found";
@@ -77,6 +105,11 @@ ComputeDevice choose_device(const std::string& asked, int) {
 }
 
 void put_encoders(pipeline::Model&, ComputeDevice&, DevicePrecision, std::int64_t) {}
+std::optional<DevicePretrain> pretrain_on(ComputeDevice&, const model::Se2Config&,
+                                          autograd::ParameterSet<float>&, nn::AdamW<float>&,
+                                          const DevicePretrainOptions&, distributed::Communicator&) {
+  return std::nullopt;
+}
 
 std::string cuda_words() { return {}; }
 

@@ -4,12 +4,15 @@
 /// --device: where a verb computes. The only part of the program that knows whether CUDA was built in.
 
 #include <cstdint>
-#include <memory>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "stofm/core/device.hpp"
 #include "stofm/core/op_options.hpp"
+#include "stofm/distributed/communicator.hpp"
 #include "stofm/pipeline/model.hpp"
+#include "stofm/train/pretrain.hpp"
 
 namespace stofm::program {
 
@@ -40,6 +43,25 @@ enum class DevicePrecision {
 /// 0: what fits
 void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision precision,
                   std::int64_t batch);
+
+/// Steps of pretraining on a device, for the loop.
+struct DevicePretrain {
+  std::function<train::StepReport(const train::TrainingBatch&)> run;
+  train::StepEngine engine;
+};
+/// What pretraining on the device needs to know.
+struct DevicePretrainOptions {
+  train::PretrainOptions pretrain;
+  DevicePrecision precision = DevicePrecision::float32_grade;
+  bool neutral_input = false;
+};
+/// Moves the parameters to the device; they must outlive the result, as the optimizer and `ranks`. Nothing
+/// where the run is on the CPU, or where `auto` chose a device that has no kernels for the sizes of the model
+/// (said in a line).
+std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2Config& config,
+                                          autograd::ParameterSet<float>& parameters,
+                                          nn::AdamW<float>& optimizer, const DevicePretrainOptions& options,
+                                          distributed::Communicator& ranks);
 
 /// Toolkit and devices for --version; "" without CUDA.
 std::string cuda_words();

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "console.hpp"
+#include "device.hpp"
 #include "model_bundle.hpp"
 #include "processes.hpp"
 #include "resources.hpp"
@@ -96,6 +97,11 @@ nlohmann::json own_config(const PretrainArguments& a, const Start& start) {
 int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const PretrainArguments& a = arguments.pretrain;
   Console& console = Console::get();
+  ComputeDevice where;
+  if (a.joint_after >= 0)
+    require_cpu(a.run.device, "the joint stage (--joint-after)");
+  else
+    where = choose_device(a.run.device, ranks.rank());
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("pretrain", arguments, a.run, ranks);
   Start start = load_start(a);
@@ -173,9 +179,10 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
           return train::joint_features(tape, piece, *encoder, {.seed = seed});
         };
     };
+  std::optional<DevicePretrain> on_device;  // once the parameters are what they start from
   hooks.step = [&](std::int64_t) {
     const train::TrainingBatch batch = loader.next();
-    train::StepReport report = step.run(batch);
+    train::StepReport report = on_device ? on_device->run(batch) : step.run(batch);
     report.epoch = static_cast<double>(batch.end.epoch) + static_cast<double>(batch.end.index) / pieces;
     for (std::size_t i = 0; i < batch.pieces.size() && i < 4; ++i)
       report.where += concat(i == 0 ? "" : ", ",
@@ -204,8 +211,16 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const bool neutral =
       a.masked_input == "neutral" ||
       (a.masked_input == "auto" && (a.run.from_scratch || train::has_neutral_rows(input.value())));
-  if (neutral) {
-    train::neutralise_rows(input);
+  if (neutral) train::neutralise_rows(input);
+  on_device =
+      pretrain_on(where, start.se2, parameters, optimizer,
+                  {{.masking = masking, .mcm_weight = a.mcm_weight, .pdr_weight = a.pdr_weight, .seed = seed},
+                   a.run.dtype == "bfloat16" ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade,
+                   neutral},
+                  ranks);
+  if (on_device) {
+    hooks.engine = on_device->engine;
+  } else if (neutral) {
     hooks.reduce_gradients = [&input, reduce = hooks.reduce_gradients](autograd::ParameterSet<float>& all) {
       if (reduce) reduce(all);
       train::project_gradient_rows(input);
