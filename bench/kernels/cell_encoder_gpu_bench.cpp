@@ -89,7 +89,8 @@ void train(benchmark::State& state, Precision precision) {
   std::vector<backend::CellEncoderParameterState> parameters;
   for (auto& [name, tensor] : weights) parameters.push_back({name, true, tensor.span(), {}, {}, 0});
   backend::CudaCellEncoderTrainer trainer(
-      Cuda{0}, s, parameters, {.precision = precision, .hidden_dropout = 0.02, .attention_dropout = 0.02});
+      Cuda{0}, pipeline::device_sizes(published()), parameters,
+      {.precision = precision, .hidden_dropout = 0.02, .attention_dropout = 0.02});
   const std::vector<std::int64_t> places(cells.offsets.begin(), cells.offsets.end() - 1);
   const std::vector<float> gradient(places.size() * 256, 0.01F);
   std::uint64_t step = 0;
