@@ -229,8 +229,21 @@ class OnDevice {
   emulator::Staged<T> staged_;
 };
 
+/// The boundary functions; tests of other block sizes give their own.
+struct BoundaryFunctions {
+  static void forward(stofm::backend::CudaStream stream, const stofm::backend::PairAttentionSizes& sizes,
+                      const stofm::backend::PairAttentionForward& args) {
+    stofm::backend::pair_attention_forward(stream, sizes, args);
+  }
+  static void backward(stofm::backend::CudaStream stream, const stofm::backend::PairAttentionSizes& sizes,
+                       const stofm::backend::PairAttentionBackward& args) {
+    stofm::backend::pair_attention_backward(stream, sizes, args);
+  }
+};
+
 /// The device functions.
-inline Results device(const Case& c, const Inputs& in) {
+template <class Functions = BoundaryFunctions>
+Results device(const Case& c, const Inputs& in) {
   using namespace stofm::backend;
   const CudaStream stream = current_stream(emulator::device_under_test);
   const std::int64_t nodes = c.nodes(), columns = c.heads * c.width;
@@ -319,7 +332,7 @@ inline Results device(const Case& c, const Inputs& in) {
     back.grad_bias = c.entries() > 0 ? grad_bias.data() : nullptr;
     back.accumulate = l + 1 < layers.size();
     back.workspace = workspace.data();
-    pair_attention_backward(stream, sizes, back);
+    Functions::backward(stream, sizes, back);
     workspace.fetch();
   }
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -355,9 +368,10 @@ inline double distance(const Results& a, const Results& b, std::string& where) {
   return worst;
 }
 
-inline double error_of(const Case& c, std::string& where) {
+template <class Functions = BoundaryFunctions>
+double error_of(const Case& c, std::string& where) {
   const Inputs inputs(c);
-  return distance(device(c, inputs), dense_double(c, inputs), where);
+  return distance(device<Functions>(c, inputs), dense_double(c, inputs), where);
 }
 
 }  // namespace pair_test

@@ -9,18 +9,18 @@
 namespace stofm::kernels {
 
 /// One pass of backward.
-template <PairSide Side>
+template <PairSide Side, class Policy = PairAttentionPolicy>
 void launch_pair_backward_pass(CudaStream stream, const backend::PairAttentionSizes& sizes,
                                const backend::PairAttentionBackward& args) {
   const std::int64_t nodes = args.layer.batch.nodes;
   auto* workspace = static_cast<std::byte*>(args.workspace);
   const auto* products = reinterpret_cast<const float*>(workspace + packed_operand_bytes(sizes, nodes));
   with_pair_kernel(sizes, [&]<backend::Precision P, int Width>() {
-    const PairSharedPlan plan = pair_backward_shared(P, Width, args.layer.layers);
-    launch(pair_attention_backward_kernel<P, Width, Side>,
+    const PairSharedPlan plan = pair_backward_shared<Policy>(P, Width, args.layer.layers);
+    launch(pair_attention_backward_kernel<P, Width, Side, Policy>,
            {.grid = dim3(blocks(args.layer.batch.tiles * sizes.heads),
                          static_cast<unsigned>(pair_layer_groups(Width, args.layer.layers))),
-            .block = dim3(PairAttentionPolicy::threads),
+            .block = dim3(Policy::threads),
             .shared_bytes = static_cast<std::size_t>(plan.bytes),
             .stream = stream,
             .name = Side == PairSide::queries ? "pair_attention_backward_queries"

@@ -8,14 +8,15 @@
 
 namespace stofm::kernels {
 
-inline void launch_pair_forward(CudaStream stream, const backend::PairAttentionSizes& sizes,
-                                const backend::PairAttentionForward& args) {
+template <class Policy = PairAttentionPolicy>
+void launch_pair_forward(CudaStream stream, const backend::PairAttentionSizes& sizes,
+                         const backend::PairAttentionForward& args) {
   check_pair_layers(args.layer.layers);
   with_pair_kernel(sizes, [&]<backend::Precision P, int Width>() {
-    const PairSharedPlan plan = pair_forward_shared(P, Width, args.layer.layers);
-    launch(pair_attention_forward_kernel<P, Width>,
+    const PairSharedPlan plan = pair_forward_shared<Policy>(P, Width, args.layer.layers);
+    launch(pair_attention_forward_kernel<P, Width, Policy>,
            {.grid = dim3(blocks(args.layer.batch.tiles * sizes.heads)),
-            .block = dim3(PairAttentionPolicy::threads),
+            .block = dim3(Policy::threads),
             .shared_bytes = static_cast<std::size_t>(plan.bytes),
             .stream = stream,
             .name = "pair_attention_forward"},

@@ -10,10 +10,10 @@
 ///   Side::queries: own Q_1 .. Q_l and dy, walks over K_1 .. K_l and V  -> dQ_j, listed bias
 ///   Side::keys:    own K_1 .. K_l and V,  walks over Q_1 .. Q_l and dy -> dK_j, dV     (S^T, G^T in
 ///   registers)
-/// Block: 64 own rows of one sub-slice and head, and the gradients of some layers (blockIdx.y: as many as
-/// have 128 columns together); warp: 16 rows. Shared memory, chunks and barriers as in forward; log sums and
-/// r of the other side's 64 rows beside them. Sums: float32. *Deterministic*. Limiter: tensor cores and
-/// registers.
+/// Block: 64 (or 128) own rows of one sub-slice and head, and the gradients of some layers (blockIdx.y: as
+/// many as have 128 columns together); warp: 16 rows. Shared memory, chunks and barriers as in forward; log
+/// sums and r of the other side's 64 rows beside them. Sums: float32. *Deterministic*. Limiter: tensor cores
+/// and registers.
 
 #include "stofm/kernels/pair_attention/tiles.cuh"
 
@@ -72,17 +72,18 @@ __device__ __forceinline__ void store_gradient(const float (&sums)[Width / 8][4]
   }
 }
 
-template <backend::Precision P, int Width, PairSide Side>
-static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
+template <backend::Precision P, int Width, PairSide Side, class Policy>
+static __global__ void __launch_bounds__(Policy::threads)
     pair_attention_backward_kernel(PairBackwardParams params) {
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
   constexpr bool keys = Side == PairSide::keys;
-  constexpr int group_layers = PairAttentionPolicy::gradient_columns / Width;
+  constexpr int group_layers = Policy::gradient_columns / Width;
   const backend::PairAttentionLayer& layer = params.args.layer;
   const std::int64_t nodes = layer.batch.nodes;
   const int heads = static_cast<int>(params.heads), layers = static_cast<int>(layer.layers);
   const PairPlace place(layer.batch, heads);
+  if (place.first % Policy::rows != 0) return;  // rows of the block before
   const PairSideOperands<Side> operands{params};
   const int first_layer = static_cast<int>(blockIdx.y) * group_layers;
   const int own_layers = minimum(group_layers, layers - first_layer);
@@ -92,29 +93,24 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
 
   // ---- shared memory: own operands [layers + 1] (if resident), stages, strips, rows of the other side
   auto* memory = reinterpret_cast<Element*>(shared_bytes());
-  Element* stages = memory + (params.resident ? (layers + 1) * Layout::elements : 0);
-  auto* strips = reinterpret_cast<float*>(stages + PairAttentionPolicy::stages * (params.resident ? 1 : 2) *
-                                                       Layout::elements);
+  Element* stages = memory + (params.resident ? (layers + 1) * Policy::own_chunks * Layout::elements : 0);
+  ChunkStream<P, Width, Policy> stream{place, heads, nodes, memory, stages, params.resident};
+  auto* strips = reinterpret_cast<float*>(stages + Policy::stages * stream.stage_elements());
   float* strip = strips + warp() * strip_floats;
-  float* other_log_sums = strips + PairAttentionPolicy::warps * strip_floats;  // [64] base 2; keys only
-  float* other_products = other_log_sums + 64;                                 // [64]
-  const int warp_at = warp() * 16 * Layout::stride;
+  float* other_log_sums = strips + Policy::warps * strip_floats;  // [64] base 2; keys only
+  float* other_products = other_log_sums + 64;                    // [64]
 
   // ---- chunks: per tile operands 1 .. l, the last one, then those whose gradients are summed here
   int load_tile = 0, load_step = 0;  // of the next copy
   const auto start = [&](Element* to) {
     if (load_tile == place.tiles) return;
     const int j = load_step;
-    load_chunk<P, Width>(to, operands.other(j <= layers ? j : first_layer + j - layers - 1), place, heads,
-                         nodes, load_tile * 64);
-    if (!params.resident && j <= layers)
-      load_chunk<P, Width>(to + Layout::elements, operands.own(j), place, heads, nodes, place.first);
+    stream.load_other(to, operands.other(j <= layers ? j : first_layer + j - layers - 1), load_tile * 64);
+    if (!params.resident && j <= layers) stream.load_own(to + Layout::elements, operands.own(j));
     if (++load_step > layers + own_layers) load_step = 0, ++load_tile;
   };
-  ChunkStream<P, Width> stream{memory, stages, params.resident};
   if (params.resident)
-    for (int j = 0; j <= layers; ++j)
-      load_chunk<P, Width>(memory + j * Layout::elements, operands.own(j), place, heads, nodes, place.first);
+    for (int j = 0; j <= layers; ++j) stream.load_resident(j, operands.own(j));
   start(stream.stage());
   copy_async_commit();
 
@@ -150,12 +146,12 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
       add_entries(weights, bias_strips, listed, strip, log2_e, [&](std::int32_t e) { return bias[e]; });
     for (int j = 0; j < layers; ++j) {
       const auto chunk = stream.next(j, start);
-      add_rows_by_rows<P, Width>(weights, chunk.own + warp_at, chunk.other);
+      add_rows_by_rows<P, Width>(weights, chunk.own, chunk.other);
     }
     // ---- dA, then A and G in place
     float gradient[8][4] = {};
     const auto last = stream.next(layers, start);
-    add_rows_by_rows<P, Width>(gradient, last.own + warp_at, last.other);
+    add_rows_by_rows<P, Width>(gradient, last.own, last.other);
     std::uint32_t kept = 0xffffffffU;
     if (drops) kept = strip_keep_bits<keys>(mask, place.head, place.n, place.first + warp() * 16, tile * 64);
     STOFM_UNROLL

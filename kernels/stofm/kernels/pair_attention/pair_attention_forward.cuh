@@ -3,9 +3,9 @@
 /// \file
 /// Forward pass of pair attention:
 ///   S = B + sum_{j <= l} Q_j K_j^T,  y = (softmax(S) o M) V per sub-slice and head, without an [n, n] array.
-/// Block: 64 queries of one sub-slice and head; warp: 16 of them; thread: 2 rows x 16 columns of each tile.
-/// Walks over tiles of 64 keys; K_1 .. K_l and V of a tile stream as chunks through `stages` buffers
-/// (cp.async, one barrier per chunk), the queries of all layers stay in shared memory where they fit
+/// Block: 64 (or 128) queries of one sub-slice and head; warp: 16 of them; thread: 2 rows x 16 columns of
+/// each tile. Walks over tiles of 64 keys; K_1 .. K_l and V of a tile stream as chunks through `stages`
+/// buffers (cp.async, one barrier per chunk), the queries of all layers stay in shared memory where they fit
 /// (policy.hpp). Softmax online in base 2 (log2 e is in the packed queries). A strip [16, 64] without listed
 /// pairs starts from zero: a constant per row does not change the softmax. Sums: float32. *Deterministic*:
 /// one writer per output. Limiter on Hopper: exponentials and shared memory reads at head widths <= 32,
@@ -21,42 +21,39 @@ struct PairForwardParams {
   bool resident;  ///< PairSharedPlan
 };
 
-template <backend::Precision P, int Width>
-static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
+template <backend::Precision P, int Width, class Policy>
+static __global__ void __launch_bounds__(Policy::threads)
     pair_attention_forward_kernel(PairForwardParams params) {
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
-  using Stream = ChunkStream<P, Width>;
+  using Stream = ChunkStream<P, Width, Policy>;
   constexpr int column_tiles = Width / 8;
   const backend::PairAttentionLayer& layer = params.args.layer;
   const std::int64_t nodes = layer.batch.nodes;
   const int heads = static_cast<int>(params.heads), layers = static_cast<int>(layer.layers);
   const PairPlace place(layer.batch, heads);
+  if (place.first % Policy::rows != 0) return;  // rows of the block before
   const int g = lane() / 4, t = lane() % 4;
   const int row = place.first + warp() * 16 + g;  // and row + 8
 
   // ---- shared memory: own queries [layers] (if resident), stages, a strip per warp
   auto* memory = reinterpret_cast<Element*>(shared_bytes());
-  Element* stages = memory + (params.resident ? layers * Layout::elements : 0);
-  auto* strips = reinterpret_cast<float*>(stages + PairAttentionPolicy::stages * (params.resident ? 1 : 2) *
-                                                       Layout::elements);
+  Element* stages = memory + (params.resident ? layers * Policy::own_chunks * Layout::elements : 0);
+  Stream stream{place, heads, nodes, memory, stages, params.resident};
+  auto* strips = reinterpret_cast<float*>(stages + Policy::stages * stream.stage_elements());
   float* strip = strips + warp() * strip_floats;
-  const int warp_at = warp() * 16 * Layout::stride;
 
   // ---- chunks: per tile of keys K_1 .. K_l, then V
   int load_tile = 0, load_step = 0;  // of the next copy
   const auto start = [&](Element* to) {
     if (load_tile == place.tiles) return;
     const int j = load_step;
-    load_chunk<P, Width>(to, j < layers ? layer.k[j] : layer.v, place, heads, nodes, load_tile * 64);
-    if (!params.resident && j < layers)
-      load_chunk<P, Width>(to + Layout::elements, layer.q[j], place, heads, nodes, place.first);
+    stream.load_other(to, j < layers ? layer.k[j] : layer.v, load_tile * 64);
+    if (!params.resident && j < layers) stream.load_own(to + Layout::elements, layer.q[j]);
     if (++load_step > layers) load_step = 0, ++load_tile;
   };
-  Stream stream{memory, stages, params.resident};
   if (params.resident)
-    for (int j = 0; j < layers; ++j)
-      load_chunk<P, Width>(memory + j * Layout::elements, layer.q[j], place, heads, nodes, place.first);
+    for (int j = 0; j < layers; ++j) stream.load_resident(j, layer.q[j]);
   start(stream.stage());
   copy_async_commit();
 
@@ -76,7 +73,7 @@ static __global__ void __launch_bounds__(PairAttentionPolicy::threads)
                   [&](std::int32_t e) { return bias[e]; });
     for (int j = 0; j < layers; ++j) {
       const auto chunk = stream.next(j, start);
-      add_rows_by_rows<P, Width>(sums, chunk.own + warp_at, chunk.other);
+      add_rows_by_rows<P, Width>(sums, chunk.own, chunk.other);
     }
     // ---- asked pairs
     if (params.args.pair_values != nullptr) {

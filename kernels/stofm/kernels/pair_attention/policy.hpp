@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Tiles and shared memory of the pair attention kernels: host C++, so that its arithmetic is tested without
-/// a device. A block has 4 warps of 16 rows; operands of 64 rows ("chunks") stream through `stages` buffers,
+/// a device. A block has warps of 16 rows; operands of 64 rows ("chunks") stream through `stages` buffers,
 /// and the block's own operands stay in shared memory where they fit.
 
 #include <cstdint>
@@ -14,11 +14,16 @@ namespace stofm::kernels {
 
 inline constexpr float log2_e = 1.44269504088896340736F, ln_2 = 0.69314718055994530942F;
 
-struct PairAttentionPolicy {
-  static constexpr int warps = 4;
+/// `Warps`: 4 (64 own rows) or 8 (128 own rows: every chunk of the other side serves twice as many, and there
+/// are half as many blocks).
+template <int Warps>
+struct PairBlockPolicy {
+  static_assert(Warps == 4 || Warps == 8);
+  static constexpr int warps = Warps;
   static constexpr int threads = warps * 32;
-  static constexpr int rows = warps * 16;  ///< of a block
-  static constexpr int stages = 2;         ///< chunks in flight and in use
+  static constexpr int rows = warps * 16;       ///< of a block
+  static constexpr int own_chunks = rows / 64;  ///< of an operand
+  static constexpr int stages = 2;              ///< chunks in flight and in use
   /// Columns of gradients that one block of backward keeps in registers: 2 floats a thread each.
   static constexpr int gradient_columns = 128;
   /// Shared memory a block may use: the limit of sm_80, also on sm_90 (two blocks of 81 KB share an SM there
@@ -28,7 +33,10 @@ struct PairAttentionPolicy {
   /// Backward: log sums and row products of 64 rows.
   static constexpr std::int64_t row_bytes = 2 * 64 * 4;
 };
-static_assert(PairAttentionPolicy::rows == backend::pair_tile, "tiles of PairBatchPlan");
+/// What the library launches.
+using PairAttentionPolicy = PairBlockPolicy<4>;
+static_assert(backend::pair_tile == 64 && backend::pair_strip_rows == 16,
+              "tiles and strips of PairBatchPlan");
 
 /// Width in shared memory of heads of `head_dim`: 16, 32 or 64; 0: no kernel.
 constexpr int pair_padded_width(std::int64_t head_dim) {
@@ -52,19 +60,21 @@ struct PairSharedPlan {
 };
 
 /// `own` operands: the layers in forward, one more in backward.
+template <class Policy>
 constexpr PairSharedPlan pair_shared_plan(backend::Precision precision, int width, std::int64_t own,
                                           std::int64_t extra_bytes) {
-  using Policy = PairAttentionPolicy;
   const std::int64_t chunk = pair_chunk_bytes(precision, width), fixed = Policy::strip_bytes + extra_bytes;
-  const std::int64_t staying = (own + Policy::stages) * chunk + fixed;
+  const std::int64_t staying = (own * Policy::own_chunks + Policy::stages) * chunk + fixed;
   if (staying <= Policy::shared_limit) return {true, staying};
-  return {false, 2 * Policy::stages * chunk + fixed};
+  return {false, (1 + Policy::own_chunks) * Policy::stages * chunk + fixed};
 }
+template <class Policy = PairAttentionPolicy>
 constexpr PairSharedPlan pair_forward_shared(backend::Precision precision, int width, std::int64_t layers) {
-  return pair_shared_plan(precision, width, layers, 0);
+  return pair_shared_plan<Policy>(precision, width, layers, 0);
 }
+template <class Policy = PairAttentionPolicy>
 constexpr PairSharedPlan pair_backward_shared(backend::Precision precision, int width, std::int64_t layers) {
-  return pair_shared_plan(precision, width, layers + 1, PairAttentionPolicy::row_bytes);
+  return pair_shared_plan<Policy>(precision, width, layers + 1, Policy::row_bytes);
 }
 /// Layers whose gradients a block of backward sums, and blocks per tile and head.
 constexpr std::int64_t pair_layers_per_block(int width) {

@@ -18,7 +18,7 @@ namespace stofm::kernels {
 __device__ __forceinline__ float power_of_two(float x) { return exp2f(x); }
 __device__ __forceinline__ float log_of_two(float x) { return log2f(x); }
 
-/// Where a block is: 64 rows of one sub-slice and head. blockIdx.x = tile * heads + head, so that the heads
+/// Where a block is: rows of one sub-slice and head. blockIdx.x = tile * heads + head, so that the heads
 /// of a tile run near each other in time. Nodes of a batch fit 32 bits (PairBatchPlan).
 struct PairPlace {
   int head, slice;
@@ -42,19 +42,20 @@ struct PairPlace {
   __device__ bool warp_has_rows() const { return first + warp() * 16 < n; }
 };
 
-/// Starts the copy of rows [row, row + 64) of a packed operand [parts][heads][nodes][Width] to a chunk; rows
-/// past the sub-slice become zero.
-template <backend::Precision P, int Width>
+/// Starts the copy of rows [row, row + 64) of a packed operand [parts][heads][nodes][Width] to a chunk, by
+/// all `Threads` of the block; rows past the sub-slice become zero.
+template <backend::Precision P, int Width, int Threads>
 __device__ __forceinline__ void load_chunk(typename TileLayout<P, Width>::Element* to, const void* operand,
                                            const PairPlace& place, std::int64_t heads, std::int64_t nodes,
                                            int row) {
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
-  constexpr int copies = Width / Layout::per_copy;                     // of a row
-  constexpr int rows_at_once = PairAttentionPolicy::threads / copies;  // by all threads
-  static_assert(64 % rows_at_once == 0);
+  constexpr int copies = Width / Layout::per_copy;  // of a row
+  constexpr int rows_at_once = Threads / copies;    // by all threads
+  static_assert(rows_at_once > 64 || 64 % rows_at_once == 0);
   const int r = static_cast<int>(threadIdx.x) / copies,
             c = static_cast<int>(threadIdx.x) % copies * Layout::per_copy;
+  if (rows_at_once > 64 && r >= 64) return;
   const Element* from =
       static_cast<const Element*>(operand) + (place.head * nodes + place.node + row + r) * Width + c;
   Element* at = to + r * Layout::stride + c;
@@ -71,22 +72,37 @@ __device__ __forceinline__ void load_chunk(typename TileLayout<P, Width>::Elemen
 }
 
 /// The chunks of one walk in order, and the buffers of both sides.
-template <backend::Precision P, int Width>
+template <backend::Precision P, int Width, class Policy>
 struct ChunkStream {
   using Layout = TileLayout<P, Width>;
   using Element = typename Layout::Element;
   struct Chunk {
-    const Element* own;    ///< the block's own rows
+    const Element* own;    ///< the first of this warp's rows
     const Element* other;  ///< the rows of the other side
   };
-  static_assert(PairAttentionPolicy::stages == 2, "one group of copies is under way at a time");
+  static_assert(Policy::stages == 2, "one group of copies is under way at a time");
 
-  Element* own_chunks;  // [own operands] chunks, if resident
-  Element* stages;      // [stages][1 or 2] chunks
+  const PairPlace& place;
+  std::int64_t heads, nodes;
+  Element* own_operands;  // [own operands][own_chunks] chunks, if resident
+  Element* stages;        // [stages] of one chunk, or of 1 + own_chunks
   bool resident;
   int stage_number = 0;  // of the next chunk in use
 
-  __device__ Element* stage() const { return stages + stage_number * (resident ? 1 : 2) * Layout::elements; }
+  __device__ int stage_elements() const { return (resident ? 1 : 1 + Policy::own_chunks) * Layout::elements; }
+  __device__ Element* stage() const { return stages + stage_number * stage_elements(); }
+  /// Starts the copy of rows of the other side, or of the block's own.
+  __device__ void load_other(Element* to, const void* operand, int row) const {
+    load_chunk<P, Width, Policy::threads>(to, operand, place, heads, nodes, row);
+  }
+  __device__ void load_own(Element* to, const void* operand) const {
+    STOFM_UNROLL
+    for (int c = 0; c < Policy::own_chunks; ++c)
+      load_other(to + c * Layout::elements, operand, place.first + c * 64);
+  }
+  __device__ void load_resident(int own_operand, const void* operand) const {
+    load_own(own_operands + own_operand * Policy::own_chunks * Layout::elements, operand);
+  }
   /// Waits for the next chunk and starts the copy of the one after it, into the buffer that every thread has
   /// left behind at this barrier. `start(buffer)` copies the chunk that follows those it copied before.
   template <class Start>
@@ -97,7 +113,9 @@ struct ChunkStream {
     stage_number ^= 1;
     start(stage());
     copy_async_commit();
-    return {resident ? own_chunks + own_operand * Layout::elements : other + Layout::elements, other};
+    const Element* own = resident ? own_operands + own_operand * Policy::own_chunks * Layout::elements
+                                  : other + Layout::elements;
+    return {own + warp() / 4 * Layout::elements + warp() % 4 * 16 * Layout::stride, other};
   }
 };
 
