@@ -6,6 +6,8 @@ if(STOFM_PYTHON3)
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_layers.py" "${PROJECT_SOURCE_DIR}/include")
   add_test(NAME docs.readme
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/readme_test.py" "${PROJECT_SOURCE_DIR}")
+  add_test(NAME docs.model_card
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/model_card_test.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME structure.reliability_rows
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/reliability_rows.py" "${PROJECT_SOURCE_DIR}/tests")
   set(header_flags "")

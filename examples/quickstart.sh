@@ -39,7 +39,7 @@ cat <<END
   $here/slice.stofm.h5ad   the slice with obsm["X_stofm"], for scanpy and friends
   $here/report.html        open it in a browser: nothing is loaded from anywhere
 
-The bundled weights are random: they show the machinery, not biology. Next:
+The bundled model is a small demonstration, pretrained for minutes (examples/data/MODEL_CARD.md). Next:
   python3 $root/weights_tools/convert.py CHECKPOINT_DIR -o stofm.safetensors
   $build/stofm embed your_slice.h5ad --weights stofm.safetensors --report report.html
   $build/stofm embed --help

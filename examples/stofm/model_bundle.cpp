@@ -26,7 +26,7 @@ LoadedModel load_model_bundle(const std::string& path, MatmulGrade grade) {
   loaded.name = std::filesystem::path(path).filename().string();
   for (const auto& [key, value] : loaded.card) {
     if (key == "name" && !value.empty()) loaded.name = value;
-    if (key == "training") loaded.untrained = value == "untrained";
+    if (key == "limits") loaded.limits = value;
   }
   pipeline::ModelParts parts;
   if (bundle.has_se2())

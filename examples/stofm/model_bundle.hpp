@@ -17,7 +17,7 @@ struct LoadedModel {
   pipeline::Model model;
   std::string path, sha256;
   std::string name;                                       ///< of the model card, or the file name
-  bool untrained = false;                                 ///< model_info.training == "untrained"
+  std::string limits;                                     ///< model_info.limits: said with every result
   std::vector<std::pair<std::string, std::string>> card;  ///< field, value
   Notices notices;                                        ///< of the file and of the weights
 };
@@ -27,9 +27,5 @@ LoadedModel load_model_bundle(const std::string& path, MatmulGrade grade = Matmu
 
 /// The members of a model card as text: nested values as JSON.
 std::vector<std::pair<std::string, std::string>> card_of(const nlohmann::json& model_info);
-
-/// One line to be said and stored whenever weights are untrained.
-inline constexpr const char* untrained_words =
-    "untrained demo weights: the embeddings show that the program works, they carry no biology";
 
 }  // namespace stofm::program

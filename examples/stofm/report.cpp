@@ -73,7 +73,7 @@ std::string report_html(const ReportData& d) {
   member("title", json_text(d.title));
   member("created", json_text(d.created));
   member("version", json_text(d.version));
-  member("untrained", d.untrained ? "true" : "false");
+  member("limits", json_text(d.limits));
   member("macro_method", json_text(d.macro_method));
   member("cluster_method", json_text(d.cluster_method));
   member("explained", list(d.explained, number));

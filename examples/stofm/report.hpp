@@ -15,7 +15,7 @@ namespace stofm::program {
 struct ReportData {
   std::string title;                         ///< name of the slice
   std::string created, version;              ///< time (UTC), program version
-  bool untrained = false;                    ///< the weights are the demo's: said at the top
+  std::string limits;                        ///< of the weights: said at the top
   std::vector<float> x, y;                   ///< [cells] positions in the unit of the file
   std::vector<std::int32_t> macro;           ///< [cells] virtual cell (macro cluster)
   std::vector<std::int32_t> cluster;         ///< [cells] clusters of the embeddings

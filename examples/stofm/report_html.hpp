@@ -74,9 +74,7 @@ inline constexpr const char* report_body = R"html(
 <header><h1 id="title"></h1><p id="subtitle"></p><span class="space"></span>
 <button id="theme" type="button" aria-label="Switch between light and dark">Light / dark</button></header>
 <main>
-<div class="banner" id="untrained" role="note" hidden><b>Untrained demo weights.</b> The model that made these embeddings
-has random weights: they show that the program works, not what SToFM has learnt. Convert the published checkpoint and give
-it with --weights for results with a meaning.</div>
+<div class="banner" id="limits" role="note" hidden></div>
 <section class="facts" id="facts" aria-label="Figures"></section>
 <section class="card">
 <div class="bar">

@@ -19,7 +19,7 @@ const commas=n=>n.toLocaleString('en-US');
 // ---- words and tables
 $('title').textContent=D.title;$('subtitle').textContent='embedded by stofm '+D.version+', '+D.created;
 document.title=D.title+' - stofm';
-$('untrained').hidden=!D.untrained;
+$('limits').hidden=!D.limits;$('limits').textContent=D.limits;
 for(const [label,value] of D.facts){const f=node('div',undefined,'fact');f.append(node('b',value),node('span',label));$('facts').append(f)}
 const table=(id,rows)=>{for(const [k,v] of rows){const tr=node('tr');const th=node('th',k);th.scope='row';tr.append(th,node('td',v));$(id).append(tr)}};
 table('model',D.model);table('options',D.options);

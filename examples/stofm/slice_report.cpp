@@ -77,7 +77,7 @@ ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline
   report.title = std::filesystem::path(job.outputs.input).filename().string();
   report.created = utc_minute();
   report.version = STOFM_VERSION;
-  report.untrained = job.model->untrained;
+  report.limits = job.model->limits;
   for (std::int64_t i = 0; i < slice.cells; ++i) {
     report.x.push_back(static_cast<float>(slice.coordinates(i, 0)));
     report.y.push_back(static_cast<float>(slice.coordinates(i, 1)));

@@ -40,13 +40,12 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
   }
   file.file_rows = slice.file_rows;
   std::vector<std::string> notices;
-  if (job.model->untrained) notices.emplace_back(untrained_words);
+  if (!job.model->limits.empty()) notices.push_back(job.model->limits);
   for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
   file.uns = {{"program", "stofm " STOFM_VERSION},
               {"model", job.model->name},
               {"model_sha256", job.model->sha256},
               {"model_info", job.model->model.info},
-              {"training", job.model->untrained ? "untrained demo weights" : "see model_info"},
               {"options", json_object(job.options)},
               {"counts", slice.counts_source},
               {"genes_matched", result.coverage.matched},

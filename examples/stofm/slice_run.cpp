@@ -189,8 +189,7 @@ void embed_one(const SliceJob& job) {
   std::string files = job.outputs.h5ad;
   for (const std::string& file : {job.outputs.npy, job.outputs.csv, job.outputs.report})
     if (!file.empty()) files += ", " + file;
-  console.say(concat("  wrote ", files, job.model->untrained ? " (untrained demo weights)" : ""),
-              {{"output", job.outputs.h5ad}});
+  console.say(concat("  wrote ", files), {{"output", job.outputs.h5ad}});
 }
 
 }  // namespace stofm::program

@@ -188,6 +188,7 @@ int TrainingRun::finish(const train::LoopResult& result, io::Bundle bundle, cons
   nlohmann::json last = nlohmann::json::object();
   for (const auto& [name, value] : result.losses) last[name] = value;
   info["last_losses"] = last;
+  bundle.model_info.erase("limits");  // of the weights that were started from
   bundle.model_info.update(info);
 
   TrainingReportData data;

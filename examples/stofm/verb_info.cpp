@@ -85,8 +85,6 @@ int info_of_safetensors(const InfoArguments& a) {
     }
     for (const auto& [part, count] : parameters)
       if (part != "genes") text += concat("  ", padded(part, 14), format_count(count), " parameters\n");
-    for (const auto& [key, value] : card)
-      if (key == "training" && value == "untrained") text += concat("  ", untrained_words, "\n");
   } else {
     for (const auto& [key, value] : file.metadata())
       text += concat("  ", padded(key, 14), padded(value, 0), "\n");

@@ -20,7 +20,7 @@ namespace {
 
 Bundle small_bundle() {
   Bundle bundle;
-  bundle.model_info = {{"name", "test"}, {"training", "untrained"}};
+  bundle.model_info = {{"name", "test"}, {"training", "converted"}};
   bundle.se2_config = {{"embedding_dim", 2}};
   bundle.cell_encoder_config = {{"hidden_size", 3}};
   bundle.gene_table = "ensembl_id\tsymbols\ttoken\tmedian\n";

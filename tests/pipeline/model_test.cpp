@@ -56,7 +56,7 @@ TEST_CASE("halves of two models, or none, are refused") {
 TEST_CASE("a bundle written and read gives the same model") {
   const auto parts = tiny_parts();
   io::Bundle bundle;
-  bundle.model_info = {{"name", "tiny"}, {"training", "untrained"}};
+  bundle.model_info = {{"name", "tiny"}, {"training", "converted"}};
   bundle.se2_config = {{"num_hidden_layers", 2},   {"embedding_dim", 8},       {"ffn_embedding_dim", 16},
                        {"num_attention_heads", 2}, {"gaussian_hidden_dim", 8}, {"input_dim", 8},
                        {"pre_layernorm", false},   {"activation_fn", "gelu"},  {"dropout", 0.1},
@@ -73,7 +73,7 @@ TEST_CASE("a bundle written and read gives the same model") {
   io::write_bundle(path, bundle);
   const Model model = load_model(path);
   CHECK(model.file == path.string());
-  CHECK(model.info.find("untrained") != std::string::npos);
+  CHECK(model.info.find("converted") != std::string::npos);
   CHECK(model.width() == 8);
   const std::vector<std::int32_t> tokens{32, 4, 5, 9};
   const std::vector<std::int64_t> offsets{0, 4};

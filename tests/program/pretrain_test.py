@@ -72,7 +72,7 @@ class Pretrain(support.EmbedCase):
         self.assertEqual(*hashes)
         # What was trained embeds.
         done = self.ok("embed", "slice.h5ad", "--weights", "whole/model.safetensors", "-o", "out.h5ad", "--npy", "out.npy")
-        self.assertNotIn("untrained", done.stderr)
+        self.assertNotIn("demonstration", done.stderr)
         self.assertEqual(support.read_npy(self.dir / "out.npy")[0], (60, 32))
         report = (self.dir / "whole" / "report.html").read_text()
         self.assertNotIn("http://", report)
