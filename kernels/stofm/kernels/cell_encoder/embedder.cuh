@@ -57,7 +57,11 @@ class Embedder {
              std::span<float> result) {
     check_input(sizes_, tokens, offsets, result.size());
     use_device(device_);
-    for (auto& slot : slots_) slot->pending = {};  // left by a call that failed
+    for (auto& slot : slots_)
+      if (!slot->pending.empty()) {  // a call failed: what it queued may still read the pinned memory
+        STOFM_CUDA_CHECK(cudaStreamSynchronize(native(slot->stream)));
+        slot->pending.clear();
+      }
     const std::vector<std::int64_t> order = longest_first(offsets);
     std::size_t turn = 0;
     for (const Batch& batch : cut_batches(order, offsets, limits_)) {

@@ -28,6 +28,7 @@ class Gemm {
  public:
   /// What NVIDIA recommends for Hopper; Ampere takes what it needs of it.
   static constexpr std::int64_t workspace_bytes = std::int64_t{32} << 20;
+  static constexpr std::size_t most_plans = 4096;  ///< then they are made anew: training sees ever new shapes
 
   explicit Gemm(Cuda device) : device_(device) {
     workspace_ = allocate_bytes(device_, workspace_bytes);
@@ -118,6 +119,7 @@ class Gemm {
                   p.epilogue,
                   p.beta != 0.0F,
                   (least_a << 16) | (least_b << 8) | least_d};
+    if (plans_.size() >= most_plans && plans_.find(key) == plans_.end()) plans_.clear();
     auto& slot = plans_[key];
     if (!slot) {
       auto made = std::make_unique<Plan>();
