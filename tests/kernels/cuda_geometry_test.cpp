@@ -114,3 +114,45 @@ TEST_CASE("virtual cells do not depend on where their points are computed") {
     CHECK(found.inertia == expected.inertia);
   }
 }
+
+namespace {
+
+/// Lets each CUDA call of `run` fail in turn: a stofm::Error every time, and no memory left behind.
+template <class Run>
+void fail_each_call(const Run& run) {
+  auto& faults = kernels::call_faults();
+  run();  // the pool and the stream are there now
+  const std::size_t before = emulator::device().used_bytes;
+  std::int64_t failed = 0;
+  for (std::int64_t call = 1; call < 100000; call += 1 + call / 20) {
+    faults.countdown = call;
+    bool threw = false;
+    try {
+      run();
+    } catch (const Error&) {
+      threw = true;
+    }
+    const bool reached = faults.countdown.exchange(-1) <= 0;
+    CHECK(threw == reached);
+    CHECK(emulator::device().used_bytes == before);
+    if (!reached) break;
+    ++failed;
+  }
+  CHECK(failed > 10);
+}
+
+}  // namespace
+
+TEST_CASE("a CUDA call that fails is an error and leaves nothing allocated") {
+  const pipeline::CudaGeometry geometry(Cuda{});
+  const auto rows = features(40, 50);
+  const auto xy = cells(60), virtual_xy = cells(3);
+  const auto pieces = pipeline::split_cells(xy.view(), 30);
+  fail_each_call([&] {
+    (void)geometry.mini_batch_kmeans(rows.view(),
+                                     {.clusters = 3, .batch = 16, .max_passes = 1, .full_steps = 1});
+  });
+  fail_each_call([&] { (void)geometry.nearest_neighbours_2d(xy.view(), 5); });
+  fail_each_call([&] { (void)geometry.split_cells(xy.view(), 10); });
+  fail_each_call([&] { (void)geometry.build_sub_slices(pieces, xy.view(), virtual_xy.view()); });
+}

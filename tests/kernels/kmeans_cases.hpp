@@ -94,6 +94,7 @@ TEST_CASE("every row finds the centre that the CPU finds, to the bit") {
     check_assignment(cloud, 7, 256, 7);
   }
   check_assignment(Cloud::spiky, 5, 1024, 3);
+  check_assignment(Cloud::lattice, 9, 50, 700);
   check_assignment(Cloud::one_place, 40, 3, 4);
 }
 
