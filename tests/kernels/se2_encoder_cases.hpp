@@ -60,8 +60,10 @@ TEST_CASE("hidden states of a ragged batch are those of the CPU model in every c
       const auto config = test::small_se2_config(pre, activation);
       const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 3));
       const auto inputs = some_pieces(config.input_dim);
-      for (const auto& [precision, bar] :
+      for (const auto& [grade, limit] :
            {std::pair{Precision::float32, 3e-6}, {Precision::split_bf16, 1e-4}, {Precision::bf16, 3e-2}}) {
+        const Precision precision = grade;  // bindings can not be captured
+        const double bar = limit;
         CAPTURE(pre);
         CAPTURE(activation);
         CAPTURE(static_cast<int>(precision));

@@ -7,17 +7,16 @@
 /// checkpoint holds, and a run may go on where another device began it (not to the bit). Only for programs
 /// that link the kernel library.
 
-#include <cmath>
+#include <algorithm>
 #include <functional>
 #include <limits>
-#include <map>
-#include <string>
-#include <utility>
+#include <span>
 #include <vector>
 
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/nn/adamw.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/cuda_parameters.hpp"
 #include "stofm/train/pretrain.hpp"
 
 namespace stofm::train {
@@ -34,10 +33,9 @@ class CudaPretrain {
   /// validation read. \throws DeviceError, ResourceError, UsageError for sizes without a kernel
   CudaPretrain(const model::Se2Config& config, autograd::ParameterSet<float>& parameters,
                nn::AdamW<float>& optimizer, const PretrainOptions& options, const CudaPretrainOptions& on)
-      : parameters_(parameters),
-        optimizer_(optimizer),
-        options_(options),
-        trainer_(on.device, pipeline::device_sizes(config), host_state().list,
+      : options_(options),
+        state_(parameters, optimizer, "se2/"),
+        trainer_(on.device, pipeline::device_sizes(config), state_.host_state().list,
                  trainer_options(config, optimizer.options(), options, on)) {
     options.validate();
   }
@@ -45,33 +43,12 @@ class CudaPretrain {
   /// As PretrainStep::run: adds the gradients of this process's pieces on the device.
   StepReport run(const TrainingBatch& batch);
   /// What the loop calls in place of its own norm and update.
-  StepEngine engine() {
-    return {.gradient_norm = [this] { return trainer_.gradient_norm(); },
-            .update =
-                [this](double rate, double factor) {
-                  trainer_.update(rate, factor);
-                  changed_ = true;
-                },
-            .fetch = [this] { fetch(); },
-            .store =
-                [this] {
-                  trainer_.upload(host_state().list);
-                  changed_ = false;
-                },
-            .nan_gradient = [this] { return nan_gradient(); }};
-  }
+  StepEngine engine() { return state_.engine(trainer_); }
 
   std::function<void(std::vector<double>&)> sum_over_processes = {};  ///< as PretrainStep
   std::function<void(std::span<float>)> sum_gradients = {};  ///< sums over processes; empty: one process
 
  private:
-  static constexpr std::string_view prefix = "se2/";
-
-  /// The host's values and moments as the device takes them, with what they point to.
-  struct HostState {
-    std::map<std::string, Tensor<float>> moments;
-    std::vector<backend::Se2ParameterState> list;
-  };
   static backend::CudaSe2TrainerOptions trainer_options(const model::Se2Config& config,
                                                         const nn::AdamWOptions& adamw,
                                                         const PretrainOptions& options,
@@ -86,63 +63,16 @@ class CudaPretrain {
       result.dropout = {config.dropout, config.attention_dropout, config.activation_dropout};
     return result;
   }
-  HostState host_state() {
-    HostState state{optimizer_.state(), {}};
-    for (const auto& [name, parameter] : parameters_.map()) {
-      backend::Se2ParameterState entry{.name = name.substr(name.starts_with(prefix) ? prefix.size() : 0),
-                                       .decays = optimizer_.options().decay_all || nn::decays_by_name(name),
-                                       .value = parameter->changing().span()};
-      if (const auto m = state.moments.find(name + "/m"); m != state.moments.end()) {
-        entry.m = m->second.span();
-        entry.v = state.moments.at(name + "/v").span();
-        entry.steps = static_cast<std::int64_t>(state.moments.at(name + "/t").data()[0]);
-      }
-      state.list.push_back(entry);
-    }
-    return state;
-  }
-  void fetch();
-  std::string nan_gradient() const;
   /// All at once, or in parts that fit.
   backend::Se2Losses accumulate(std::span<const backend::Se2Slice> slices,
                                 std::span<const backend::Se2TrainingSlice> labels, double masked,
                                 double pairs);
 
-  autograd::ParameterSet<float>& parameters_;
-  nn::AdamW<float>& optimizer_;
   PretrainOptions options_;
+  CudaParameters<backend::CudaSe2Trainer, backend::Se2ParameterState> state_;
   backend::CudaSe2Trainer trainer_;
   std::size_t at_once_ = (std::numeric_limits<std::size_t>::max)();
-  bool changed_ = false;
 };
-
-inline void CudaPretrain::fetch() {
-  if (!changed_) return;
-  HostState state = host_state();
-  std::map<std::string, Tensor<float>> moments;
-  for (auto& entry : state.list) {
-    const std::string name = std::string(prefix) + entry.name;
-    const Shape& shape = std::as_const(parameters_.at(name)).value().shape();
-    entry.m = moments.emplace(name + "/m", Tensor<float>(shape)).first->second.span();
-    entry.v = moments.emplace(name + "/v", Tensor<float>(shape)).first->second.span();
-  }
-  trainer_.download(state.list);
-  for (const auto& entry : state.list)
-    moments.emplace(std::string(prefix) + entry.name + "/t",
-                    Tensor<float>::full(Shape{1}, static_cast<float>(entry.steps)));
-  optimizer_.load_state(moments);
-  changed_ = false;
-}
-
-inline std::string CudaPretrain::nan_gradient() const {
-  for (const auto& [name, parameter] : parameters_.map()) {
-    std::vector<float> gradient(static_cast<std::size_t>(std::as_const(*parameter).value().numel()));
-    trainer_.download_gradient(name.substr(prefix.size()), gradient);
-    for (std::size_t i = 0; i < gradient.size(); ++i)
-      if (std::isnan(gradient[i])) return concat(name, ", element ", i);
-  }
-  return {};
-}
 
 inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2Slice> slices,
                                                    std::span<const backend::Se2TrainingSlice> labels,
@@ -194,12 +124,7 @@ inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
   const auto scale = [](double weight, double total) { return total > 0 ? weight / total : 0.0; };
   const backend::Se2Losses losses = accumulate(slices, labels, scale(options_.mcm_weight, counts[0]),
                                                scale(options_.pdr_weight, counts[1]));
-  if (sum_gradients) {
-    std::vector<float> gradients(static_cast<std::size_t>(trainer_.gradient_count()));
-    trainer_.download_gradients(gradients);
-    sum_gradients(gradients);
-    trainer_.upload_gradients(gradients);
-  }
+  if (sum_gradients) sum_gradients_of(trainer_, sum_gradients);
   std::vector<double> sums{losses.masked_cells, losses.pair_distances};
   if (sum_over_processes) sum_over_processes(sums);
   StepReport report;
