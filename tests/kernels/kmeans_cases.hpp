@@ -89,6 +89,7 @@ TEST_CASE("every row finds the centre that the CPU finds, to the bit") {
   for (const Cloud cloud : {Cloud::spiky, Cloud::lattice, Cloud::blobs, Cloud::far_away}) {
     check_assignment(cloud, 1, 1, 1);
     check_assignment(cloud, 33, 2, 5);
+    check_assignment(cloud, 70, 5, 67);
     check_assignment(cloud, 130, 31, 17);
     check_assignment(cloud, 65, 65, 129);
     check_assignment(cloud, 7, 256, 7);

@@ -4,12 +4,11 @@
 /// Nearest centre by squared distances with the bits of the CPU code (cluster/nearest_centre.hpp):
 ///   F(i, k) = sum over j ascending of (x_ij - c_kj)^2, every operation rounded to float;
 ///   label_i = the lowest k with the least F(i, k).
-/// A block has 64 rows and walks over the centres 64 at a time, 16 columns of both in shared memory; a thread
-/// has 4 x 4 sums, each of which sees the columns in ascending order. Sixteen neighbouring lanes share four
-/// rows; at the end they compare by (distance, centre).
-/// Shared memory: 2 x 16 x 68 floats = 8.5 KiB. Barriers: two per 16 columns. Limiter: float units (3
-/// operations per product, none fused: that is the price of the CPU's bits), 2 loads of 16 bytes per 48 of
-/// them.
+/// A block has 64 rows and walks over the centres 64 at a time, 16 columns (4 for points of the plane) of
+/// both in shared memory; a thread has 4 x 4 sums, each of which sees the columns in ascending order. Sixteen
+/// neighbouring lanes share four rows; at the end they compare by (distance, centre). Shared memory: 2 x 16 x
+/// 68 floats = 8.5 KiB (2.1). Barriers: two per 16 columns. Limiter: float units (3 operations per product,
+/// none fused: that is the price of the CPU's bits), 2 loads of 16 bytes per 48 of them.
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/copy.cuh"

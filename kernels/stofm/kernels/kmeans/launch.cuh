@@ -63,6 +63,17 @@ void launch_margin_tile(const Problem& problem, const MarginTileParams& params) 
          params);
 }
 
+template <class Policy>
+void launch_exact_scan(const Problem& problem, const AssignParams& params) {
+  launch(assign_exact<Policy>,
+         {.grid = {blocks(problem.n, Policy::rows)},
+          .block = {Policy::threads},
+          .shared_bytes = sizeof(ExactScanStorage<Policy>),
+          .stream = problem.stream,
+          .name = "assign_exact"},
+         params);
+}
+
 /// Queues the assignment. `squared_distances` may be null.
 template <class Policy = MarginTilePolicy>
 void launch_assign(const Problem& problem, const float* rows, const float* centres, std::int32_t* labels,
@@ -70,13 +81,11 @@ void launch_assign(const Problem& problem, const float* rows, const float* centr
   const auto [n, d, k, shared_limit, stream] = problem;
   if (n == 0) return;
   if (chosen_assignment(problem, wanted) == KMeansAssignment::exact_scan) {
-    launch(assign_exact<ExactScanPolicy>,
-           {.grid = {blocks(n, ExactScanPolicy::rows)},
-            .block = {ExactScanPolicy::threads},
-            .shared_bytes = sizeof(ExactScanStorage<ExactScanPolicy>),
-            .stream = stream,
-            .name = "assign_exact"},
-           {rows, centres, labels, squared_distances, n, d, k});
+    const AssignParams params{rows, centres, labels, squared_distances, n, d, k};
+    if (d <= NarrowScanPolicy::columns)
+      launch_exact_scan<NarrowScanPolicy>(problem, params);
+    else
+      launch_exact_scan<ExactScanPolicy>(problem, params);
     return;
   }
   const std::int64_t padded_k = Policy::padded_centres(k), padded_d = Policy::padded_columns(d);

@@ -14,16 +14,18 @@ inline constexpr std::int64_t most_trials = 12;  ///< 2 + log(most_clusters) can
 /// Narrower rows than this are scanned exactly: a tile of tensor cores would be mostly padding.
 inline constexpr std::int64_t margin_tile_from_columns = 48;
 
-/// Exact scan: a block has `rows` rows against `centres` centres at a time, 4 x 4 sums a thread.
-struct ExactScanPolicy {
-  static constexpr int threads = 256, rows = 64, centres = 64, columns = 16;
+/// Exact scan: a block has `rows` rows against `centres` centres at a time, 4 x 4 sums a thread, `Columns`
+/// columns of both in shared memory.
+template <int Columns>
+struct ExactScan {
+  static constexpr int threads = 256, rows = 64, centres = 64, columns = Columns;
   static constexpr int rows_per_thread = 4, centres_per_thread = 4;
   static constexpr int pitch = rows + 4;  ///< floats; keeps float4 loads aligned, spreads the stores
+  static_assert(rows / rows_per_thread * centres / centres_per_thread == threads,
+                "one 4 x 4 patch of sums per thread");
 };
-static_assert(ExactScanPolicy::rows / ExactScanPolicy::rows_per_thread * ExactScanPolicy::centres /
-                      ExactScanPolicy::centres_per_thread ==
-                  ExactScanPolicy::threads,
-              "one 4 x 4 patch of sums per thread");
+using ExactScanPolicy = ExactScan<16>;
+using NarrowScanPolicy = ExactScan<4>;  ///< points of the plane: 16 columns would be 14 of padding
 
 /// Margin tile: a block keeps its rows, split in two bfloat16, in shared memory and streams the centres past
 /// them, `centres` at a time, `columns` of them per stage. Eight warps in `warp_rows` x `warp_columns`.
