@@ -195,7 +195,8 @@ inline void check(const char* activation, std::int64_t layers, bool dropout, Pre
   trainer.states(0, states);
   trainer.project(0, c.first_rows, embeddings);
   const auto near = [&](std::span<const float> x, const Tensor<double>& y) {
-    const auto [difference, norm] = apart(x, y);
+    const auto both = apart(x, y);
+    const double difference = both.first, norm = both.second;
     CAPTURE(difference / norm);
     CHECK(difference <= tolerance(precision) * norm);
   };
@@ -207,10 +208,13 @@ inline void check(const char* activation, std::int64_t layers, bool dropout, Pre
   CHECK(sums.right == expected.right);
   trainer.zero_gradients();
   accumulate(trainer, c, dropout, twice);
-  for (const auto& [name, reference] : expected.gradients) {
+  for (const auto& entry : expected.gradients) {
+    const std::string& name = entry.first;
+    const Tensor<double>& reference = entry.second;
     std::vector<float> gradient(static_cast<std::size_t>(reference.numel()));
     trainer.download_gradient(name, gradient);
-    const auto [difference, norm] = apart(gradient, reference);
+    const auto both = apart(gradient, reference);
+    const double difference = both.first, norm = both.second;
     CAPTURE(name);
     CAPTURE(difference / norm);
     // Keys' biases leave the softmax alone: their gradient is rounding noise beside that of the queries'.

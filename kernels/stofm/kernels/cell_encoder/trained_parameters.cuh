@@ -71,10 +71,11 @@ class TrainedParameters {
       *array = DeviceArray<float>(device_, next_);
       clear(*array);
     }
-    for (const auto& [name, entry] : entries_)
-      if (std::none_of(given.begin(), given.end(), [&](const auto& state) { return state.name == name; }))
-        throw UsageError({"STOFM-6041", "", name, "no such parameter", concat(entry.at.count, " values"),
-                          "Give every parameter of the model."});
+    for (const auto& known : entries_)
+      if (std::none_of(given.begin(), given.end(),
+                       [&](const auto& state) { return state.name == known.first; }))
+        throw UsageError({"STOFM-6041", "", known.first, "no such parameter",
+                          concat(known.second.at.count, " values"), "Give every parameter of the model."});
     upload(given);
   }
 
@@ -188,7 +189,8 @@ class TrainedParameters {
   }
   std::vector<backend::CudaParameter> list() const {
     std::vector<backend::CudaParameter> result;
-    for (const auto& [name, entry] : entries_) {
+    for (const auto& known : entries_) {
+      const Entry& entry = known.second;
       const auto at = [&](const DeviceArray<float>& array) {
         return const_cast<float*>(array.data()) + entry.at.first;
       };
