@@ -72,6 +72,9 @@ void add_optimizer(CLI::App& app, TrainingArguments& a, const char* batch) {
 void add_run(CLI::App& app, TrainingArguments& a) {
   const char* group = "Running";
   add_device(app, a.device);
+  option(app, group, "--dtype", a.dtype, "Grade of the matrix products on a GPU", "float32|bfloat16")
+      ->check(one_of({"float32", "bfloat16"}))
+      ->capture_default_str();
   option(app, group, "--validation", a.validation,
          "Held-out slices: a share of them, or their names, comma between; 0: none", "SHARE|NAMES")
       ->capture_default_str();
@@ -145,9 +148,6 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
       "are (plain); auto: neutral from scratch, or if they do already (ours)",
       "auto|neutral|plain")
       ->check(one_of({"auto", "neutral", "plain"}))
-      ->capture_default_str();
-  option(app, "Running", "--dtype", a.run.dtype, "Grade of the matrix products on a GPU", "float32|bfloat16")
-      ->check(one_of({"float32", "bfloat16"}))
       ->capture_default_str();
   add_optimizer(app, a.run, "Pieces (sub-slices) in a step");
   add_run(app, a.run);

@@ -8,6 +8,7 @@
 #if defined(STOFM_WITH_CUDA)
 #include "stofm/backend/cuda/device.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/cuda_adapt.hpp"
 #include "stofm/train/cuda_pretrain.hpp"
 #endif
 
@@ -88,6 +89,36 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
   }
 }
 
+std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncoderConfig& config,
+                                    autograd::ParameterSet<float>& parameters, nn::AdamW<float>& optimizer,
+                                    const train::AdaptOptions& options, DevicePrecision precision,
+                                    distributed::Communicator& ranks) {
+  if (!where.cuda) return std::nullopt;
+  try {
+    const auto device =
+        std::make_shared<train::CudaAdapt>(config, parameters, optimizer, options,
+                                           train::CudaAdaptOptions{where.device, precision_of(precision)});
+    DeviceAdapt result;
+    result.accumulate = [device](const train::CellBatch& batch, const RandomKey& key) {
+      return device->accumulate(batch, key);
+    };
+    result.average_gradients = [device, &ranks] {
+      if (ranks.size() == 1) return;
+      device->sum_gradients([&ranks](std::span<float> gradients) {
+        ranks.all_reduce_sum(gradients);
+        for (float& value : gradients) value /= static_cast<float>(ranks.size());
+      });
+    };
+    result.engine = device->engine();
+    return result;
+  } catch (const UsageError& e) {  // sizes without a kernel
+    if (where.chosen) throw;
+    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
+    where = {};
+    return std::nullopt;
+  }
+}
+
 std::string cuda_words() {
   const int count = backend::cuda_device_count();
   if (count == 0) return "built in, no device found";
@@ -104,6 +135,11 @@ ComputeDevice choose_device(const std::string& asked, int) {
   return {};
 }
 
+std::optional<DeviceAdapt> adapt_on(ComputeDevice&, const model::CellEncoderConfig&,
+                                    autograd::ParameterSet<float>&, nn::AdamW<float>&,
+                                    const train::AdaptOptions&, DevicePrecision, distributed::Communicator&) {
+  return std::nullopt;
+}
 void put_encoders(pipeline::Model&, ComputeDevice&, DevicePrecision, std::int64_t) {}
 std::optional<DevicePretrain> pretrain_on(ComputeDevice&, const model::Se2Config&,
                                           autograd::ParameterSet<float>&, nn::AdamW<float>&,

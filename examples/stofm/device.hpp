@@ -12,6 +12,7 @@
 #include "stofm/core/op_options.hpp"
 #include "stofm/distributed/communicator.hpp"
 #include "stofm/pipeline/model.hpp"
+#include "stofm/train/adapt.hpp"
 #include "stofm/train/pretrain.hpp"
 
 namespace stofm::program {
@@ -62,6 +63,18 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
                                           autograd::ParameterSet<float>& parameters,
                                           nn::AdamW<float>& optimizer, const DevicePretrainOptions& options,
                                           distributed::Communicator& ranks);
+
+/// Steps of adaptation on a device, for the loop.
+struct DeviceAdapt {
+  std::function<train::AdaptLosses(const train::CellBatch&, const RandomKey&)> accumulate;
+  std::function<void()> average_gradients;  ///< over processes
+  train::StepEngine engine;
+};
+/// As pretrain_on, for the cell encoder.
+std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncoderConfig& config,
+                                    autograd::ParameterSet<float>& parameters, nn::AdamW<float>& optimizer,
+                                    const train::AdaptOptions& options, DevicePrecision precision,
+                                    distributed::Communicator& ranks);
 
 /// Toolkit and devices for --version; "" without CUDA.
 std::string cuda_words();

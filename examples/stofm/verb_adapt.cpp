@@ -101,7 +101,7 @@ nlohmann::json evaluate(train::AdaptStep<float>& step, train::TokenCorpus& corpu
 int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   const AdaptArguments& a = arguments.adapt;
   Console& console = Console::get();
-  require_cpu(a.run.device, "the training of the cell encoder");
+  ComputeDevice where = choose_device(a.run.device, ranks.rank());
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("adapt", arguments, a.run, ranks);
   Start start = load_start(a.run);
@@ -156,16 +156,25 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   train::AdaptStep<float> step(start.config, parameters, options);
   distributed::GradientReducer<float> reducer(ranks, parameters, {.combine = distributed::Combine::average});
 
+  const auto on_device =
+      adapt_on(where, start.config, parameters, optimizer, options,
+               a.run.dtype == "bfloat16" ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade, ranks);
+
   train::LoopHooks<float> hooks;
+  if (on_device) hooks.engine = on_device->engine;
   hooks.step = [&](std::int64_t k) {
     const train::CellBatch batch = batches.next();
     RandomKey key{.seed = seed, .step = static_cast<std::uint64_t>(k)};
     if (ranks.size() > 1) {
       key = key.child(static_cast<std::uint64_t>(ranks.rank()));
-      reducer.attach(step.tape());
+      if (!on_device) reducer.attach(step.tape());
     }
-    const train::AdaptLosses losses = step.accumulate(batch, key);
-    reducer.finish();  // before anything else is exchanged
+    const train::AdaptLosses losses =
+        on_device ? on_device->accumulate(batch, key) : step.accumulate(batch, key);
+    if (on_device)
+      on_device->average_gradients();
+    else
+      reducer.finish();  // before anything else is exchanged
     std::vector<double> numbers{losses.total, losses.genes, losses.cells, static_cast<double>(batch.size())};
     ranks.all_reduce_sum(std::span<double>(numbers));
     const double size = ranks.size();

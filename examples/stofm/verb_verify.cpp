@@ -20,6 +20,10 @@ int run_verify(const VerifyArguments& a) {
   put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32, 0);
   for (const Notice& notice : loaded.notices) Console::get().warn(notice.text, {{"code", notice.code}});
   pipeline::VerifyOptions options;
+  if (half) {  // of rows at length 1
+    options.unit_rows = true;
+    options.tolerance = options.wide_tolerance = 2e-2;
+  }
   if (a.tolerance > 0) options.tolerance = options.wide_tolerance = a.tolerance;
   const auto entries = pipeline::verify_case(pipeline::CaseModels::of(loaded.model), a.case_file, options);
   const auto number = [](double value) {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """--device where there is no CUDA device, with and without CUDA built in: `cuda` is refused with the way out before any
 work, `auto` computes on the CPU."""
+import json
 import subprocess
 
 import support
@@ -40,6 +41,17 @@ class DeviceTest(support.EmbedCase):
         self.assertIn("no CUDA device was found" if self.built else "built without CUDA", said[0])
         case = support.GOLDEN / "se2_small"
         self.ok("verify", "--weights", case / "bundle.safetensors", case / "case.safetensors", "--device", "auto")
+
+    def test_verify_compares_rows_of_length_1_below_float32(self):
+        case = support.GOLDEN / "se2_small"
+        files = ["--weights", case / "bundle.safetensors", case / "case.safetensors"]
+        plain = [json.loads(line) for line in self.ok("verify", *files).stdout.splitlines()]
+        unit = [json.loads(line) for line in self.ok("verify", *files, "--dtype", "bfloat16").stdout.splitlines()]
+        self.assertEqual([line["tensor"] for line in plain], [line["tensor"] for line in unit])
+        for a, b in zip(plain, unit):
+            self.assertEqual(b["tolerance"], 0.02)
+            if a["tensor"].endswith("state"):  # rows of LayerNorm are longer than 1
+                self.assertLess(b["max_abs_diff"], a["max_abs_diff"])
 
     def test_names_of_devices_are_checked(self):
         for verb in [["embed", "slice.h5ad"], ["pretrain", "slice.h5ad", "-o", "run"], ["adapt", "slice.h5ad", "-o", "run"]]:

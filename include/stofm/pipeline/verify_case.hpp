@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,6 +39,8 @@ struct VerifyOptions {
   double tolerance = 2e-5;       ///< hidden width below `wide`
   double wide_tolerance = 1e-4;  ///< from `wide` on
   std::int64_t wide = 256;
+  /// Rows of states and embeddings are compared at length 1: for precisions below float32.
+  bool unit_rows = false;
 };
 
 /// What computes a case: the encoders of the CPU or of a device.
@@ -59,10 +62,8 @@ struct CaseModels {
   static CaseModels of(const Model& model);
 };
 
-/// Compares encoders with a golden case; the case says which one it is for.
-/// \throws DataError STOFM-4350 if the case needs a model that is not there, 4351 if its sizes do not fit the
-/// model;
-///   FileError as SafetensorsFile::open and read.
+/// Compares encoders with a golden case, which says which one it is for. \throws DataError STOFM-4350 if that
+/// one is not there, 4351 if its sizes do not fit; FileError as SafetensorsFile::open and read.
 inline std::vector<VerifyEntry> verify_case(const CaseModels& models, const std::filesystem::path& case_path,
                                             const VerifyOptions& options = {});
 
@@ -84,7 +85,8 @@ namespace detail {
 /// Collects the largest difference per tensor; a NaN on either side counts as infinite.
 class CaseComparison {
  public:
-  explicit CaseComparison(double tolerance) : tolerance_(tolerance) {}
+  explicit CaseComparison(double tolerance, bool unit_rows = false)
+      : tolerance_(tolerance), unit_rows_(unit_rows) {}
   VerifyEntry& entry(const std::string& name) {
     for (VerifyEntry& e : entries_)
       if (e.tensor == name) return e;
@@ -102,10 +104,23 @@ class CaseComparison {
     e.max_abs_diff = (std::max)(e.max_abs_diff, worst / scale);
     e.ok = e.max_abs_diff <= e.tolerance;
   }
+  void compare_rows(const std::string& name, const float* mine, const float* reference, std::int64_t rows,
+                    std::int64_t width) {
+    if (!unit_rows_) return compare(name, mine, reference, rows * width);
+    const auto unit = [width](const float* row) {
+      const double length = std::sqrt((std::max)(std::inner_product(row, row + width, row, 0.0), 1e-60));
+      std::vector<float> result(row, row + width);
+      for (float& value : result) value = static_cast<float>(static_cast<double>(value) / length);
+      return result;
+    };
+    for (std::int64_t i = 0; i < rows; ++i)
+      compare(name, unit(mine + i * width).data(), unit(reference + i * width).data(), width);
+  }
   std::vector<VerifyEntry> take() { return std::move(entries_); }
 
  private:
   double tolerance_;
+  bool unit_rows_;
   std::vector<VerifyEntry> entries_;
 };
 
@@ -165,7 +180,7 @@ inline void compare_sample(const CaseModels::Se2& model, std::int64_t sample,
       const Tensor<float>& state =
           last ? mine.last_hidden_state
                : mine.hidden_states[static_cast<std::size_t>(std::stol(name.substr(14)))];
-      comparison.compare(name, state.data() + i * e, reference.data() + (sample * n + i) * e, e);
+      comparison.compare_rows(name, state.data() + i * e, reference.data() + (sample * n + i) * e, 1, e);
     }
     if (!pair.empty())
       comparison.compare("pair_rep", mine.pair_rep.data() + i * n * h, pair.data() + (sample * n + i) * n * h,
@@ -202,7 +217,7 @@ inline std::vector<VerifyEntry> verify_se2_case(const CaseModels::Se2& model, co
     return largest;
   };
   const double pair_scale = largest_of(pair), bias_scale = (std::max)(1.0, largest_of(bias));
-  CaseComparison comparison(case_tolerance(e, options));
+  CaseComparison comparison(case_tolerance(e, options), options.unit_rows);
   for (std::int64_t sample = 0; sample < b; ++sample)
     compare_sample(model, sample, states, pair, bias, embeddings, distances, types,
                    pair_scale > 0 ? pair_scale : 1, bias_scale, comparison);
@@ -226,13 +241,13 @@ inline std::vector<VerifyEntry> verify_cell_encoder_case(const CaseModels::Cells
       tokens.push_back(narrow<std::int32_t>(ids(i, j), "input_ids"));
     offsets.push_back(static_cast<std::int64_t>(tokens.size()));
   }
-  CaseComparison comparison(case_tolerance(w, options));
+  CaseComparison comparison(case_tolerance(w, options), options.unit_rows);
   const Tensor<float> mine = model.token_states(tokens, offsets);
   for (std::int64_t i = 0; i < b; ++i)
-    comparison.compare("last_hidden_state", mine.data() + offsets[static_cast<std::size_t>(i)] * w,
-                       state.data() + i * s * w, lengths(i) * w);
+    comparison.compare_rows("last_hidden_state", mine.data() + offsets[static_cast<std::size_t>(i)] * w,
+                            state.data() + i * s * w, lengths(i), w);
   const Tensor<float> rows = model.embed(tokens, offsets);
-  comparison.compare("embedding", rows.data(), embedding.data(), b * p);
+  comparison.compare_rows("embedding", rows.data(), embedding.data(), b, p);
   return comparison.take();
 }
 
