@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Linear probe of frozen embeddings, side by side with PCA, PCA + spatial neighbours and the cell encoder alone.
 
-    python3 bench/linear_probe.py --data DIR --stofm build/stofm --weights BUNDLE --work /tmp/probe [-o RESULT.json]
+    python3 bench/linear_probe.py --data DIR --stofm build/stofm --weights [NAME=]BUNDLE... --work /tmp/probe [-o RESULT.json]
     python3 bench/linear_probe.py --data DIR --floors        # 5-fold figures of the baselines alone
 
 DIR holds the slices (.h5ad). Each is embedded by `stofm embed` (obsm X_stofm, and X_stofm_cells for the cell encoder alone)
-into --work; results that are there are used again. The probe is multinomial logistic regression on standardised inputs
+into --work; results that are there are used again. Several bundles, each with its name, stand side by side; the cell encoder is that
+of the first. The probe is multinomial logistic regression on standardised inputs
 with balanced classes; the strength of its L2 penalty is chosen inside the training part. Labels are never used elsewhere. Splits:
 
     cross     all of one slice for training, the other one for the test; a seed leaves out a fifth of the training cells
@@ -20,6 +21,7 @@ import datetime
 import json
 import pathlib
 import platform
+import re
 import sys
 
 import numpy as np
@@ -90,15 +92,18 @@ def representations(slices, arguments, memory):
     if key not in memory:
         values = support.baselines(slices)
 
-        def embedded(cells_only):
-            extra = (lambda name: ["--cell-embeddings", arguments.features / f"{name}.npy"]) if arguments.features else (lambda name: [])
-            return np.concatenate([support.stofm_embeddings(arguments.stofm, arguments.weights, arguments.data / f"{name}.h5ad",
-                                                            arguments.work, cells_only, arguments.threads, extra(name)) for name in key])
+        def embedded(name, bundle, cells_only):
+            extra = (lambda one: ["--cell-embeddings", arguments.features / f"{one}.npy"]) if arguments.features else (lambda one: [])
+            return np.concatenate([support.stofm_embeddings(arguments.stofm, bundle, arguments.data / f"{one}.h5ad",
+                                                            arguments.work / name, cells_only, arguments.threads, extra(one)) for one in key])
+        bundles = dict(text.rpartition("=")[::2] for text in arguments.weights) or {"": None}
         if arguments.features:
-            values["cell features alone"] = np.concatenate([np.load(arguments.features / f"{name}.npy") for name in key])
+            values["cell features alone"] = np.concatenate([np.load(arguments.features / f"{one}.npy") for one in key])
         else:
-            values["cell encoder alone"] = embedded(True)
-        values["SToFM"] = embedded(False)
+            first = next(iter(bundles))
+            values["cell encoder alone"] = embedded(first, bundles[first], True)
+        for name, bundle in bundles.items():
+            values[f"SToFM {name}".strip()] = embedded(name, bundle, False)
         memory[key] = values
     return memory[key]
 
@@ -107,7 +112,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder with the slices")
     parser.add_argument("--stofm", default="build/stofm", help="the program")
-    parser.add_argument("--weights", help="model bundle (default: the program's own demo bundle)")
+    parser.add_argument("--weights", nargs="*", default=[], metavar="[NAME=]BUNDLE",
+                        help="model bundles (default: the program's own demo bundle)")
     parser.add_argument("--features", type=pathlib.Path, help="folder with NAME.npy, cell embeddings instead of the cell encoder's")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("probe-work"), help="folder for what stofm embed writes")
     parser.add_argument("--tasks", default="", help="run only the tasks whose name and split contain this text")
@@ -150,8 +156,9 @@ def main():
     if arguments.output:
         arguments.output.write_text(json.dumps(dict(
             what="linear probe", date=datetime.date.today().isoformat(), machine=platform.processor() or platform.machine(),
-            command=" ".join(pathlib.Path(part).name if part.startswith("/") else part for part in sys.argv),
-            weights=pathlib.Path(arguments.weights).name if arguments.weights else "demo bundle",
+            command=" ".join(re.sub(r"/[^ =]*/", "", part) for part in sys.argv),
+            weights=[f"{text.rpartition('=')[0]} {pathlib.Path(text.rpartition('=')[2]).name}".strip() for text in arguments.weights]
+            or "demo bundle",
             seeds=arguments.seeds, strengths=support.STRENGTHS, results=results), indent=1) + "\n")
 
 

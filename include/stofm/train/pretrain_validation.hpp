@@ -4,8 +4,10 @@
 /// Whether pretraining learns something: both objectives on held-out pieces with masks that never change,
 /// beside what predictors without a model reach on the same cells and pairs.
 ///
-///   MCM  cosine of prediction and F over masked cells;      mean F of the 10 nearest visible cells; mean F
-///   of the piece PDR  mean squared error over labelled pairs that a move touched;
+///   MCM  cosine of prediction and F over masked cells;
+///        mean F of the 10 visible cells nearest at the places that the model sees (some cells are moved, and
+///        that may be the masked one); mean F of the piece
+///   PDR  mean squared error over labelled pairs that a move touched;
 ///        the best constant; the best constant for each kind of pair (one end moved, both); the distance as
 ///        it was moved
 ///
@@ -98,14 +100,14 @@ inline std::vector<float> mean_of_rows(const Tensor<float>& rows, const std::vec
   return mean;
 }
 
-/// The `count` visible cells nearest to a node; ties by index.
-inline std::vector<std::int64_t> nearest_visible(const pipeline::SubSlice& sub, std::int64_t node,
+/// The `count` visible cells nearest to a node; ties by index. \param xy [nodes, 2]
+inline std::vector<std::int64_t> nearest_visible(const Tensor<double>& xy, std::int64_t node,
                                                  const std::vector<std::int64_t>& visible,
                                                  std::size_t count) {
   std::vector<std::pair<double, std::int64_t>> order;
   order.reserve(visible.size());
   for (const std::int64_t other : visible) {
-    const double dx = sub.xy(other, 0) - sub.xy(node, 0), dy = sub.xy(other, 1) - sub.xy(node, 1);
+    const double dx = xy(other, 0) - xy(node, 0), dy = xy(other, 1) - xy(node, 1);
     order.emplace_back(dx * dx + dy * dy, other);
   }
   count = (std::min)(count, order.size());
@@ -115,8 +117,11 @@ inline std::vector<std::int64_t> nearest_visible(const pipeline::SubSlice& sub, 
   return nearest;
 }
 
-inline void validate_cells(const MaskedPiece& piece, const Tensor<float>& predicted, std::int64_t masked,
-                           ValidationSums& sums) {
+inline void validate_cells(const MaskedPiece& piece, const Tensor<float>& predicted,
+                           const MaskingCounts& counts, double sigma_factor, ValidationSums& sums) {
+  const std::int64_t masked = counts.masked;
+  const Tensor<double> seen =
+      moved_coordinates(piece.sub, cell_nodes(piece.sub), piece.draws, counts.moved, sigma_factor);
   const TrainingSample& sample = piece.loaded.sample;
   const std::int64_t width = sample.mcm_targets.dim(1);
   std::vector<std::uint8_t> hidden(static_cast<std::size_t>(sample.nodes()), 0);
@@ -129,7 +134,7 @@ inline void validate_cells(const MaskedPiece& piece, const Tensor<float>& predic
   for (std::int64_t i = 0; i < masked; ++i) {
     const float* target = sample.mcm_targets.data() + i * width;
     const std::int64_t node = sample.mcm_nodes[static_cast<std::size_t>(i)];
-    const auto around = mean_of_rows(sample.features, nearest_visible(piece.sub, node, visible, 10));
+    const auto around = mean_of_rows(sample.features, nearest_visible(seen, node, visible, 10));
     sums.cells += 1;
     sums.mcm_cosine += cosine(predicted.data() + i * width, target, width);
     sums.neighbour_cosine += cosine(around.data(), target, width);
@@ -201,7 +206,7 @@ inline ValidationSums validate_piece(const MaskedPiece& piece, const PretrainSte
                                                    static_cast<std::size_t>(counts.masked));
   if (counts.masked > 0)
     detail::validate_cells(piece, step.heads().predict_cells(tape, output.last_hidden, masked_nodes).value(),
-                           counts.masked, sums);
+                           counts, masking.sigma_factor, sums);
   const auto touched = detail::touched_pairs(piece, counts.moved, sums);
   sums.pairs = static_cast<double>(touched.targets.size());
   if (sums.pairs > 0)
