@@ -21,9 +21,9 @@ namespace stofm::backend {
 /// Sizes of the encoder, checked by the caller (model::CellEncoderConfig::validate).
 struct CudaCellEncoderSizes {
   std::int64_t vocab_size = 0;
-  std::int64_t hidden_size = 0;        ///< W: a multiple of 16, at most 1024
-  std::int64_t intermediate_size = 0;  ///< F: a multiple of 16
-  std::int64_t heads = 0;              ///< of width W / heads: 16, 32 or 64
+  std::int64_t hidden_size = 0;        ///< W: a multiple of 4, at most 1024
+  std::int64_t intermediate_size = 0;  ///< F: a multiple of 4
+  std::int64_t heads = 0;              ///< of width W / heads: a multiple of 4, at most 64
   std::int64_t layers = 0;
   std::int64_t positions = 0;    ///< longest sequence
   std::int64_t token_types = 1;  ///< rows of the table; row 0 is used
@@ -51,8 +51,8 @@ struct CudaCellEncoderOptions {
 class CudaCellEncoder {
  public:
   /// Copies the weights to the device. \throws UsageError STOFM-6040 for sizes without a kernel, STOFM-6041
-  /// for a missing parameter or a wrong count of values; DeviceError (60xx) for what the device refuses, with
-  /// what would fit.
+  /// for a missing parameter or a wrong count of values; ResourceError STOFM-6003, with what would fit, and
+  /// DeviceError (60xx) for what the device refuses.
   CudaCellEncoder(Cuda device, const CudaCellEncoderSizes& sizes, std::span<const NamedHostTensor> weights,
                   const CudaCellEncoderOptions& options = {});
   ~CudaCellEncoder();
@@ -67,10 +67,11 @@ class CudaCellEncoder {
   /// \param tokens of all cells, one cell after the other; \param offsets [cells + 1] where each begins
   /// \throws UsageError STOFM-6042 if the sizes of the spans disagree, STOFM-6043 for an empty or too long
   /// sequence or a token outside the vocabulary (callers check first and say which cell in their words);
-  /// DeviceError. *Cost* per token and layer 2 (4 W^2 + 2 W F) + 4 W L; the copies of a batch run beside the
-  /// kernels of the other one; one host synchronisation per batch. *Deterministic* yes; which sequences share
-  /// a batch depends on their lengths only, and a cell's embedding does not depend on its batch in
-  /// Precision::float32 up to the rounding of the GEMM library's choice per shape.
+  /// DeviceError. After an error the encoder may be used again. *Cost* per token and layer 2 (4 W^2 + 2 W F)
+  /// + 4 W L; the copies of a batch run beside the kernels of the other one; one host synchronisation per
+  /// batch. *Deterministic* yes; which sequences share a batch depends on their lengths only, and a cell's
+  /// embedding does not depend on its batch in Precision::float32 up to the rounding of the GEMM library's
+  /// choice per shape.
   void embed(std::span<const std::int32_t> tokens, std::span<const std::int64_t> offsets,
              std::span<float> result) const;
 
