@@ -175,7 +175,9 @@ inline void PairBatchPlan::Strips::add(std::int64_t n, const Lists& lists) {
   positions.resize(base + lists.others.size());
   entries.resize(base + lists.others.size());
   std::vector<std::size_t> next(tiles + 1);
-  const auto tile_of = [](std::int32_t other) { return static_cast<std::uint32_t>(other) / pair_tile; };
+  const auto tile_of = [](std::int32_t other) {
+    return static_cast<std::size_t>(other / static_cast<std::int32_t>(pair_tile));
+  };
   for (std::int64_t first = 0; first < n; first += pair_strip_rows) {
     const std::int64_t last = (std::min)(n, first + pair_strip_rows);
     const auto begin = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(first)]),

@@ -22,7 +22,7 @@ struct DistanceValuesParams {
 };
 
 /// A thread per entry; the heads of a distance are neighbours in phi, the entries of a head in values.
-static __global__ void distance_values_kernel(DistanceValuesParams params) {
+[[maybe_unused]] static __global__ void distance_values_kernel(DistanceValuesParams params) {
   const std::int64_t e = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const float* far = params.phi + (params.entries.count - 1) * params.heads;
   if (blockIdx.x == 0)
@@ -43,7 +43,7 @@ struct DistanceGradientParams {
 };
 
 /// Block (distances, head): a warp per distance, lanes over its entries.
-static __global__ void distance_gradient_kernel(DistanceGradientParams params) {
+[[maybe_unused]] static __global__ void distance_gradient_kernel(DistanceGradientParams params) {
   const std::int64_t d = std::int64_t(blockIdx.x) * (distance_threads / warp_size) + warp();
   const std::int64_t h = blockIdx.y;
   if (d >= params.entries.count - 1) return;
@@ -56,7 +56,7 @@ static __global__ void distance_gradient_kernel(DistanceGradientParams params) {
 }
 
 /// Block (part, head): the sum of grad_phi over a part of the distances.
-static __global__ void distance_far_parts_kernel(DistanceGradientParams params) {
+[[maybe_unused]] static __global__ void distance_far_parts_kernel(DistanceGradientParams params) {
   struct Storage {
     double warps[distance_threads / warp_size];
   };
@@ -71,7 +71,7 @@ static __global__ void distance_far_parts_kernel(DistanceGradientParams params) 
 }
 
 /// The far distance: grad_background minus all sums; a thread per head.
-static __global__ void distance_far_kernel(DistanceGradientParams params) {
+[[maybe_unused]] static __global__ void distance_far_kernel(DistanceGradientParams params) {
   const std::int64_t h = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (h >= params.heads) return;
   double sum = 0;

@@ -193,7 +193,7 @@ struct GaussianReduceParams {
 };
 
 /// Adds the partial sums in the order of the blocks, in double; a thread per number.
-static __global__ void gaussian_reduce_kernel(GaussianReduceParams params) {
+[[maybe_unused]] static __global__ void gaussian_reduce_kernel(GaussianReduceParams params) {
   const std::int64_t i = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const GaussianPartial& at = params.at;
   if (i >= at.size) return;

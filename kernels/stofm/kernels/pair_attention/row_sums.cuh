@@ -22,7 +22,7 @@ struct PairRowProductsParams {
 };
 
 /// products[h, i] = sum_c grad_y[i, h, c] y[i, h, c], in ascending order; a thread each, heads fastest.
-static __global__ void pair_row_products_kernel(PairRowProductsParams params) {
+[[maybe_unused]] static __global__ void pair_row_products_kernel(PairRowProductsParams params) {
   const std::int64_t at = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= params.nodes * params.heads) return;
   const std::int64_t node = at / params.heads, head = at % params.heads;
@@ -42,7 +42,7 @@ struct PairColumnSumsParams {
 };
 
 /// Block (part, column): the sum of the rows of a part, in double; threads take every 128th row.
-static __global__ void pair_column_sums_kernel(PairColumnSumsParams params) {
+[[maybe_unused]] static __global__ void pair_column_sums_kernel(PairColumnSumsParams params) {
   struct Storage {
     double warps[column_sum_threads / warp_size];
   };
