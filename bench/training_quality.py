@@ -73,7 +73,7 @@ def mean_and_sd(values):
 
 
 def summarise(runs):
-    """Rows (objective, predictor, mean, sd) of the last validations, with the untrained model's from the first ones."""
+    """Rows (objective, predictor, mean, sd) of the last validations, with those before training from the first ones."""
     rows = []
     for objective, key, trivial in (("masked cells, cosine (more is better)", "mcm_cosine", CELLS),
                                     ("moved pairs, squared error (less is better)", "pdr_error", PAIRS)):
