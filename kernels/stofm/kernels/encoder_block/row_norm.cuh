@@ -106,7 +106,7 @@ static __global__ void embedding_norm_kernel(const EmbeddingNormParams p) {
       std::int64_t(blockIdx.x) * encoder_block::RowPolicy::warps + static_cast<int>(threadIdx.x) / 32;
   if (row >= p.out.rows) return;  // whole warps
   const std::int64_t columns = p.out.columns, token = p.tokens[row], place = p.places[row];
-  Quad z[Chunks];
+  Quad z[Chunks] = {};  // columns past the end stay 0
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
     const int column = 4 * lane() + encoder_block::RowPolicy::columns_per_chunk * c;
@@ -126,7 +126,7 @@ static __global__ void residual_norm_kernel(const ResidualNormParams<Source> p) 
       std::int64_t(blockIdx.x) * encoder_block::RowPolicy::warps + static_cast<int>(threadIdx.x) / 32;
   if (row >= p.out.rows) return;  // whole warps
   const std::int64_t columns = p.out.columns;
-  Quad z[Chunks];
+  Quad z[Chunks] = {};  // columns past the end stay 0
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
     const int column = 4 * lane() + encoder_block::RowPolicy::columns_per_chunk * c;

@@ -35,7 +35,7 @@ static __global__ void __launch_bounds__(RowPolicy::threads) junction_kernel(con
   const std::int64_t row = std::int64_t{blockIdx.x} * RowPolicy::warps + warp();
   if (row >= p.rows) return;  // whole warps
   const auto column_of = [](int chunk) { return 4 * lane() + RowPolicy::columns_per_chunk * chunk; };
-  Quad z[Chunks];
+  Quad z[Chunks] = {};  // columns past the end stay 0
   float sum = 0.0F;
 #pragma unroll
   for (int c = 0; c < Chunks; ++c) {
