@@ -48,13 +48,16 @@ class FailingMemory {
   }
 };
 
+/// Bytes of tensors, without the blocks that threads keep: which thread has one depends on the scheduler.
+std::int64_t held() { return memory_state().in_use.load() - memory_state().kept.load(); }
+
 /// Runs `work` with allocation `stride * 1, 2, ...` failing, `check` after each failure, until none is left.
 /// \return failures seen
 template <class Work, class Check>
 std::int64_t fail_allocations(bool sticky, std::int64_t stride, Work&& work, Check&& check) {
   std::int64_t failures = 0;
   for (std::int64_t at = 1;; at += stride) {
-    const std::int64_t before = memory_state().in_use.load();
+    const std::int64_t before = held();
     bool failed = false, fired = false;
     {
       const FailingMemory failing(at, sticky);
@@ -68,7 +71,7 @@ std::int64_t fail_allocations(bool sticky, std::int64_t stride, Work&& work, Che
     if (!fired) return failures;
     CAPTURE(at);
     CHECK(failed);
-    CHECK(memory_state().in_use.load() == before);
+    CHECK(held() == before);
     check();
     ++failures;
   }

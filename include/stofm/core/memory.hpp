@@ -19,6 +19,7 @@ inline constexpr std::size_t tensor_alignment = 64;
 /// Counters and limits of the host allocator, process-wide. All fields may be read and set at any time.
 struct MemoryState {
   std::atomic<std::int64_t> in_use{0};               ///< bytes held by tensors now
+  std::atomic<std::int64_t> kept{0};                 ///< of these, what threads keep to work in (scratch.hpp)
   std::atomic<std::int64_t> peak{0};                 ///< largest value of in_use so far
   std::atomic<std::int64_t> cap{INT64_MAX};          ///< allocations that would exceed this are refused
   std::atomic<bool (*)(std::size_t)> fail{nullptr};  ///< test hook: return true to make this allocation fail
