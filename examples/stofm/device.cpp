@@ -29,6 +29,21 @@ backend::Precision precision_of(DevicePrecision precision) {
                                                  : backend::Precision::split_bf16;
 }
 
+/// What `make` builds for the chosen device. Nothing, and the CPU from here on, if the device was found, not
+/// asked for, and the model has sizes without a kernel.
+template <class Make>
+auto on_device(ComputeDevice& where, Make&& make) -> std::optional<decltype(make())> {
+  if (!where.cuda) return std::nullopt;
+  try {
+    return make();
+  } catch (const UsageError& e) {
+    if (where.chosen) throw;
+    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
+    where = {};
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 ComputeDevice choose_device(const std::string& asked, int rank) {
@@ -53,23 +68,18 @@ ComputeDevice choose_device(const std::string& asked, int rank) {
 
 void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision precision,
                   std::int64_t batch) {
-  if (!where.cuda) return;
-  try {
-    model.device = pipeline::cuda_encoders(model, where.device,
-                                           {.precision = precision_of(precision), .pieces_per_batch = batch});
-  } catch (const UsageError& e) {  // sizes without a kernel
-    if (where.chosen) throw;
-    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
-    where = {};
-  }
+  auto encoders = on_device(where, [&] {
+    return pipeline::cuda_encoders(model, where.device,
+                                   {.precision = precision_of(precision), .pieces_per_batch = batch});
+  });
+  if (encoders) model.device = std::move(*encoders);
 }
 
 std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2Config& config,
                                           autograd::ParameterSet<float>& parameters,
                                           nn::AdamW<float>& optimizer, const DevicePretrainOptions& options,
                                           distributed::Communicator& ranks) {
-  if (!where.cuda) return std::nullopt;
-  try {
+  return on_device(where, [&] {
     const auto device = std::make_shared<train::CudaPretrain>(
         config, parameters, optimizer, options.pretrain,
         train::CudaPretrainOptions{where.device, precision_of(options.precision), options.neutral_input});
@@ -81,20 +91,14 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
     }
     return DevicePretrain{[device](const train::TrainingBatch& batch) { return device->run(batch); },
                           device->engine()};
-  } catch (const UsageError& e) {  // sizes without a kernel
-    if (where.chosen) throw;
-    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
-    where = {};
-    return std::nullopt;
-  }
+  });
 }
 
 std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncoderConfig& config,
                                     autograd::ParameterSet<float>& parameters, nn::AdamW<float>& optimizer,
                                     const train::AdaptOptions& options, DevicePrecision precision,
                                     distributed::Communicator& ranks) {
-  if (!where.cuda) return std::nullopt;
-  try {
+  return on_device(where, [&] {
     const auto device =
         std::make_shared<train::CudaAdapt>(config, parameters, optimizer, options,
                                            train::CudaAdaptOptions{where.device, precision_of(precision)});
@@ -111,12 +115,7 @@ std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncod
     };
     result.engine = device->engine();
     return result;
-  } catch (const UsageError& e) {  // sizes without a kernel
-    if (where.chosen) throw;
-    Console::get().say(concat("device: cpu (", e.what(), ")"), {{"device", "cpu"}});
-    where = {};
-    return std::nullopt;
-  }
+  });
 }
 
 std::string cuda_words() {
