@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Mini-batch k-means on the sizes of PERFORMANCE section 3 (scikit-learn's MiniBatchKMeans, batch 1024,
+// Mini-batch k-means on the sizes that peers publish for (scikit-learn's MiniBatchKMeans, batch 1024,
 // n_init 1), and PCA2. Baseline of k-means: full steps only (Lloyd) from the same start.
 #include <benchmark/benchmark.h>
 
+#include "bench/support/blobs.hpp"
 #include "stofm/cluster/mini_batch_kmeans.hpp"
 #include "stofm/cluster/pca.hpp"
 
 using namespace stofm;
 
 namespace {
-Tensor<float> blobs(std::int64_t n, std::int64_t d) {
-  Random random(1, 2);
-  std::vector<float> places(static_cast<std::size_t>(100 * d));
-  for (float& p : places) p = static_cast<float>(10 * random.uniform());
-  Tensor<float> rows({n, d});
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t j = 0; j < d; ++j)
-      rows.data()[i * d + j] =
-          places[static_cast<std::size_t>(i % 100 * d + j)] + static_cast<float>(random.uniform());
-  return rows;
-}
-
 void kmeans(benchmark::State& state) {
-  const auto rows = blobs(state.range(0), state.range(1));
+  const auto rows = bench::blobs(state.range(0), state.range(1), 10);
   cluster::MiniBatchKMeansResult found;
   for (auto _ : state) found = cluster::mini_batch_kmeans(rows.view(), {.clusters = state.range(2)});
   state.counters["inertia"] = found.inertia;
@@ -39,7 +28,7 @@ BENCHMARK(kmeans)
     ->UseRealTime();
 
 void lloyd(benchmark::State& state) {
-  const auto rows = blobs(state.range(0), state.range(1));
+  const auto rows = bench::blobs(state.range(0), state.range(1), 10);
   double inertia = 0;
   for (auto _ : state) {
     Random random(0);
@@ -63,7 +52,7 @@ BENCHMARK(lloyd)
     ->UseRealTime();
 
 void pca(benchmark::State& state) {
-  const auto rows = blobs(state.range(0), state.range(1));
+  const auto rows = bench::blobs(state.range(0), state.range(1), 10);
   for (auto _ : state) benchmark::DoNotOptimize(cluster::pca2(rows.view()).variances[0]);
 }
 BENCHMARK(pca)

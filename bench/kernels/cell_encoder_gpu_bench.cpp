@@ -9,6 +9,7 @@
 
 #include "bench/kernels/cell_encoder_gpu_bench_baseline.hpp"
 #include "bench/support/device_timer.hpp"
+#include "bench/support/published_cell_encoder.hpp"
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
 #include "tests/model/random_model.hpp"
@@ -17,20 +18,6 @@ namespace {
 
 using namespace stofm;
 using backend::Precision;
-
-model::CellEncoderConfig published() {
-  model::CellEncoderConfig c;
-  c.vocab_size = 25427;
-  c.hidden_size = 256;
-  c.intermediate_size = 512;
-  c.num_attention_heads = 4;
-  c.num_hidden_layers = 6;
-  c.max_position_embeddings = 2048;
-  c.type_vocab_size = 2;
-  c.hidden_act = "relu";
-  c.projection_dim = 256;
-  return c;
-}
 
 /// Cells of mixed length, the same in every run.
 struct Cells {
@@ -60,10 +47,10 @@ struct Cells {
 void embed(benchmark::State& state, Precision precision) {
   if (bench::no_device(state)) return;
   const Cells cells(state.range(0));
-  const auto weights = test::random_parameters(published(), 1, 1.0);
+  const auto weights = test::random_parameters(bench::published_cell_encoder(), 1, 1.0);
   const pipeline::detail::HostTensors tensors(weights);
-  const backend::CudaCellEncoder encoder(Cuda{0}, pipeline::device_sizes(published()), tensors.list,
-                                         {.precision = precision});
+  const backend::CudaCellEncoder encoder(Cuda{0}, pipeline::device_sizes(bench::published_cell_encoder()),
+                                         tensors.list, {.precision = precision});
   std::vector<float> rows(static_cast<std::size_t>(state.range(0)) * 256);
   encoder.embed(cells.tokens, cells.offsets, rows);
   for (std::size_t i = 0; i < rows.size(); i += 256) {
@@ -85,11 +72,11 @@ void embed(benchmark::State& state, Precision precision) {
 void train(benchmark::State& state, Precision precision) {
   if (bench::no_device(state)) return;
   const Cells cells(state.range(0));
-  auto weights = test::random_parameters(published(), 1, 1.0);
+  auto weights = test::random_parameters(bench::published_cell_encoder(), 1, 1.0);
   std::vector<backend::CellEncoderParameterState> parameters;
   for (auto& [name, tensor] : weights) parameters.push_back({name, true, tensor.span(), {}, {}, 0});
   backend::CudaCellEncoderTrainer trainer(
-      Cuda{0}, pipeline::device_sizes(published()), parameters,
+      Cuda{0}, pipeline::device_sizes(bench::published_cell_encoder()), parameters,
       {.precision = precision, .hidden_dropout = 0.02, .attention_dropout = 0.02});
   const std::vector<std::int64_t> places(cells.offsets.begin(), cells.offsets.end() - 1);
   const std::vector<float> gradient(places.size() * 256, 0.01F);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "bench/kernels/kmeans_gpu_bench_baseline.hpp"
+#include "bench/support/blobs.hpp"
 #include "bench/support/device_timer.hpp"
 #include "stofm/backend/cuda/kmeans.hpp"
 #include "stofm/cluster/mini_batch_kmeans.hpp"
@@ -14,25 +15,13 @@ using namespace stofm;
 
 namespace {
 
-Tensor<float> blobs(std::int64_t n, std::int64_t d) {
-  Random random(1, 2);
-  std::vector<float> places(static_cast<std::size_t>(100 * d));
-  for (float& p : places) p = static_cast<float>(4 * random.uniform());
-  Tensor<float> rows({n, d});
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t j = 0; j < d; ++j)
-      rows.data()[i * d + j] =
-          places[static_cast<std::size_t>(i % 100 * d + j)] + static_cast<float>(random.uniform());
-  return rows;
-}
-
 enum class Way { ours, exact_scan, composed, composed_tf32 };
 
 void full_step(benchmark::State& state, Way way) {
   if (bench::no_device(state)) return;
   const Cuda device{};
   const std::int64_t n = state.range(0), d = state.range(1), k = state.range(2);
-  const auto rows = blobs(n, d);
+  const auto rows = bench::blobs(n, d, 4);
   auto device_rows = backend::to_device(rows, device);
   const auto first = rows.slice(0, 0, k).clone();
   Tensor<float, Cuda> centres({k, d}, device);
@@ -88,7 +77,7 @@ BENCHMARK_CAPTURE(full_step, composed_tf32, Way::composed_tf32)
 
 void whole_run(benchmark::State& state, bool on_device) {
   if (on_device && bench::no_device(state)) return;
-  const auto rows = blobs(state.range(0), state.range(1));
+  const auto rows = bench::blobs(state.range(0), state.range(1), 4);
   double inertia = 0;
   for (auto _ : state) {
     if (on_device)

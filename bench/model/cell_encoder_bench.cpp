@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "bench/support/published_cell_encoder.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/model/cell_encoder.hpp"
@@ -15,20 +16,6 @@
 namespace {
 
 using namespace stofm;
-
-model::CellEncoderConfig published() {
-  model::CellEncoderConfig config;
-  config.vocab_size = 25427;
-  config.hidden_size = 256;
-  config.intermediate_size = 512;
-  config.num_attention_heads = 4;
-  config.num_hidden_layers = 6;
-  config.max_position_embeddings = 2048;
-  config.type_vocab_size = 2;
-  config.hidden_act = "relu";
-  config.projection_dim = 256;
-  return config;
-}
 
 struct Cells {
   std::vector<std::int32_t> tokens;
@@ -60,14 +47,14 @@ Cells cells(std::int64_t count, std::int64_t length) {
 }
 
 const model::NamedTensors<float>& weights() {
-  static const auto values = test::random_parameters(published(), 1, 1.0);
+  static const auto values = test::random_parameters(bench::published_cell_encoder(), 1, 1.0);
   return values;
 }
 
 void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
   if (level > best_cpu_kernels()) return state.SkipWithError("this machine lacks these kernels");
   set_cpu_kernels(level);
-  const model::CellEncoder<float> model(published(), weights());
+  const model::CellEncoder<float> model(bench::published_cell_encoder(), weights());
   const Cells sample = cells(state.range(0), state.range(1));
   for (auto _ : state)
     benchmark::DoNotOptimize(full_last_layer ? model.last_hidden_state(sample.tokens, sample.offsets).data()
