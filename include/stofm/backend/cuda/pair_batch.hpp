@@ -57,10 +57,16 @@ class PairBatchPlan {
   void add(std::span<const std::int64_t> row_offsets, std::span<const std::int32_t> columns,
            std::span<const std::int64_t> asked_rows = {}, std::span<const std::int64_t> asked_columns = {});
 
+  /// Appends the nodes of a sub-slice whose listed pairs the device sorts itself
+  /// (backend/cuda/pair_index.hpp): nodes, tiles and strips are numbered on, no pair is listed. \throws as
+  /// add().
+  void add_nodes(std::int64_t n);
+
   std::int64_t slices() const { return static_cast<std::int64_t>(first_strip_.size()); }
   std::int64_t nodes() const { return node_offsets_.back(); }
   std::int64_t entries() const { return entries_; }
   std::int64_t pairs() const { return pairs_; }
+  std::int64_t strips() const { return strips_; }  ///< by row; as many by column
   std::span<const std::int32_t> node_offsets() const { return node_offsets_; }
 
   /// Bytes of the copy.
@@ -82,6 +88,8 @@ class PairBatchPlan {
   void clear() { *this = PairBatchPlan(); }
 
  private:
+  /// \throws ResourceError STOFM-6051 if so much more does not fit a batch.
+  void check_room(std::int64_t n, std::int64_t listed, std::int64_t asked) const;
   /// Pairs of one sub-slice by their own side, others ascending: row lists, or column lists.
   struct Lists {
     std::vector<std::int64_t> offsets;  ///< [n + 1]
@@ -199,19 +207,17 @@ inline void PairBatchPlan::Strips::add(std::int64_t n, const Lists& lists) {
   }
 }
 
-inline void PairBatchPlan::add(std::span<const std::int64_t> row_offsets,
-                               std::span<const std::int32_t> columns,
-                               std::span<const std::int64_t> asked_rows,
-                               std::span<const std::int64_t> asked_columns) {
-  const auto n = static_cast<std::int64_t>(row_offsets.size()) - 1;
-  const auto listed = static_cast<std::int64_t>(columns.size()),
-             asked = static_cast<std::int64_t>(asked_rows.size());
+inline void PairBatchPlan::check_room(std::int64_t n, std::int64_t listed, std::int64_t asked) const {
   constexpr std::int64_t most = (std::numeric_limits<std::int32_t>::max)();
   if (nodes() > most - n || entries_ > most - listed || pairs_ > most - asked)
     throw ResourceError({"STOFM-6051", "", "[PairBatchPlan]",
                          concat(nodes(), " + ", n, " nodes, ", entries_, " + ", listed, " listed pairs, ",
                                 pairs_, " + ", asked, " asked pairs"),
                          "at most 2^31 - 1 of each in one batch", "Use smaller batches."});
+}
+
+inline void PairBatchPlan::add_nodes(std::int64_t n) {
+  check_room(n, 0, 0);
   const auto slice = static_cast<std::int32_t>(slices());
   for (std::int64_t first = 0; first < n; first += pair_tile) {
     tile_slice_.push_back(slice);
@@ -220,6 +226,17 @@ inline void PairBatchPlan::add(std::span<const std::int64_t> row_offsets,
   first_strip_.push_back(strips_);
   strips_ += (n + pair_strip_rows - 1) / pair_strip_rows * ((n + pair_tile - 1) / pair_tile);
   node_offsets_.push_back(static_cast<std::int32_t>(nodes() + n));
+}
+
+inline void PairBatchPlan::add(std::span<const std::int64_t> row_offsets,
+                               std::span<const std::int32_t> columns,
+                               std::span<const std::int64_t> asked_rows,
+                               std::span<const std::int64_t> asked_columns) {
+  const auto n = static_cast<std::int64_t>(row_offsets.size()) - 1;
+  const auto listed = static_cast<std::int64_t>(columns.size()),
+             asked = static_cast<std::int64_t>(asked_rows.size());
+  check_room(n, listed, asked);
+  add_nodes(n);
 
   const auto numbers = [](std::int64_t from, std::size_t count) {
     std::vector<std::int32_t> result(count);

@@ -132,21 +132,6 @@ inline void check_input(const BuildInput& in) {
                         concat("a cell in [0, ", in.xy.dim(0), ")"), "Check the pieces."});
 }
 
-inline void launch_sums(std::int64_t* values, std::int64_t* block_sums, std::int64_t count,
-                        CudaStream stream) {
-  const SumParams params{values, block_sums, count};
-  LaunchConfig config{.grid = {blocks(count, values_per_block)},
-                      .block = {sum_threads},
-                      .shared_bytes = sizeof(SumStorage),
-                      .stream = stream,
-                      .name = "sum_rows"};
-  LaunchConfig one = config;
-  one.grid = {1};
-  launch(sum_blocks<SumStorage>, config, params);
-  launch(sum_block_sums<SumStorage>, one, params);
-  launch(place_sums<SumStorage>, config, params);
-}
-
 template <int Warps>
 void launch_thresholds(const ThresholdParams& params, CudaStream stream) {
   launch(find_thresholds<Warps>,
