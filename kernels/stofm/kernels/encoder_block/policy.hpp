@@ -6,11 +6,11 @@
 
 #include <cstdint>
 
+#include "stofm/kernels/common/row_policy.hpp"
+
 namespace stofm::kernels::encoder_block {
 
-struct RowPolicy {
-  static constexpr int warps = 8;  ///< rows of a block
-  static constexpr int threads = 32 * warps;
+struct RowPolicy : kernels::RowPolicy {
   static constexpr int columns_per_chunk = 128;  ///< 32 lanes of four columns
   static constexpr std::int64_t widest_row = 1024;
 

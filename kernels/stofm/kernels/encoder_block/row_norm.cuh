@@ -11,10 +11,7 @@
 /// element 8 read (x, residual), 4 + 2 to 6 written.
 /// Source: SPEC section 2 (post-LN BERT, eps after the sum); dropout as core/random_key.hpp.
 
-#include "stofm/kernels/common/dropout.cuh"
-#include "stofm/kernels/common/warp.cuh"
-#include "stofm/kernels/encoder_block/operand_store.cuh"
-#include "stofm/kernels/encoder_block/policy.hpp"
+#include "stofm/kernels/encoder_block/row_registers.cuh"
 
 namespace stofm::kernels {
 
@@ -48,45 +45,23 @@ struct ResidualNormParams {
   NormOutput out;
 };
 
-/// q = q * keep / (1 - p) for elements [at, at + 4); `at` is a multiple of 4, so they share a block of keep
-/// bits.
-__device__ __forceinline__ void drop_quad(const DropoutParams& dropout, std::int64_t at, Quad& q) {
-  const std::uint32_t bits = keep_bits(dropout, static_cast<std::uint64_t>(at / 8)) >> (at % 8);
-  STOFM_UNROLL
-  for (int i = 0; i < 4; ++i) q.v[i] = ((bits >> i) & 1U) != 0 ? q.v[i] * dropout.factor : 0.0F;
-}
-
 namespace detail {
 
 /// Normalises one row that a warp holds and writes it.
 template <OperandForm Form, int Chunks>
 __device__ __forceinline__ void norm_row(const NormOutput& out, std::int64_t row, Quad (&z)[Chunks]) {
-  const auto column_of = [](int chunk) {
-    return 4 * lane() + encoder_block::RowPolicy::columns_per_chunk * chunk;
-  };
   float sum = 0.0F;
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
-    if (column_of(c) >= out.columns) continue;
-    sum += (z[c].v[0] + z[c].v[1]) + (z[c].v[2] + z[c].v[3]);
-    if (out.sum != nullptr) store_quad(out.sum + row * out.columns + column_of(c), z[c]);
+    const int column = column_of_chunk(c);
+    if (column >= out.columns) continue;
+    sum += quad_sum(z[c]);
+    if (out.sum != nullptr) store_quad(out.sum + row * out.columns + column, z[c]);
   }
-  const float inverse = 1.0F / static_cast<float>(out.columns);
-  const float mean = warp_sum(sum) * inverse;
-  float squares = 0.0F;
+  const float factor = centre_row(z, sum, out.columns, out.eps);
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
-    if (column_of(c) >= out.columns) continue;
-    STOFM_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      z[c].v[i] -= mean;
-      squares += z[c].v[i] * z[c].v[i];
-    }
-  }
-  const float factor = 1.0F / sqrtf(warp_sum(squares) * inverse + out.eps);
-  STOFM_UNROLL
-  for (int c = 0; c < Chunks; ++c) {
-    const int column = column_of(c);
+    const int column = column_of_chunk(c);
     if (column >= out.columns) continue;
     const Quad gamma = load_quad(out.gamma + column), beta = load_quad(out.beta + column);
     Quad y;
@@ -109,7 +84,7 @@ static __global__ void embedding_norm_kernel(const EmbeddingNormParams p) {
   Quad z[Chunks] = {};  // columns past the end stay 0
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
-    const int column = 4 * lane() + encoder_block::RowPolicy::columns_per_chunk * c;
+    const int column = column_of_chunk(c);
     if (column >= columns) continue;
     const Quad word = load_quad(p.words + token * columns + column),
                position = load_quad(p.positions + place * columns + column),
@@ -129,7 +104,7 @@ static __global__ void residual_norm_kernel(const ResidualNormParams<Source> p) 
   Quad z[Chunks] = {};  // columns past the end stay 0
   STOFM_UNROLL
   for (int c = 0; c < Chunks; ++c) {
-    const int column = 4 * lane() + encoder_block::RowPolicy::columns_per_chunk * c;
+    const int column = column_of_chunk(c);
     if (column >= columns) continue;
     const std::int64_t at = row * columns + column;
     Quad x = load_quad(p.x + at);

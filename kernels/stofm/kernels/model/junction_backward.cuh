@@ -38,41 +38,29 @@ struct JunctionBackwardStorage {
 template <OperandForm Form, int Chunks>
 static __global__ void __launch_bounds__(RowPolicy::threads)
     junction_backward_kernel(const JunctionBackwardParams p) {
-  const auto column_of = [](int chunk) { return 4 * lane() + RowPolicy::columns_per_chunk * chunk; };
   const std::int64_t begin = std::int64_t{blockIdx.x} * p.rows_per_block;
   const std::int64_t end = begin + p.rows_per_block < p.rows ? begin + p.rows_per_block : p.rows;
   const float inverse = 1.0F / static_cast<float>(p.columns);
   Quad sums[3][Chunks] = {};
   for (std::int64_t row = begin + warp(); row < end; row += RowPolicy::warps) {
     Quad g[Chunks], x[Chunks];
-    float mean = 0.0F, factor = 1.0F, mean_g = 0.0F, mean_gx = 0.0F;
+    float sum = 0.0F, factor = 1.0F, mean_g = 0.0F, mean_gx = 0.0F;
 #pragma unroll
     for (int c = 0; c < Chunks; ++c) {
-      const int column = column_of(c);
+      const int column = column_of_chunk(c);
       g[c] = {};
       x[c] = {};
       if (column >= p.columns) continue;
       g[c] = load_quad(p.grad_y + row * p.columns + column);
       if (p.gamma == nullptr) continue;
       x[c] = load_quad(p.z + row * p.columns + column);
-      mean += (x[c].v[0] + x[c].v[1]) + (x[c].v[2] + x[c].v[3]);
+      sum += quad_sum(x[c]);
     }
     if (p.gamma != nullptr) {
-      mean = warp_sum(mean) * inverse;
-      float squares = 0.0F;
+      factor = centre_row(x, sum, p.columns, p.eps);
 #pragma unroll
       for (int c = 0; c < Chunks; ++c) {
-        if (column_of(c) >= p.columns) continue;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          x[c].v[i] -= mean;
-          squares += x[c].v[i] * x[c].v[i];
-        }
-      }
-      factor = 1.0F / sqrtf(warp_sum(squares) * inverse + p.eps);
-#pragma unroll
-      for (int c = 0; c < Chunks; ++c) {
-        const int column = column_of(c);
+        const int column = column_of_chunk(c);
         if (column >= p.columns) continue;
         const Quad gamma = load_quad(p.gamma + column);
 #pragma unroll
@@ -90,7 +78,7 @@ static __global__ void __launch_bounds__(RowPolicy::threads)
     }
 #pragma unroll
     for (int c = 0; c < Chunks; ++c) {
-      const int column = column_of(c);
+      const int column = column_of_chunk(c);
       if (column >= p.columns) continue;
       const std::int64_t at = row * p.columns + column;
       if (p.gamma != nullptr) {
@@ -117,7 +105,7 @@ static __global__ void __launch_bounds__(RowPolicy::threads)
   for (int kind = 0; kind < 3; ++kind) {
     block_sync();  // whoever still reads the kind before
 #pragma unroll
-    for (int c = 0; c < Chunks; ++c) store_quad(shared.sums[warp()] + column_of(c), sums[kind][c]);
+    for (int c = 0; c < Chunks; ++c) store_quad(shared.sums[warp()] + column_of_chunk(c), sums[kind][c]);
     block_sync();
     for (std::int64_t column = threadIdx.x; column < p.columns; column += RowPolicy::threads) {
       float sum = 0.0F;

@@ -8,7 +8,6 @@
 /// left, float32, in the fixed tree of warp_sum. No shared memory. *Deterministic*. *Limiter* bytes: 8 read,
 /// 4 to 14 written per element. Source: SPEC section 5; places of dropout: model/se2_training.hpp.
 
-#include "stofm/kernels/common/warp.cuh"
 #include "stofm/kernels/model/packed_dropout.cuh"
 #include "stofm/kernels/model/policy.hpp"
 
@@ -34,13 +33,12 @@ template <OperandForm Form, int Chunks>
 static __global__ void __launch_bounds__(RowPolicy::threads) junction_kernel(const JunctionParams p) {
   const std::int64_t row = std::int64_t{blockIdx.x} * RowPolicy::warps + warp();
   if (row >= p.rows) return;  // whole warps
-  const auto column_of = [](int chunk) { return 4 * lane() + RowPolicy::columns_per_chunk * chunk; };
-  Quad z[Chunks] = {};  // columns past the end stay 0
+  Quad z[Chunks];
   float sum = 0.0F;
 #pragma unroll
   for (int c = 0; c < Chunks; ++c) {
-    const int column = column_of(c);
-    z[c] = {};
+    const int column = column_of_chunk(c);
+    z[c] = {};  // columns past the end stay 0
     if (column >= p.columns) continue;
     const std::int64_t at = row * p.columns + column;
     z[c] = load_quad(p.part + at);
@@ -59,31 +57,16 @@ static __global__ void __launch_bounds__(RowPolicy::threads) junction_kernel(con
       for (int i = 0; i < 4; ++i) z[c].v[i] += residual.v[i];
     }
     if (p.z != nullptr) store_quad(p.z + at, z[c]);
-    sum += (z[c].v[0] + z[c].v[1]) + (z[c].v[2] + z[c].v[3]);
+    sum += quad_sum(z[c]);
   }
 
   // ---- normalise
-  float mean = 0.0F, factor = 1.0F;
-  if (p.gamma != nullptr) {
-    const float inverse = 1.0F / static_cast<float>(p.columns);
-    mean = warp_sum(sum) * inverse;
-    float squares = 0.0F;
-#pragma unroll
-    for (int c = 0; c < Chunks; ++c) {
-      if (column_of(c) >= p.columns) continue;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        z[c].v[i] -= mean;
-        squares += z[c].v[i] * z[c].v[i];
-      }
-    }
-    factor = 1.0F / sqrtf(warp_sum(squares) * inverse + p.eps);
-  }
+  const float factor = p.gamma != nullptr ? centre_row(z, sum, p.columns, p.eps) : 1.0F;
 
   // ---- store
 #pragma unroll
   for (int c = 0; c < Chunks; ++c) {
-    const int column = column_of(c);
+    const int column = column_of_chunk(c);
     if (column >= p.columns) continue;
     Quad y = z[c];
     if (p.gamma != nullptr) {

@@ -5,8 +5,7 @@
 /// that its bits are those of the sub-slice alone on the CPU (core/random_key.hpp): element (row - first) *
 /// columns + column of the mask whose key belongs to the row's sub-slice.
 
-#include "stofm/kernels/common/dropout.cuh"
-#include "stofm/kernels/encoder_block/operand_store.cuh"
+#include "stofm/kernels/encoder_block/row_registers.cuh"
 
 namespace stofm::kernels::se2 {
 
@@ -25,11 +24,7 @@ __device__ __forceinline__ void drop_quad(const PackedDropout& dropout, std::int
   const std::int32_t slice = dropout.row_slice[row];
   const std::uint32_t* const key = dropout.keys + 4 * std::int64_t{slice};
   const DropoutParams mask{{key[0], key[1], key[2], key[3]}, dropout.threshold, dropout.factor};
-  // A multiple of four: the four elements share one block of eight keep bits.
-  const std::int64_t element = (row - dropout.node_offsets[slice]) * columns + column;
-  const std::uint32_t bits = keep_bits(mask, static_cast<std::uint64_t>(element / 8)) >> (element % 8);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) q.v[i] = ((bits >> i) & 1U) != 0 ? q.v[i] * dropout.factor : 0.0F;
+  kernels::drop_quad(mask, (row - dropout.node_offsets[slice]) * columns + column, q);
 }
 
 }  // namespace stofm::kernels::se2

@@ -1,30 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Shapes of the row kernels of the SE(2) Transformer: host C++, tested without a device. A warp owns a row,
-/// each of its lanes every 32nd group of four columns; sums over rows (gradients of biases and norms) are
-/// made per block of consecutive rows and then added in the order of the blocks, so they are the same in
-/// every run.
+/// Shapes of the row kernels of the SE(2) Transformer: host C++, tested without a device. A warp owns a row
+/// as in encoder_block/policy.hpp; sums over rows (gradients of biases and norms) are made per block of
+/// consecutive rows and then added in the order of the blocks, so they are the same in every run.
 
 #include <cstdint>
 
+#include "stofm/kernels/encoder_block/policy.hpp"
+
 namespace stofm::kernels::se2 {
 
-struct RowPolicy {
-  static constexpr int warps = 8;  ///< rows in flight in a block
-  static constexpr int threads = 32 * warps;
-  static constexpr int columns_per_chunk = 128;  ///< 32 lanes of four columns
-  static constexpr std::int64_t widest_row = 1024;
+struct RowPolicy : encoder_block::RowPolicy {
   static constexpr std::int64_t most_sum_blocks = 256;  ///< partial sums of a gradient over rows
 
-  static constexpr bool supports(std::int64_t columns) {
-    return columns >= 4 && columns % 4 == 0 && columns <= widest_row;
-  }
-  /// float4 registers per lane: 1, 2, 4 or 8.
-  static constexpr int chunks(std::int64_t columns) {
-    const std::int64_t needed = (columns + columns_per_chunk - 1) / columns_per_chunk;
-    return needed <= 1 ? 1 : needed <= 2 ? 2 : needed <= 4 ? 4 : 8;
-  }
   /// Rows of one block of a kernel that sums over rows: a multiple of `warps`.
   static constexpr std::int64_t rows_per_sum_block(std::int64_t rows) {
     const std::int64_t share = (rows + most_sum_blocks - 1) / most_sum_blocks;
