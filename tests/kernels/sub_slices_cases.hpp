@@ -95,6 +95,14 @@ inline void check_build(const Matrix<double>& xy, const Matrix<double>& virtual_
       REQUIRE(distinct.at(static_cast<std::size_t>(number[e])) == expected.distances.values[e]);
   }
   CHECK(found.row_offsets.back() == static_cast<std::int64_t>(found.columns.size()));
+  const auto left_there = stofm::backend::build_sub_slices_on_device(
+      device_under_test, offsets, cells, xy.view(), virtual_xy.view(),
+      {options.neighbours, options.geometry == stofm::pipeline::Geometry::stable, false});
+  CHECK(left_there.entries == static_cast<std::int64_t>(found.columns.size()));
+  CHECK(left_there.coincident_pairs == found.coincident_pairs);
+  REQUIRE(left_there.entry_offsets.size() == pieces.size() + 1);
+  for (std::size_t p = 0; p <= pieces.size(); ++p)
+    CHECK(left_there.entry_offsets[p] == found.row_offsets[static_cast<std::size_t>(found.node_offsets[p])]);
 }
 
 TEST_CASE("squares are those of the CPU") {

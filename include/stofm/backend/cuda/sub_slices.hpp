@@ -59,6 +59,8 @@ SubSliceArrays build_sub_slices(Cuda device, std::span<const std::int64_t> offse
 struct DeviceSubSlices {
   std::int64_t nodes = 0, entries = 0, virtual_cells = 0;
   std::vector<std::int64_t> node_offsets{0};       ///< host, [pieces + 1]
+  std::vector<std::int64_t> entry_offsets{0};      ///< host, [pieces + 1] into columns and values
+  std::vector<std::int64_t> coincident_pairs;      ///< host, [pieces]
   Tensor<std::int64_t, Cuda> device_node_offsets;  ///< [pieces + 1]
   Tensor<std::int64_t, Cuda> node_cells;           ///< [nodes]
   Tensor<std::int32_t, Cuda> token_types;          ///< [nodes]
@@ -66,7 +68,6 @@ struct DeviceSubSlices {
   Tensor<std::int64_t, Cuda> row_offsets;          ///< [nodes + 1]
   Tensor<std::int32_t, Cuda> columns;              ///< [entries]
   Tensor<float, Cuda> values;                      ///< [entries]
-  Tensor<std::int64_t, Cuda> coincident_pairs;     ///< [pieces]
   std::int64_t distinct_values = 0;
   Tensor<std::int64_t, Cuda> distinct_offsets;  ///< [pieces + 1] if asked for
   Tensor<float, Cuda> distinct;                 ///< [distinct_values]

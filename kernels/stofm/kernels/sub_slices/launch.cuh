@@ -205,7 +205,6 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
   out.token_types = tensor(std::int32_t{}, {nodes});
   out.xy = tensor(double{}, {nodes, 2});
   out.row_offsets = tensor(std::int64_t{}, {nodes + 1});
-  out.coincident_pairs = tensor(std::int64_t{}, {pieces});
   backend::fill_bytes(device, out.row_offsets.data(), 0, 8);
   backend::copy_rows(device, out.device_node_offsets.data(), 8, out.node_offsets.data(), 8, 8 * (pieces + 1),
                      1, backend::CopyDirection::to_device);
@@ -254,16 +253,19 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
                              .name = "list_rows"};
   launch(list_rows<false, row_warps>, per_row, rows);
   launch_sums(out.row_offsets.data(), block_sums.data(), nodes, stream);
-  launch(count_coincident<CoincidentStorage>,
+  const TransferArray<PieceCounts> counts(device, pieces);
+  launch(count_pieces<PieceCountStorage>,
          {.grid = {blocks(pieces)},
           .block = {sum_threads},
-          .shared_bytes = sizeof(CoincidentStorage),
+          .shared_bytes = sizeof(PieceCountStorage),
           .stream = stream,
-          .name = "count_coincident"},
-         {on_device, zeros.data(), out.coincident_pairs.data()});
-  backend::copy_rows(device, &out.entries, 8, out.row_offsets.data() + nodes, 8, 8, 1,
-                     backend::CopyDirection::to_host);
-  backend::synchronize(device, stream);
+          .name = "count_pieces"},
+         {on_device, out.row_offsets.data(), zeros.data(), counts.data()});
+  for (const PieceCounts& piece : counts.to_host()) {
+    out.entry_offsets.push_back(piece.entries_end);
+    out.coincident_pairs.push_back(piece.coincident_pairs);
+  }
+  out.entries = out.entry_offsets.back();
   out.columns = tensor(std::int32_t{}, {out.entries});
   out.values = tensor(float{}, {out.entries});
   rows.columns = out.columns.data();
@@ -299,7 +301,7 @@ inline backend::SubSliceArrays to_host_arrays(const backend::DeviceSubSlices& fr
   to.row_offsets = fetch(from.row_offsets);
   to.columns = fetch(from.columns);
   to.values = fetch(from.values);
-  to.coincident_pairs = fetch(from.coincident_pairs);
+  to.coincident_pairs = from.coincident_pairs;
   if (from.distinct_values > 0) to.distinct_offsets = fetch(from.distinct_offsets);
   to.distinct = fetch(from.distinct);
   to.value_number = fetch(from.value_number);

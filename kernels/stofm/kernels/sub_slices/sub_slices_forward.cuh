@@ -188,25 +188,29 @@ static __global__ void list_rows(const RowParams p) {
   p.zeros[node] = zeros;
 }
 
-struct CoincidentParams {
-  Pieces pieces;
-  const std::int32_t* zeros;       // [nodes]
-  std::int64_t* coincident_pairs;  // [pieces]
+struct PieceCounts {
+  std::int64_t entries_end;  ///< entries of this piece and of all before it
+  std::int64_t coincident_pairs;
 };
-struct CoincidentStorage {
+struct PieceCountParams {
+  Pieces pieces;
+  const std::int64_t* row_offsets;  // [nodes + 1]
+  const std::int32_t* zeros;        // [nodes]
+  PieceCounts* counts;              // [pieces]
+};
+struct PieceCountStorage {
   std::int64_t warp_sums[sum_threads / warp_size];
 };
 /// Grid: a block of 256 threads per piece.
 template <class Storage>
-static __global__ void count_coincident(const CoincidentParams p) {
+static __global__ void count_pieces(const PieceCountParams p) {
   auto& shared = shared_memory<Storage>();
-  const std::int64_t piece = blockIdx.x;
+  const std::int64_t piece = blockIdx.x, end = p.pieces.node_offsets[piece + 1];
   std::int64_t sum = 0;
-  for (std::int64_t node = p.pieces.node_offsets[piece] + threadIdx.x;
-       node < p.pieces.node_offsets[piece + 1]; node += sum_threads)
+  for (std::int64_t node = p.pieces.node_offsets[piece] + threadIdx.x; node < end; node += sum_threads)
     sum += p.zeros[node];
   sum = block_sum(sum, shared.warp_sums);
-  if (threadIdx.x == 0) p.coincident_pairs[piece] = sum / 2;
+  if (threadIdx.x == 0) p.counts[piece] = {p.row_offsets[end], sum / 2};
 }
 
 }  // namespace stofm::kernels::sub_slices
