@@ -13,7 +13,7 @@ option(STOFM_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitize
 
 add_library(stofm_developer_flags INTERFACE)
 target_compile_options(stofm_developer_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -ffp-contract=off)
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<BOOL:${STOFM_WARNINGS_AS_ERRORS}>:-Werror> -ffp-contract=off)
 target_compile_definitions(stofm_developer_flags INTERFACE STOFM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(stofm_developer_flags INTERFACE stofm)
 if(STOFM_HAVE_HDF5)
@@ -124,7 +124,7 @@ if(EXISTS "${PROJECT_SOURCE_DIR}/examples/stofm/CMakeLists.txt")
   add_subdirectory("${PROJECT_SOURCE_DIR}/examples/stofm" "${PROJECT_BINARY_DIR}/program")
 endif()
 if(TARGET stofm_program AND TARGET stofm_gpu)
-  add_dependencies(stofm_gpu stofm_program)
+  add_dependencies(stofm_gpu stofm_program stofm_demo)
 endif()
 if(TARGET example_01_embed_slice AND TARGET stofm_demo)
   set(example_output "${PROJECT_BINARY_DIR}/examples/01.stofm.h5ad")

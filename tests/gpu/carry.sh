@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Fills the ignored folder .carry/ with the headers and libraries that a bare GPU machine lacks (from Debian packages that
-# are installed here: Eigen, doctest, nlohmann/json, CLI11, Google Benchmark, libhdf5 with all it needs) and the commit.
+# are installed here: Eigen, doctest, nlohmann/json, CLI11, Google Benchmark, libhdf5 with all it needs), the commit, and with STOFM_PEERS=DIR the scripts of that folder, what we are measured beside.
 # Copy the tree with .carry/ to that machine and run tests/gpu/run.sh there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rm -rf .carry
 mkdir -p .carry/lib
-git rev-parse HEAD >.carry/commit 2>/dev/null || true
+git describe --always --abbrev=40 --exclude='*' --dirty=-modified >.carry/commit 2>/dev/null || true
+if [ -n "${STOFM_PEERS:-}" ]; then install -m 644 -D -t .carry/peers "$STOFM_PEERS"/*.py; fi
 
 for package in libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev libbenchmark-dev libhdf5-dev; do
   dpkg -L "$package" 2>/dev/null | while read -r path; do
