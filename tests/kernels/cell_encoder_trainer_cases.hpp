@@ -8,8 +8,11 @@
 #include "stofm/autograd/rules/reduce.hpp"
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/nn/adamw.hpp"
+#include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/pipeline/verify_case.hpp"
 #include "stofm/train/gene_masking_head.hpp"
 #include "tests/kernels/support/device_array.hpp"
+#include "tests/model/golden_model.hpp"
 #include "tests/model/random_model.hpp"
 
 namespace cell_encoder_trainer_cases {
@@ -287,6 +290,34 @@ TEST_CASE("two runs, in any order of blocks and threads, give the same bits; a s
     fresh.states(0, others);
     CHECK(states == others);
   });
+}
+
+TEST_CASE("hidden states of all tokens are the golden ones: what verify compares on a device") {
+  for (const char* name : {"cell_encoder_small", "cell_encoder_gelu"}) {
+    CAPTURE(name);
+    const auto golden = test::GoldenModel::load(name);
+    if (!golden) {
+      MESSAGE("skipped: no golden case");
+      continue;
+    }
+    auto config = golden->cell_encoder_config();
+    const auto weights = golden->weights<float>("cell_encoder/");
+    config.projection_dim = weights.at("proj.weight").dim(0);
+    const auto encoder = std::make_shared<const model::CellEncoder<float>>(config, weights);
+    for (const Precision precision : {Precision::float32, Precision::bf16}) {
+      auto models = pipeline::CaseModels::on_cpu(nullptr, encoder.get());
+      models.cells->token_states =
+          pipeline::cuda_token_states(encoder, emulator::device_under_test, precision);
+      pipeline::VerifyOptions options;  // the issue's bars: 2e-5 in float32, 2e-2 of unit rows in bf16
+      if (precision == Precision::bf16) options = {.tolerance = 2e-2, .unit_rows = true};
+      const auto entries = pipeline::verify_case(models, golden->case_path(), options);
+      REQUIRE(entries.front().tensor == "last_hidden_state");
+      CAPTURE(entries.front().max_abs_diff);
+      CHECK(entries.front().ok);
+      // Not the CPU's: another order of sums, or operands of eight bits.
+      CHECK(entries.front().max_abs_diff > (precision == Precision::bf16 ? 1e-4 : 0.0));
+    }
+  }
 }
 
 TEST_CASE("wrong calls are refused") {

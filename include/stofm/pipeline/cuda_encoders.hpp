@@ -8,11 +8,13 @@
 #include <deque>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "stofm/backend/cuda/cell_encoder.hpp"
+#include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/model/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
@@ -102,6 +104,7 @@ class CudaPieces {
  public:
   CudaPieces(const model::Se2Encoder<float>& model, Cuda device, const CudaEncoderOptions& options)
       : config_(model.config()),
+        geometry_(device),
         encoder_(device, device_sizes(model.config()), HostTensors(model.parameters()).list,
                  {.precision = options.precision}) {}
 
@@ -122,6 +125,25 @@ class CudaPieces {
     }
     encoder_.submit(slices);
     under_way_.push_back(std::move(nodes));
+  }
+
+  /// The same for pieces that the device builds.
+  std::vector<PieceSize> submit_cells(const PieceCells& cells) {
+    std::vector<PieceSize> sizes;
+    std::vector<std::int64_t> nodes;
+    std::vector<const float*> features;
+    for (const Tensor<float>& rows : cells.features) features.push_back(rows.data());
+    const auto queue = [&](const backend::DeviceSubSlices& subs) {
+      encoder_.submit(backend::Se2DeviceSlices{&subs, features});
+      for (std::size_t i = 0; i < cells.pieces.size(); ++i) {
+        nodes.push_back(subs.node_offsets[i + 1] - subs.node_offsets[i]);
+        sizes.push_back(
+            {nodes.back(), subs.entry_offsets[i + 1] - subs.entry_offsets[i], subs.coincident_pairs[i]});
+      }
+    };
+    geometry_.with_sub_slices(cells.pieces, cells.xy, cells.virtual_xy, cells.sub_slice, queue);
+    under_way_.push_back(std::move(nodes));
+    return sizes;
   }
 
   std::vector<Tensor<float>> collect() {
@@ -153,6 +175,7 @@ class CudaPieces {
   }
 
   model::Se2Config config_;
+  CudaGeometry geometry_;
   backend::CudaSe2Encoder encoder_;
   std::deque<std::vector<std::int64_t>> under_way_;
 };
@@ -224,6 +247,30 @@ inline model::Se2Output<float> CudaPieces::forward(TensorView<const float> featu
 
 }  // namespace detail
 
+/// Hidden states of all tokens of `encoder` on a device, for verifying. A forward pass of training computes
+/// them, without dropout: embedding computes the last layer for position 0 only. The weights go to the device
+/// in every call.
+inline DeviceEncoders::TokenFunction cuda_token_states(
+    std::shared_ptr<const model::CellEncoder<float>> encoder, Cuda device, backend::Precision precision) {
+  return [encoder, device, precision](std::span<const std::int32_t> tokens,
+                                      std::span<const std::int64_t> offsets) {
+    std::deque<Tensor<float>> values;
+    std::vector<backend::CellEncoderParameterState> parameters;
+    for (const auto& [name, tensor] : encoder->parameters()) {
+      values.push_back(tensor.clone());
+      parameters.push_back({.name = name, .value = values.back().span()});
+    }
+    backend::CudaCellEncoderTrainer trainer(device, device_sizes(encoder->config()), parameters,
+                                            {.precision = precision});
+    std::vector<std::int64_t> places(tokens.size());
+    std::iota(places.begin(), places.end(), std::int64_t{0});
+    trainer.forward(0, {.tokens = tokens, .offsets = offsets, .places = places});
+    Tensor<float> states({static_cast<std::int64_t>(tokens.size()), encoder->config().hidden_size});
+    trainer.states(0, states.span());
+    return states;
+  };
+}
+
 /// The encoders of `model` on a device; what a model lacks stays empty. \throws DeviceError without such a
 /// device, UsageError for sizes without a kernel, ResourceError if the weights do not fit.
 inline std::shared_ptr<const DeviceEncoders> cuda_encoders(const Model& model, Cuda device,
@@ -242,6 +289,7 @@ inline std::shared_ptr<const DeviceEncoders> cuda_encoders(const Model& model, C
       cells->embed(tokens, offsets, rows.span());
       return rows;
     };
+    result->token_states = cuda_token_states(model.cell_encoder, device, options.precision);
   }
   if (model.se2) {
     const auto pieces = std::make_shared<detail::CudaPieces>(*model.se2, device, options);
@@ -250,6 +298,8 @@ inline std::shared_ptr<const DeviceEncoders> cuda_encoders(const Model& model, C
     result->pieces.most_nodes =
         asked ? (std::numeric_limits<std::int64_t>::max)() : pieces->nodes_per_batch();
     result->pieces.submit = [pieces](std::span<const PieceInput> inputs) { pieces->submit(inputs); };
+    result->pieces.submit_cells = [pieces](const PieceCells& cells) { return pieces->submit_cells(cells); };
+    result->pieces.most_neighbours = CudaGeometry::most_neighbours;
     result->pieces.collect = [pieces] { return pieces->collect(); };
     result->piece_forward = [pieces](TensorView<const float> features, const PairDistances& distances,
                                      std::span<const std::int32_t> types,
