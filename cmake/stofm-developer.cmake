@@ -81,6 +81,7 @@ endforeach()
 # One executable per *_bench.cpp, in build/bench/.
 find_package(benchmark QUIET)
 if(benchmark_FOUND AND NOT STOFM_SANITIZE)
+  add_custom_target(stofm_benchmarks)  # all of them, nothing else
   file(GLOB_RECURSE STOFM_BENCHES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*_bench.cpp")
   foreach(source IN LISTS STOFM_BENCHES)
     get_filename_component(name "${source}" NAME_WE)
@@ -104,6 +105,7 @@ if(benchmark_FOUND AND NOT STOFM_SANITIZE)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} PRIVATE stofm_compiled_kernels benchmark::benchmark)
+    add_dependencies(stofm_benchmarks ${name})
   endforeach()
 endif()
 

@@ -63,7 +63,7 @@ if [[ " ${stages[*]} " == *" build "* ]]; then
   fi
   # Warnings of a host compiler that nobody has tried must not cost the time on the device.
   configure=(-DCMAKE_BUILD_TYPE=Release -DSTOFM_CUDA=ON "-DSTOFM_CUDA_ARCHITECTURES=${architectures:-80;90a-real}"
-    -DSTOFM_WARNINGS_AS_ERRORS=OFF)
+    -DSTOFM_WARNINGS_AS_ERRORS=OFF -DCMAKE_CUDA_FLAGS=-lineinfo)  # what compute-sanitizer finds has a line
   command -v ninja >/dev/null && configure+=(-G Ninja)
   if [ -d .carry ]; then
     carry=$PWD/.carry usr=$PWD/.carry/usr
@@ -82,7 +82,7 @@ print(*[path for folder in nvidia.__path__ for path in glob.glob(folder + "/*/li
       mkdir -p "$build/cublas"
       ln -sf "$(dirname "$(dirname "$wheel")")"/include/cublas*.h "$build/cublas/"
       configure+=("-DCUDA_cublasLt_LIBRARY=$wheel" "-DCUDA_cublas_LIBRARY=${wheel/cublasLt/cublas}"
-        "-DCMAKE_CUDA_FLAGS=-isystem $(cd "$build/cublas" && pwd)")
+        "-DCMAKE_CUDA_FLAGS=-lineinfo -isystem $(cd "$build/cublas" && pwd)")
       echo "cuBLAS: $wheel"
     fi
   fi
