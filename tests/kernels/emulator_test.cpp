@@ -53,6 +53,18 @@ void divergent_lanes(Params) {
   else
     warp_sync();
 }
+void divergent_places(Params p) {
+  const float x = lane() < 16 ? shuffle(1.0F, 5) : shuffle(2.0F, 5);
+  p.out[threadIdx.x] = x;
+}
+void divergent_barriers(Params p) {
+  if (lane() < 16) {
+    block_sync();
+  } else {
+    p.out[threadIdx.x] = 1.0F;
+    block_sync();
+  }
+}
 void left_lane(Params) {
   if (lane() == 3) return;
   warp_sync();
@@ -134,6 +146,10 @@ TEST_CASE("what would hang or is undefined on a device is refused") {
   CHECK_THROWS_AS(run(&sums, {memory}, 33), emulator::Violation);
   CHECK_THROWS_AS(run(&thrower, {}), std::runtime_error);
   std::vector<float> out(64);
+  if (emulator::detail::ways_are_seen) {  // not optimised
+    CHECK_THROWS_AS(run(&divergent_places, {out.data()}), emulator::Violation);
+    CHECK_THROWS_AS(run(&divergent_barriers, {out.data()}), emulator::Violation);
+  }
   run(&sums, {out.data()});  // and it still works
   CHECK(out[5] == 8016.0F);
 }

@@ -16,6 +16,14 @@
 /// Asynchronous copies happen at their wait, never before. `schedule()` chooses the order of blocks and of
 /// threads: run a kernel under several and compare bits, and what a missing barrier allows will differ.
 ///
+/// Not optimised (-O0, x86-64), it also refuses lanes of a warp that come to a collective or barrier by
+/// different ways through the code: the instructions are `.aligned`, so the same place is asked for, not only
+/// the same kind. Compiled with -fsanitize=thread it shows every pair of accesses of two threads to shared or
+/// global memory, one of them a write, that no barrier (of the block or of the warp, not shuffles, votes or
+/// tensor core products) orders, between blocks too; asynchronous copies count as accesses at their start and
+/// at their wait. (clang++ -O1 -g1 -fsanitize=thread, every kernel test but that of the emulator, which
+/// breaks the rules on purpose.)
+///
 /// What it can't show: speed, the rounding of the sums inside a tensor core (here: double, rounded once),
 /// memory ordering between threads without a barrier beyond what the orders of execution show.
 
@@ -101,8 +109,32 @@ struct Warp {
   void* out[warp_lanes];
   const char* name = nullptr;
   const void* type = nullptr;
+  std::uintptr_t way = 0;
   int arrived = 0;
+  char marks[2] = {};  ///< what a warp_sync orders, in turn
+  int generation = 0;
 };
+
+/// How this thread came here: a hash of the return addresses on its stack; 0 where that is not known.
+#if defined(__x86_64__) && !defined(__OPTIMIZE__) && !defined(STOFM_FIBER_TSAN)
+inline constexpr bool ways_are_seen = true;
+__attribute__((noinline, no_sanitize("address", "undefined"))) inline std::uintptr_t way_here(
+    const FiberStack& stack) {
+  const auto end = reinterpret_cast<std::uintptr_t>(stack.end());
+  auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  std::uintptr_t way = 1469598103934665603ULL;
+  while (frame + 16 <= end && frame >= end - fiber_stack_bytes) {
+    const auto* slots = reinterpret_cast<const std::uintptr_t*>(frame);
+    way = (way ^ slots[1]) * 1099511628211ULL;
+    if (slots[0] <= frame) break;
+    frame = slots[0];
+  }
+  return way;
+}
+#else
+inline constexpr bool ways_are_seen = false;
+inline std::uintptr_t way_here(const FiberStack&) { return 0; }
+#endif
 
 enum class State { ready, waiting, finished };
 
@@ -115,23 +147,27 @@ struct Thread {
   const char* waits_for = nullptr;
   int waits_barrier = -1;
   std::vector<AsyncCopy> copies;         ///< not yet performed, oldest first
+  std::uintptr_t way = 0;                ///< to the barrier it waits at
   std::vector<std::size_t> group_sizes;  ///< committed groups, oldest first; their sum <= copies.size()
 };
 
 struct Barrier {
   int arrived = 0;
   int expected = 0;
+  char marks[2] = {};  ///< what the barrier orders, in turn
+  int generation = 0;
 };
 
 struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  Barrier barriers[16];
+  std::vector<Barrier> barriers;
   std::byte* shared = nullptr;
   std::size_t shared_bytes = 0;
   std::exception_ptr error;
   Fiber scheduler;
   int current = -1;
+  char ended = 0;  ///< what comes after a launch comes after all of its blocks
 };
 inline Block& block() {
   static Block running;
@@ -161,20 +197,28 @@ inline void wait(const char* what) {
 template <class Out, class In, class Compute>
 Out collective(const char* name, const In& in, const Compute& compute) {
   static const char type_mark = 0;
+  const Unseen unseen;
   Thread& me = self();
   Warp& warp = *me.warp;
+  const std::uintptr_t way = way_here(*me.fiber.stack);
+  const bool orders = std::strcmp(name, "warp_sync") == 0;
+  void* const mark = &warp.marks[warp.generation % 2];
+  if (orders) release_to(mark);
   if (warp.arrived == 0) {
     warp.name = name;
     warp.type = &type_mark;
+    warp.way = way;
   } else if (std::strcmp(warp.name, name) != 0 || warp.type != &type_mark) {
     violate(std::string("lanes of a warp are at different collectives: ") + name + " and " + warp.name);
   }
+  if (warp.way != way) violate(std::string("lanes of a warp came to different places of the code: ") + name);
   Out out{};
   const int mine = lane();
   warp.in[mine] = &in;
   warp.out[mine] = &out;
   if (++warp.arrived < warp_lanes) {
     wait(name);
+    if (orders) acquire_from(mark);
     return out;
   }
   const In* ins[warp_lanes];
@@ -185,6 +229,8 @@ Out collective(const char* name, const In& in, const Compute& compute) {
   }
   compute(ins, outs);
   warp.arrived = 0;
+  ++warp.generation;
+  if (orders) acquire_from(mark);
   const int first = me.number - mine;
   for (int i = 0; i < warp_lanes; ++i)
     block().threads[static_cast<std::size_t>(first + i)].state = State::ready;
@@ -193,17 +239,31 @@ Out collective(const char* name, const In& in, const Compute& compute) {
 
 /// Barrier `id` of `count` threads (whole warps); 0 threads means all of the block.
 inline void barrier(int id, int count) {
+  const Unseen unseen;
   Block& b = block();
-  Barrier& here = b.barriers[id];
+  Barrier& here = b.barriers[static_cast<std::size_t>(id)];
+  void* const mark = &here.marks[here.generation % 2];
+  release_to(mark);
+  Thread& me = self();
+  me.way = way_here(*me.fiber.stack);
+  const int first = me.number - lane();
+  for (int i = first; i < first + warp_lanes; ++i) {
+    const Thread& other = b.threads[static_cast<std::size_t>(i)];
+    if (other.waits_barrier == id && other.way != me.way)
+      violate("lanes of a warp came to different barriers of the code");
+  }
   const int expected = count == 0 ? static_cast<int>(b.threads.size()) : count;
   if (here.arrived == 0) here.expected = expected;
   if (here.expected != expected) violate("threads give different counts to one barrier");
   if (++here.arrived < expected) {
-    self().waits_barrier = id;
+    me.waits_barrier = id;
     wait(id == 0 ? "block_sync" : "a named barrier");
+    acquire_from(mark);
     return;
   }
+  acquire_from(mark);
   here.arrived = 0;
+  ++here.generation;
   for (Thread& t : b.threads)
     if (t.state == State::waiting && t.waits_barrier == id) {
       t.waits_barrier = -1;
@@ -211,6 +271,11 @@ inline void barrier(int id, int count) {
     }
 }
 
+inline void queue_copy(void* to, const void* from, std::size_t bytes, bool valid) {
+  if (valid) seen_read(from, bytes);
+  seen_write(to, bytes);
+  self().copies.push_back({to, from, bytes, valid});
+}
 inline void perform_copies(Thread& me, std::size_t groups_left) {
   while (me.group_sizes.size() > groups_left) {
     const std::size_t count = me.group_sizes.front();
@@ -257,10 +322,12 @@ inline std::string where_threads_are(const Block& b) {
 template <class Call>
 void run_block(const Call& call, dim3 shape, std::uint64_t salt) {
   Block& b = block();
+  const Unseen unseen;
   const int count = static_cast<int>(shape.x * shape.y * shape.z);
+  if (races_are_seen) b.threads = std::vector<Thread>();  // afresh: threads of two blocks share nothing
   b.threads.resize(static_cast<std::size_t>(count));
-  b.warps.assign(static_cast<std::size_t>(count / warp_lanes), Warp{});
-  for (Barrier& barrier : b.barriers) barrier = {};
+  b.warps = std::vector<Warp>(static_cast<std::size_t>(count / warp_lanes));
+  b.barriers = std::vector<Barrier>(16);
   b.error = nullptr;
   auto body = [&call] {
     Thread& me = self();
@@ -270,7 +337,11 @@ void run_block(const Call& call, dim3 shape, std::uint64_t salt) {
     } catch (...) {
       block().error = std::current_exception();
     }
-    me.state = State::finished;
+    release_to(&block().ended);
+    {
+      const Unseen unseen_too;
+      me.state = State::finished;
+    }
     leave_fiber(me.fiber, block().scheduler);
   };
   std::vector<int> order(static_cast<std::size_t>(count));
@@ -326,9 +397,14 @@ void launch(void (*kernel)(Params), dim3 grid, dim3 block, std::size_t shared_by
   detail::Block& running = detail::block();
   const std::align_val_t alignment{128};
   running.shared_bytes = shared_bytes;
-  running.shared = static_cast<std::byte*>(::operator new(shared_bytes, alignment));
-  const std::unique_ptr<std::byte, void (*)(std::byte*)> owner(
-      running.shared, [](std::byte* p) { ::operator delete (p, std::align_val_t{128}); });
+  std::unique_ptr<std::byte, void (*)(std::byte*)> owner(
+      nullptr, [](std::byte* p) { ::operator delete (p, std::align_val_t{128}); });
+  const auto new_shared = [&] {
+    owner.reset(static_cast<std::byte*>(::operator new(shared_bytes, alignment)));
+    running.shared = owner.get();
+  };
+  const detail::Unseen unseen;
+  new_shared();
   blockDim = block;
   gridDim = grid;
   const std::int64_t blocks = std::int64_t{grid.x} * grid.y * grid.z;
@@ -338,9 +414,11 @@ void launch(void (*kernel)(Params), dim3 grid, dim3 block, std::size_t shared_by
   for (const int number : order) {
     const auto flat = static_cast<unsigned>(number);
     blockIdx = {flat % grid.x, flat / grid.x % grid.y, flat / (grid.x * grid.y)};
+    if (detail::races_are_seen) new_shared();
     std::memset(running.shared, 0xff, shared_bytes);
     detail::run_block([&] { kernel(params); }, block, static_cast<std::uint64_t>(number) + 1);
   }
+  detail::acquire_from(&running.ended);
 }
 
 }  // namespace emulator

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Fibers for the kernel emulator: a stack each, switched by hand (x86-64) or by ucontext (elsewhere), known
-/// to AddressSanitizer.
+/// to AddressSanitizer and to ThreadSanitizer, to which every fiber is a thread.
 
 #include <sys/mman.h>
 
@@ -19,6 +19,24 @@
 #if __has_feature(address_sanitizer)
 #define STOFM_FIBER_ASAN 1
 #endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define STOFM_FIBER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STOFM_FIBER_TSAN 1
+#endif
+#endif
+#if defined(STOFM_FIBER_TSAN)
+#include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char*, int);
+void AnnotateIgnoreReadsEnd(const char*, int);
+void AnnotateIgnoreWritesBegin(const char*, int);
+void AnnotateIgnoreWritesEnd(const char*, int);
+void __tsan_read_range(void* address, std::size_t bytes);
+void __tsan_write_range(void* address, std::size_t bytes);
+}
 #endif
 #if defined(STOFM_FIBER_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -64,6 +82,38 @@ inline constexpr std::size_t fiber_stack_bytes = 512 * 1024;
 inline constexpr std::size_t fiber_stack_bytes = 128 * 1024;
 #endif
 
+// ThreadSanitizer sees the accesses of the kernels and what a barrier orders, nothing else: the emulator's
+// own accesses are unseen, and switching fibers orders nothing.
+#if defined(STOFM_FIBER_TSAN)
+struct Unseen {
+  Unseen() {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  }
+  ~Unseen() {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  }
+  Unseen(const Unseen&) = delete;
+  Unseen& operator=(const Unseen&) = delete;
+};
+inline void release_to(void* mark) { __tsan_release(mark); }
+inline void acquire_from(void* mark) { __tsan_acquire(mark); }
+inline void seen_read(const void* at, std::size_t bytes) { __tsan_read_range(const_cast<void*>(at), bytes); }
+inline void seen_write(void* at, std::size_t bytes) { __tsan_write_range(at, bytes); }
+inline constexpr bool races_are_seen = true;
+#else
+struct Unseen {
+  Unseen() {}
+  ~Unseen() {}
+};
+inline void release_to(void*) {}
+inline void acquire_from(void*) {}
+inline void seen_read(const void*, std::size_t) {}
+inline void seen_write(void*, std::size_t) {}
+inline constexpr bool races_are_seen = false;
+#endif
+
 /// A stack with an unreadable page below it.
 class FiberStack {
  public:
@@ -99,6 +149,15 @@ struct Fiber {
   const void* known_base = nullptr;  ///< bounds, for AddressSanitizer
   std::size_t known_bytes = 0;
   bool abandoned = false;
+#if defined(STOFM_FIBER_TSAN)
+  void* thread = nullptr;  ///< as ThreadSanitizer knows it
+  bool own_thread = false;
+  Fiber() = default;
+  Fiber(Fiber&& other) noexcept = default;
+  ~Fiber() {
+    if (own_thread) __tsan_destroy_fiber(thread);
+  }
+#endif
 #if defined(__x86_64__)
   void* top = nullptr;
 #else
@@ -130,8 +189,13 @@ inline void fiber_entry() {
   std::abort();  // the body leaves by leave_fiber
 }
 
-inline void switch_with(Fiber& from, Fiber& to, [[maybe_unused]] void** fake_stack) {
+__attribute__((no_sanitize("thread"))) inline void switch_with(Fiber& from, Fiber& to,
+                                                               [[maybe_unused]] void** fake_stack) {
   fiber_switch() = {&from, &to};
+#if defined(STOFM_FIBER_TSAN)
+  if (from.thread == nullptr) from.thread = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to.thread, __tsan_switch_to_fiber_no_sync);
+#endif
 #if defined(STOFM_FIBER_ASAN)
   __sanitizer_start_switch_fiber(fake_stack, to.known_base, to.known_bytes);
 #endif
@@ -155,6 +219,10 @@ void start_fiber(Fiber& fiber, const Body& body) {
   if (!fiber.stack) fiber.stack = std::make_unique<FiberStack>();
   fiber.stack->unpoison(fiber.abandoned ? fiber_stack_bytes : 8192);
   fiber.abandoned = false;
+#if defined(STOFM_FIBER_TSAN)
+  fiber.thread = __tsan_create_fiber(0);
+  fiber.own_thread = true;
+#endif
   fiber.body = body;
   fiber.fake_stack = nullptr;
   fiber.known_base = fiber.stack->base();
@@ -175,6 +243,11 @@ void start_fiber(Fiber& fiber, const Body& body) {
 }
 
 /// What is on its stack is given up; start_fiber may use it again.
-inline void abandon_fiber(Fiber& fiber) { fiber.abandoned = true; }
+inline void abandon_fiber(Fiber& fiber) {
+  fiber.abandoned = true;
+#if defined(STOFM_FIBER_TSAN)
+  fiber.own_thread = false;  // it has not come to its end
+#endif
+}
 
 }  // namespace emulator::detail

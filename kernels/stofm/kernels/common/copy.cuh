@@ -45,7 +45,7 @@ __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool v
 #elif defined(STOFM_KERNEL_EMULATOR)
   emulator::detail::require_aligned(to, 16, "copy_async_16");
   if (valid) emulator::detail::require_aligned(from, 16, "copy_async_16");
-  emulator::detail::self().copies.push_back({to, from, 16, valid});
+  emulator::detail::queue_copy(to, from, 16, valid);
 #else
   (void)to, (void)from, (void)valid;
 #endif
@@ -59,7 +59,7 @@ __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool va
 #elif defined(STOFM_KERNEL_EMULATOR)
   emulator::detail::require_aligned(to, 4, "copy_async_4");
   if (valid) emulator::detail::require_aligned(from, 4, "copy_async_4");
-  emulator::detail::self().copies.push_back({to, from, 4, valid});
+  emulator::detail::queue_copy(to, from, 4, valid);
 #else
   (void)to, (void)from, (void)valid;
 #endif

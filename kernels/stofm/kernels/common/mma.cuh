@@ -57,6 +57,7 @@ void emulated_mma(float (&d)[4], const MmaOperands& mine, const char* name, cons
 template <int Count, bool Transposed>
 void emulated_ldmatrix(std::uint32_t* r, const void* row, const char* name) {
   emulator::detail::require_aligned(row, 16, name);
+  if (lane() < 8 * Count) emulator::detail::seen_read(row, 16);
   const MatrixRows result =
       emulator::detail::collective<MatrixRows>(name, row, [](const auto& in, const auto& out) {
         for (int m = 0; m < Count; ++m)
