@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs, then builds a consumer with CUDA the way users do: plain find_package first, the component cuda after it, some of
-# the kernels with the consumer's nvcc, host code and a kernel of its own over them. Usage: cuda.sh SOURCE_DIR
+# the kernels with the consumer's nvcc, host code and a kernel of its own over them; then a kernel over the sources, by
+# add_subdirectory. Usage: cuda.sh SOURCE_DIR
 set -euo pipefail
 source_dir=$1
 PATH="${CUDA_HOME:-/usr/local/cuda}/bin:$PATH"
@@ -16,3 +17,8 @@ quietly cmake -S "$source_dir/tests/packaging/cuda_consumer" -B "$work/build" -D
 quietly cmake --build "$work/build"
 "$work/build/host_only"
 "$work/build/device_ops"
+launcher=$(command -v ccache || true)
+quietly cmake -S "$source_dir/tests/packaging/cuda_subdirectory" -B "$work/subdirectory" -DCMAKE_BUILD_TYPE=Release \
+  -DSTOFM_SOURCE="$source_dir" -DCMAKE_CUDA_COMPILER_LAUNCHER="$launcher"
+quietly cmake --build "$work/subdirectory"
+"$work/subdirectory/consumer"
