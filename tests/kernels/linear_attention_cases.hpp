@@ -13,6 +13,7 @@
 namespace linear_attention_cases {
 
 using namespace stofm;
+using emulator::device_under_test;
 using emulator::Matrix;
 using emulator::stage;
 
@@ -25,8 +26,11 @@ TEST_CASE("the linear layer is the CPU's") {
         Matrix<float> y(7, 9, 4), expected(7, 9);
         const LinearOptions options{.activation = activation, .scale = scale};
         backend::linear(Cpu{}, expected.view(), x.view(), w.view(), biased ? bias.data() : nullptr, options);
-        backend::linear(Cuda{}, y.device_view(), x.device_view(), w.device_view(),
-                        biased ? bias.data() : nullptr, options);
+        auto device_x = stage(x), device_w = stage(w), device_bias = stage(bias);
+        auto device_y = stage(y);
+        backend::linear(device_under_test, device_y.view(), device_x.view(), device_w.view(),
+                        biased ? device_bias.data() : nullptr, options);
+        device_y.fetch();
         CHECK(y.intact());
         // 33 terms of up to 90 * 90 in float32: 33 * 2^-24 * 8100 at most; gelu has slope up to 1.13.
         CHECK(emulator::worst_ratio(y, expected, 2e-3, 1e-5) <= 1.0);
@@ -36,10 +40,11 @@ TEST_CASE("the linear layer is the CPU's") {
 TEST_CASE("a linear layer of no rows is nothing") {
   Matrix<float> empty(0, 9);
   const auto w = Matrix<float>(9, 33).random(2);
+  auto device_empty = stage(empty);
   auto device_w = stage(w);
   TensorView<const float, Cuda> x = device_w.view();
   x.shape = Shape{0, 33};
-  backend::linear(emulator::device_under_test, empty.device_view(), x, device_w.view(), nullptr, {});
+  backend::linear(device_under_test, device_empty.view(), x, device_w.view(), nullptr, {});
 }
 
 TEST_CASE("attention over packed views is the CPU's") {
@@ -51,8 +56,11 @@ TEST_CASE("attention over packed views is the CPU's") {
     const AttentionOptions options{.heads = 2, .scale = 0.3};
     backend::varlen_attention<float>(Cpu{}, expected.view(), q.view(), k.view(), v.view(), queries, keys,
                                      options);
-    backend::varlen_attention(Cuda{}, y.device_view(), q.device_view(), k.device_view(), v.device_view(),
-                              queries, keys, options);
+    auto device_q = stage(q), device_k = stage(k), device_v = stage(v);
+    auto device_y = stage(y);
+    backend::varlen_attention(device_under_test, device_y.view(), device_q.view(), device_k.view(),
+                              device_v.view(), queries, keys, options);
+    device_y.fetch();
     CHECK(y.intact());
     // Weights to a few 2^-24 times the scores (up to 30), values up to 90.
     CHECK(emulator::worst_ratio(y, expected, 1e-3, 1e-4) <= 1.0);
