@@ -49,6 +49,7 @@ void CudaSe2Trainer::compute(double masked_scale, double pair_scale, double lear
   state_->runner.compute(masked_scale, pair_scale, learning_rate);
 }
 CudaStream CudaSe2Trainer::stream() const { return state_->runner.stream(); }
+CudaGraphUse CudaSe2Trainer::graph_use() const { return state_->runner.graph_use(); }
 std::int64_t CudaSe2Trainer::device_bytes() const { return state_->runner.device_bytes(); }
 
 }  // namespace stofm::backend

@@ -95,6 +95,149 @@ TEST_CASE("a piece gives the same bits alone, in a batch, twice, and in any orde
   });
 }
 
+/// A piece as the encoder takes it, with what it refers to.
+struct OwnSlice {
+  OwnSlice(std::int64_t nodes, std::int64_t width, std::uint64_t seed)
+      : piece(test::random_piece(nodes, width, seed)), numbers(pipeline::number_distances(piece.distances)) {}
+  backend::Se2Slice slice() const {
+    return pipeline::device_slice(piece.features.view(), piece.distances, numbers, piece.types);
+  }
+  pipeline::PieceInput piece;
+  pipeline::NumberedDistances numbers;
+};
+
+TEST_CASE("graphs of batches that come again give the bits of single launches") {
+  const auto config = test::small_se2_config(false, "gelu");
+  const auto weights = test::random_parameters(model::parameter_list(config), 5);
+  const pipeline::detail::HostTensors tensors(weights);
+  const auto sizes = pipeline::device_sizes(config);
+  backend::CudaSe2Encoder single(device, sizes, tensors.list, {.graphs = false});
+  // Two with one shape and other numbers, one a node smaller, and one whose buffers must grow.
+  OwnSlice a(19, config.input_dim, 41), b(19, config.input_dim, 42), c(18, config.input_dim, 43),
+      large(150, config.input_dim, 44);
+  for (float& distance : b.numbers.distances) distance *= 1.25F;
+  REQUIRE(a.numbers.distances.size() == b.numbers.distances.size());
+  {
+    backend::CudaSe2Encoder encoder(device, sizes, tensors.list);
+    std::vector<float> all;
+    const auto forward = [&](backend::CudaSe2Encoder& with, const OwnSlice& own) {
+      const auto slice = own.slice();
+      std::vector<float> rows(static_cast<std::size_t>(slice.nodes() * config.embedding_dim));
+      with.forward({&slice, 1}, rows);
+      return rows;
+    };
+    const auto replayed_by = [&](const OwnSlice& own) {
+      const std::int64_t before = encoder.graph_use().replayed;
+      CHECK(forward(encoder, own) == forward(single, own));
+      return encoder.graph_use().replayed - before;
+    };
+    // `forward` takes the first of the two sets of buffers.
+    CHECK(replayed_by(a) == 0);
+    CHECK(replayed_by(b) == 1);  // captured here
+    CHECK(replayed_by(a) == 1);
+    CHECK(replayed_by(c) == 0);
+    CHECK(replayed_by(a) == 1);
+    CHECK(replayed_by(c) == 1);
+    CHECK(encoder.graph_use().captured == 2);
+    CHECK(forward(encoder, a) != forward(encoder, b));
+    CHECK(replayed_by(large) == 0);  // everything is allocated anew, to other places
+    (void)replayed_by(a);
+    CHECK(replayed_by(a) == 1);
+    CHECK(replayed_by(b) == 1);
+    CHECK(encoder.graph_use().notices.empty());
+    CHECK(single.graph_use().captured == 0);
+
+    // Kernels of one batch at a time, as in benchmarks.
+    const auto slice = b.slice();
+    encoder.load({&slice, 1});
+    encoder.compute();
+    encoder.compute();
+    CHECK(replayed_by(b) == 1);
+  }
+#if defined(STOFM_KERNEL_EMULATOR)
+  CHECK(emulator::device().graphs == 0);
+#endif
+}
+
+TEST_CASE("two batches under way have graphs of their own") {
+  const auto config = test::small_se2_config(true, "relu");
+  const auto weights = test::random_parameters(model::parameter_list(config), 5);
+  const pipeline::detail::HostTensors tensors(weights);
+  backend::CudaSe2Encoder encoder(device, pipeline::device_sizes(config), tensors.list),
+      single(device, pipeline::device_sizes(config), tensors.list, {.graphs = false});
+  std::vector<OwnSlice> pieces;
+  for (std::uint64_t seed = 61; seed < 69; ++seed) pieces.emplace_back(33, config.input_dim, seed);
+  std::vector<float> found(static_cast<std::size_t>(33 * config.embedding_dim)), expected(found.size());
+  const auto collect = [&](const OwnSlice& own) {
+    const auto slice = own.slice();
+    encoder.collect(found);
+    single.forward({&slice, 1}, expected);
+    CHECK(found == expected);
+  };
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const auto slice = pieces[i].slice();
+    encoder.submit({&slice, 1});
+    if (i > 0) collect(pieces[i - 1]);
+  }
+  collect(pieces.back());
+  CHECK(encoder.graph_use().captured == 2);
+  CHECK(encoder.graph_use().replayed == 6);
+}
+
+#if defined(STOFM_KERNEL_EMULATOR)
+TEST_CASE("whichever call fails, captured or not, the next batches are right") {
+  auto config = test::small_se2_config(false, "relu");
+  config.num_hidden_layers = 1;
+  const auto weights = test::random_parameters(model::parameter_list(config), 7);
+  const pipeline::detail::HostTensors tensors(weights);
+  const OwnSlice own(5, config.input_dim, 71);
+  const auto slice = own.slice();
+  const auto forward = [&](backend::CudaSe2Encoder& encoder) {
+    std::vector<float> rows(static_cast<std::size_t>(5 * config.embedding_dim));
+    encoder.forward({&slice, 1}, rows);
+    return rows;
+  };
+  kernels::CallFaults& faults = kernels::call_faults();
+  std::vector<float> expected;
+  std::int64_t capturing = 0, replaying = 0, single = 0;  // calls of a batch
+  {
+    backend::CudaSe2Encoder encoder(device, pipeline::device_sizes(config), tensors.list);
+    for (std::int64_t* count : {&single, &capturing, &replaying}) {
+      const std::int64_t before = faults.calls;
+      expected = forward(encoder);
+      *count = faults.calls - before;
+    }
+  }
+  CHECK(replaying <= 12);
+  CHECK(replaying + 13 <= single);  // a layer has 11 launches, the bias and the input 5
+  std::int64_t thrown = 0, gone_on = 0;
+  for (std::int64_t k = 1; k <= capturing + replaying; ++k) {
+    CAPTURE(k);
+    backend::CudaSe2Encoder encoder(device, pipeline::device_sizes(config), tensors.list);
+    CHECK(forward(encoder) == expected);
+    faults.error = cudaErrorUnknown;
+    faults.countdown = k;
+    for (int i = 0; i < 2; ++i) try {
+        const std::vector<float> found = forward(encoder);
+        CHECK(found == expected);
+      } catch (const DeviceError& error) {
+        CHECK(error.code() == "STOFM-6006");
+        ++thrown;
+      }
+    CHECK(faults.countdown <= 0);
+    faults.countdown = -1;
+    gone_on += static_cast<std::int64_t>(encoder.graph_use().notices.size());
+    CHECK_FALSE(emulator::device().capture.has_value());
+    for (int i = 0; i < 3; ++i) CHECK(forward(encoder) == expected);
+  }
+  // The queue, begin, end, make and two launches have a way out; copies, events and waits have none.
+  CHECK(gone_on == capturing - replaying + 2);
+  CHECK(thrown + gone_on == capturing + replaying);
+  CHECK(emulator::device().blocks.empty());
+  CHECK(emulator::device().graphs == 0);
+}
+#endif
+
 TEST_CASE("golden cases pass through verify in true float32") {
 #if defined(STOFM_KERNEL_EMULATOR)
   const std::vector<std::string> names{"se2_small", "se2_prenorm"};

@@ -70,9 +70,10 @@ struct TrainingCase {
     return RandomKey{.seed = 9, .stream = 4, .step = 2}.child(static_cast<std::uint64_t>(piece));
   }
 
-  backend::CudaSe2Trainer trainer(Cuda device, backend::Precision precision, bool neutral = false) const {
+  backend::CudaSe2Trainer trainer(Cuda device, backend::Precision precision, bool neutral = false,
+                                  bool graphs = true) const {
     backend::CudaSe2TrainerOptions options{
-        .precision = precision, .weight_decay = 0.05, .neutral_input = neutral};
+        .precision = precision, .weight_decay = 0.05, .neutral_input = neutral, .graphs = graphs};
     if (dropout) options.dropout = {config.dropout, config.attention_dropout, config.activation_dropout};
     TrainingState state(parameters);
     return {device, pipeline::device_sizes(config), state.list, options};

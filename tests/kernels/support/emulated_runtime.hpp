@@ -2,16 +2,22 @@
 #pragma once
 /// \file
 /// The part of the CUDA runtime that the host code under kernels/ uses, on host memory: every queued
-/// operation is done at once, in the order of the calls. One device with `emulator::device().memory_bytes` of
-/// memory, so that running out of it can be tested; what is allocated and never freed is counted.
+/// operation is done at once, in the order of the calls; on a stream that is being captured it is noted and
+/// done by each launch of the graph. One device with `emulator::device().memory_bytes` of memory, so that
+/// running out of it can be tested; what is allocated and never freed is counted, and so are graphs.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <utility>
+#include <vector>
 
 struct alignas(8) float2 {
   float x, y;
@@ -53,9 +59,13 @@ enum cudaError_t {  // the values of the toolkit
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorIllegalState = 401,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {
@@ -70,30 +80,81 @@ enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4 };
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0;
 
 struct EmulatedStream {
-  int unused = 0;
+  std::function<bool()> busy = {};  ///< whether sums over ranks queued here still go on; empty: none
+  int waits = 0;                    ///< times it was told to wait for an event
 };
 struct EmulatedEvent {
-  int unused = 0;
+  std::function<bool()> busy = {};
+};
+using EmulatedWork = std::vector<std::function<void()>>;
+struct EmulatedGraph {
+  EmulatedWork work;
 };
 using cudaStream_t = EmulatedStream*;
 using cudaEvent_t = EmulatedEvent*;
+using cudaGraph_t = EmulatedGraph*;
+struct EmulatedGraphExec {
+  EmulatedWork work;
+};
+using cudaGraphExec_t = EmulatedGraphExec*;
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
 using cudaMemPool_t = void*;
+struct cudaUUID_t {
+  char bytes[16];
+};
 struct cudaDeviceProp {
   char name[256];
   std::size_t totalGlobalMem;
   int major, minor, multiProcessorCount;
+  cudaUUID_t uuid;
 };
 
 namespace emulator {
+/// A stream that is being captured: one at a time.
+struct Capture {
+  cudaStream_t stream;
+  EmulatedWork work;
+  bool spoiled = false;
+};
 struct Device {
   std::size_t memory_bytes = std::size_t{1} << 32;
   std::size_t used_bytes = 0;
   std::map<void*, std::size_t> blocks;  ///< what is allocated now
   cudaError_t sticky = cudaSuccess;     ///< what cudaGetLastError returns next
+  std::deque<EmulatedStream> streams;   ///< all ever made: each has an address of its own
+  std::optional<Capture> capture;
+  std::int64_t graphs = 0;  ///< graphs and executable graphs that were not destroyed
+  std::int64_t graph_launches = 0;
 };
 inline Device& device() {
   static Device only;
   return only;
+}
+/// The first byte of the device's UUID as this thread sees it: threads that are ranks have their own.
+inline char& device_number() {
+  static thread_local char number = 0;
+  return number;
+}
+/// Does `work` now; on the stream that is being captured, in each launch of the graph.
+template <class Work>
+cudaError_t enqueue(cudaStream_t stream, Work work) {
+  std::optional<Capture>& capture = device().capture;
+  if (!capture || capture->stream != stream) return work(), cudaSuccess;
+  if (capture->spoiled) return cudaErrorStreamCaptureInvalidated;
+  return capture->work.push_back(std::move(work)), cudaSuccess;
+}
+/// True while a stream is captured, and spoils that capture: for calls that allocate or wait.
+inline bool spoils_capture() {
+  std::optional<Capture>& capture = device().capture;
+  if (capture) capture->spoiled = true;
+  return capture.has_value();
+}
+inline bool spoils_capture(cudaStream_t stream) {
+  return device().capture && device().capture->stream == stream && spoils_capture();
 }
 }  // namespace emulator
 
@@ -120,9 +181,11 @@ inline cudaError_t cudaPeekAtLastError() { return emulator::device().sticky; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* ordinal) { return *ordinal = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int ordinal) { return ordinal == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
-inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() {
+  return emulator::spoils_capture() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
-  *p = {"kernel emulator", emulator::device().memory_bytes, 9, 0, 132};
+  *p = {"kernel emulator", emulator::device().memory_bytes, 9, 0, 132, {{emulator::device_number()}}};
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int) {
@@ -139,6 +202,7 @@ inline cudaError_t cudaMemGetInfo(std::size_t* unused, std::size_t* total) {
 inline cudaError_t cudaMalloc(void** p, std::size_t bytes) {
   emulator::Device& d = emulator::device();
   *p = nullptr;
+  if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
   if (bytes > d.memory_bytes - d.used_bytes) return cudaErrorMemoryAllocation;
   *p = std::aligned_alloc(256, (std::max<std::size_t>(bytes, 1) + 255) / 256 * 256);
   if (*p == nullptr) return cudaErrorMemoryAllocation;
@@ -150,6 +214,7 @@ inline cudaError_t cudaMalloc(void** p, std::size_t bytes) {
 inline cudaError_t cudaFree(void* p) {
   emulator::Device& d = emulator::device();
   if (p == nullptr) return cudaSuccess;
+  if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
   const auto found = d.blocks.find(p);
   if (found == d.blocks.end()) return cudaErrorInvalidValue;
   d.used_bytes -= found->second;
@@ -160,6 +225,7 @@ inline cudaError_t cudaFree(void* p) {
 inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) { return cudaMalloc(p, bytes); }
 inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return cudaFree(p); }
 inline cudaError_t cudaMallocHost(void** p, std::size_t bytes) {
+  if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
   return *p = std::malloc(std::max<std::size_t>(bytes, 1)), cudaSuccess;
 }
 inline cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
@@ -169,31 +235,41 @@ inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
 
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                                   cudaStream_t) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                                     std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t) {
+                                     std::size_t width, std::size_t height, cudaMemcpyKind kind,
+                                     cudaStream_t stream) {
   if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
-  for (std::size_t i = 0; i < height; ++i)
-    std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
-                width);
-  return cudaSuccess;
+  // A graph would read host memory at each launch: none of ours may.
+  if (kind != cudaMemcpyDeviceToDevice && emulator::spoils_capture(stream))
+    return cudaErrorStreamCaptureUnsupported;
+  return emulator::enqueue(stream, [=] {
+    for (std::size_t i = 0; width > 0 && i < height; ++i)
+      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
+                  width);
+  });
 }
-inline cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t) {
-  if (bytes > 0) std::memset(p, value, bytes);
-  return cudaSuccess;
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                                   cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
+}
+inline cudaError_t cudaMemsetAsync(void* p, int value, std::size_t bytes, cudaStream_t stream) {
+  return emulator::enqueue(stream, [=] {
+    if (bytes > 0) std::memset(p, value, bytes);
+  });
 }
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
-  static EmulatedStream only;  // all work is done at once, one is as good as many
-  return *s = &only, cudaSuccess;
+  static std::mutex mutex;  // ranks may be threads
+  const std::scoped_lock lock(mutex);
+  return *s = &emulator::device().streams.emplace_back(), cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  return emulator::spoils_capture(s) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline cudaError_t cudaStreamQuery(cudaStream_t s) {
+  return s != nullptr && s->busy && s->busy() ? cudaErrorNotReady : cudaStreamSynchronize(s);
+}
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   return *e = new EmulatedEvent, cudaSuccess;
 }
@@ -201,7 +277,55 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
   delete e;
   return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+/// Forks and joins of a capture are not emulated.
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  if (s != nullptr) e->busy = s->busy;
+  return emulator::spoils_capture(s) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t e) {
+  return e->busy && e->busy() ? cudaErrorNotReady : cudaSuccess;
+}
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 inline cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { return *ms = 0, cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t, unsigned = 0) {
+  if (s != nullptr) ++s->waits;
+  return emulator::spoils_capture(s) ? cudaErrorStreamCaptureIsolation : cudaSuccess;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+  if (s == nullptr) return cudaErrorStreamCaptureUnsupported;
+  if (emulator::device().capture) return cudaErrorIllegalState;
+  emulator::device().capture = emulator::Capture{s, {}};
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+  std::optional<emulator::Capture>& capture = emulator::device().capture;
+  *graph = nullptr;
+  if (!capture || capture->stream != s) return cudaErrorIllegalState;
+  const emulator::Capture ended = *std::exchange(capture, std::nullopt);
+  if (ended.spoiled) return cudaErrorStreamCaptureInvalidated;
+  *graph = new EmulatedGraph{ended.work};
+  ++emulator::device().graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long = 0) {
+  *exec = new EmulatedGraphExec{graph->work};
+  ++emulator::device().graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s) {
+  if (emulator::spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
+  ++emulator::device().graph_launches;
+  for (const auto& work : exec->work) work();
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  --emulator::device().graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  --emulator::device().graphs;
+  return cudaSuccess;
+}

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "stofm/backend/cuda/cell_encoder.hpp"
+#include "stofm/backend/cuda/graphs.hpp"
 #include "stofm/backend/cuda/precision.hpp"
 #include "stofm/backend/cuda/stream.hpp"
 #include "stofm/core/error.hpp"
@@ -58,6 +59,8 @@ struct CudaSe2Options {
   std::int64_t nodes_per_batch = 0;
   /// Device memory for activations; weights come on top. 0: half of what is free when the encoder is made.
   std::int64_t memory_bytes = 0;
+  /// Whether a batch of the same shape in the same buffers as one before is launched as one CUDA graph.
+  bool graphs = true;
 };
 
 /// What one sub-slice can tell besides its hidden states, for verification.
@@ -110,6 +113,8 @@ class CudaSe2Encoder {
   void load(std::span<const Se2Slice> slices);
   void compute();
   CudaStream stream() const;
+  /// What became of `CudaSe2Options::graphs`.
+  CudaGraphUse graph_use() const;
 
  private:
   struct State;

@@ -39,6 +39,7 @@ struct CudaSe2TrainerOptions {
   /// Whether rows of the input layer are kept at sum zero (train/masked_input.hpp): gradients are projected
   /// before the norm, weights after the update.
   bool neutral_input = false;
+  bool graphs = true;  ///< as CudaSe2Options::graphs, for forward and backward
 };
 
 /// One parameter with its moments in host memory.
@@ -93,6 +94,7 @@ class CudaSe2Trainer {
   void load(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
   void compute(double masked_scale, double pair_scale, double learning_rate);
   CudaStream stream() const;
+  CudaGraphUse graph_use() const;
   std::int64_t device_bytes() const;
 
  private:

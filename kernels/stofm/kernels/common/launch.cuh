@@ -69,8 +69,9 @@ void launch(void (*kernel)(Params), const LaunchConfig& config,
   if (!detail::check_launch(config)) return;
 #if defined(STOFM_KERNEL_EMULATOR)
   checked_cuda_call(config.name, [&] {
-    emulator::launch(kernel, config.grid, config.block, config.shared_bytes, params);
-    return cudaSuccess;
+    return emulator::enqueue(native(config.stream), [kernel, config, params = params] {
+      emulator::launch(kernel, config.grid, config.block, config.shared_bytes, params);
+    });
   });
 #else
 #if defined(STOFM_NVTX)

@@ -26,7 +26,12 @@ class Gemm {
  public:
   explicit Gemm(Cuda) {}
 
-  void run(const GemmProblem& p, backend::CudaStream) const {
+  void run(const GemmProblem& p, backend::CudaStream stream) const {
+    (void)emulator::enqueue(static_cast<cudaStream_t>(stream.handle), [p] { multiply(p); });
+  }
+
+ private:
+  static void multiply(const GemmProblem& p) {
     const bool a_turned = p.form == GemmForm::tn, b_turned = p.form == GemmForm::nt;
     const std::vector<float> a = operand(p, p.a, p.stride_a, p.m, p.k, a_turned),  // [m, k]
         b = operand(p, p.b, p.stride_b, p.k, p.n, b_turned);                       // [k, n]
@@ -51,8 +56,6 @@ class Gemm {
       }
     }
   }
-
- private:
   static float read(const void* from, std::int64_t at, GemmElement type) {
     return type == GemmElement::float32 ? static_cast<const float*>(from)[at]
                                         : static_cast<float>(static_cast<const bfloat16*>(from)[at]);

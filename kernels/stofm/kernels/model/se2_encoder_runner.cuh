@@ -11,6 +11,7 @@
 
 #include "stofm/kernels/model/se2_forward.cuh"
 #include "stofm/kernels/model/se2_runtime.cuh"
+#include "stofm/kernels/runtime/graph.cuh"
 
 namespace stofm::kernels::se2 {
 
@@ -40,7 +41,8 @@ class Se2EncoderRunner {
         compute_(device),
         copy_in_(device),
         copy_out_(device),
-        network_(make_network(device, compute_.get(), sizes, options.precision)) {
+        network_(make_network(device, compute_.get(), sizes, options.precision)),
+        graphs_(options.graphs) {
     const StreamScope scope(device_, compute_.get());
     const Se2Layout& layout = network_->layout();
     const std::vector<float> flat = flat_parameters(layout, weights);
@@ -61,6 +63,7 @@ class Se2EncoderRunner {
       const StreamScope scope(device_, compute_.get());
       for (const OwnStream* stream : {&copy_in_, &compute_, &copy_out_})
         backend::synchronize(device_, stream->get());
+      graphs_.clear();
       workspace_ = {};
       details_ = {};
       values_ = {};
@@ -75,6 +78,7 @@ class Se2EncoderRunner {
   std::int64_t nodes_per_batch() const { return nodes_per_batch_; }
   std::int64_t under_way() const { return static_cast<std::int64_t>(queue_.size()); }
   CudaStream stream() const { return compute_.get(); }
+  const backend::CudaGraphUse& graph_use() const { return graphs_.use(); }
   std::int64_t device_bytes() const {
     std::int64_t bytes = 4 * values_.size() + operands_.size() + workspace_.size() + 4 * details_.size();
     for (const Flight& flight : flights_) bytes += flight.input.device_bytes() + 4 * flight.result.size();
@@ -168,7 +172,12 @@ class Se2EncoderRunner {
   }
   void queue_kernels(Flight& flight, const ForwardBuffers& buffers) {
     const StreamScope scope(device_, compute_.get());
-    network_->forward(compute_.get(), values_.data(), operands_.data(), flight.input.view(), buffers);
+    const Se2BatchView batch = flight.input.view();
+    if (batch.nodes == 0) return;
+    // The workspace is cut by the sizes of the batch alone; weights stay where they are.
+    const GraphKey key = GraphKey().add(batch).add(buffers.features).add(flight.result.data());
+    graphs_.run(compute_.get(), key,
+                [&] { network_->forward(compute_.get(), values_.data(), operands_.data(), batch, buffers); });
   }
   /// Waits for everything and forgets what was queued.
   void settle() noexcept {
@@ -191,6 +200,7 @@ class Se2EncoderRunner {
   DeviceArray<float> values_, details_;
   DeviceArray<std::byte> operands_, workspace_;
   Flight flights_[2];
+  GraphCache graphs_;
   std::deque<std::size_t> queue_;
   ForwardBuffers loaded_;
   std::int64_t nodes_per_batch_ = 0;

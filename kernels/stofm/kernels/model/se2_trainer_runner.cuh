@@ -5,12 +5,14 @@
 /// layout, everything that backward needs of a batch in one workspace, one stream. The backward pass itself:
 /// se2_backward.cuh. Host code; it runs in the emulator as it stands.
 
+#include <bit>
 #include <map>
 #include <set>
 
 #include "stofm/backend/cuda/adamw.hpp"
 #include "stofm/kernels/model/se2_backward.cuh"
 #include "stofm/kernels/model/se2_runtime.cuh"
+#include "stofm/kernels/runtime/graph.cuh"
 
 namespace stofm::kernels::se2 {
 
@@ -25,7 +27,8 @@ class Se2TrainerRunner {
         options_(options),
         rates_{DropoutRate::of(options.dropout.hidden), DropoutRate::of(options.dropout.attention),
                DropoutRate::of(options.dropout.activation)},
-        stream_(device) {
+        stream_(device),
+        graphs_(options.graphs) {
     const StreamScope scope(device_, stream_.get());
     network_ = std::make_unique<Se2Network>(device, sizes, options.precision, true);
     const std::int64_t total = layout().total();
@@ -51,6 +54,7 @@ class Se2TrainerRunner {
     try {
       const StreamScope scope(device_, stream_.get());
       backend::synchronize(device_, stream_.get());
+      graphs_.clear();
       batch_.release();
       values_ = {};
       m_ = {};
@@ -65,6 +69,7 @@ class Se2TrainerRunner {
   }
 
   CudaStream stream() const { return stream_.get(); }
+  const backend::CudaGraphUse& graph_use() const { return graphs_.use(); }
   std::int64_t device_bytes() const {
     return 16 * values_.size() + operands_.size() + workspace_.size() + batch_.device_bytes();
   }
@@ -208,10 +213,22 @@ class Se2TrainerRunner {
   void queue_gradients(double masked_scale, double pair_scale) {
     const StreamScope scope(device_, stream_.get());
     const Se2BatchView batch = batch_.view();
-    network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
-    const Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
-                               gradients_.data(), rates_,        batch,          buffers_};
-    backward.run(static_cast<float>(masked_scale), static_cast<float>(pair_scale), losses_.data());
+    const auto cells = static_cast<float>(masked_scale), pairs = static_cast<float>(pair_scale);
+    const auto queue = [&] {
+      network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
+      const Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
+                                 gradients_.data(), rates_,        batch,          buffers_};
+      backward.run(cells, pairs, losses_.data());
+    };
+    if (batch.nodes == 0) return queue();
+    // The workspace is cut by the sizes of the batch alone; parameters and gradients stay where they are.
+    graphs_.run(stream_.get(),
+                GraphKey()
+                    .add(batch)
+                    .add(buffers_.forward.features)
+                    .add(std::bit_cast<std::uint32_t>(cells))
+                    .add(std::bit_cast<std::uint32_t>(pairs)),
+                queue);
   }
 
   Cuda device_;
@@ -224,6 +241,7 @@ class Se2TrainerRunner {
   DeviceArray<float> values_, m_, v_, gradients_;
   DeviceArray<std::byte> operands_, workspace_;
   DeviceArray<double> losses_;
+  GraphCache graphs_;
   Se2BatchBuffer batch_;
   TrainingBuffers buffers_;
 };
