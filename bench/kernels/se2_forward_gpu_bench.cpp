@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// Sub-slices of the published size through the SE(2) Transformer on a CUDA device: kernels alone (inputs on
-/// the device, L2 flushed), by precision and batch. Baseline in the same binary: true float32, no tensor
-/// cores. Counters: products without the factor 3 of split_bf16, and the bytes that can not be left out, per
-/// second.
+/// the device, L2 flushed), by precision and batch; for one sub-slice also launched one by one instead of as
+/// one CUDA graph. Baseline in the same binary: true float32, no tensor cores. Counters: products without the
+/// factor 3 of split_bf16, and the bytes that can not be left out, per second.
 #include <benchmark/benchmark.h>
 
 #include "bench/support/device_timer.hpp"
@@ -13,13 +13,13 @@ namespace {
 using namespace stofm;
 using backend::Precision;
 
-void forward(benchmark::State& state, Precision precision) {
+void forward(benchmark::State& state, Precision precision, bool graphs = true) {
   if (bench::no_device(state)) return;
   const bench::Se2Workload work(state.range(0), state.range(1));
   const auto weights = test::random_parameters(bench::published(), 1, 1.0);
   const pipeline::detail::HostTensors tensors(weights);
   backend::CudaSe2Encoder encoder(Cuda{0}, pipeline::device_sizes(bench::published()), tensors.list,
-                                  {.precision = precision});
+                                  {.precision = precision, .graphs = graphs});
   // Checked once: the rows are finite and the first slice is the same alone.
   std::vector<float> rows(static_cast<std::size_t>(work.batch * work.nodes * 256)),
       alone(rows.size() / static_cast<std::size_t>(work.batch));
@@ -32,6 +32,7 @@ void forward(benchmark::State& state, Precision precision) {
   const bench::OnStream on(encoder.stream());
   bench::DeviceTimer timer(Cuda{0});
   for (int i = 0; i < 3; ++i) timer.seconds([&] { encoder.compute(); });
+  if (graphs != (encoder.graph_use().replayed > 0)) return state.SkipWithError("not the launches asked for");
   double seconds = 0;
   for (auto _ : state) {
     const double each = timer.seconds([&] { encoder.compute(); });
@@ -71,6 +72,11 @@ BENCHMARK_CAPTURE(forward, split_bf16, Precision::split_bf16)
     ->Args({1, 1050})
     ->Args({16, 1050})
     ->Args({64, 1050})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(forward, split_bf16_without_graph, Precision::split_bf16, false)
+    ->ArgNames({"B", "N"})
+    ->Args({1, 1050})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(forward, bf16, Precision::bf16)
