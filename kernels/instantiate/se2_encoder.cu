@@ -22,6 +22,7 @@ std::int64_t CudaSe2Encoder::under_way() const { return state_->runner.under_way
 CudaStream CudaSe2Encoder::stream() const { return state_->runner.stream(); }
 CudaGraphUse CudaSe2Encoder::graph_use() const { return state_->runner.graph_use(); }
 void CudaSe2Encoder::submit(std::span<const Se2Slice> slices) { state_->runner.submit(slices); }
+void CudaSe2Encoder::submit(const Se2DeviceSlices& slices) { state_->runner.submit(slices); }
 void CudaSe2Encoder::collect(std::span<float> hidden) { state_->runner.collect(hidden); }
 void CudaSe2Encoder::forward(std::span<const Se2Slice> slices, std::span<float> hidden) {
   state_->runner.forward(slices, hidden);

@@ -299,7 +299,7 @@ inline std::shared_ptr<const DeviceEncoders> cuda_encoders(const Model& model, C
         asked ? (std::numeric_limits<std::int64_t>::max)() : pieces->nodes_per_batch();
     result->pieces.submit = [pieces](std::span<const PieceInput> inputs) { pieces->submit(inputs); };
     result->pieces.submit_cells = [pieces](const PieceCells& cells) { return pieces->submit_cells(cells); };
-    result->pieces.most_neighbours = CudaGeometry::most_neighbours;
+    result->pieces.most_neighbours = CudaGeometry::most_listed_neighbours;
     result->pieces.collect = [pieces] { return pieces->collect(); };
     result->piece_forward = [pieces](TensorView<const float> features, const PairDistances& distances,
                                      std::span<const std::int32_t> types,

@@ -39,6 +39,15 @@ class CudaGeometry {
   /// As split_cells.
   std::vector<std::vector<std::int64_t>> split_cells(TensorView<const double> xy,
                                                      std::int64_t split_num = 1000) const;
+  /// The most SubSliceOptions::neighbours that the kernels take.
+  static constexpr std::int64_t most_listed_neighbours = 1025;
+  /// Builds `pieces` as build_sub_slice would, their distances numbered, and calls `use(sub_slices)` while
+  /// they lie on the device and this object's stream is the thread's current one. Their nodes have no cells.
+  /// \throws as build_sub_slice, DataError STOFM-1330 for distances beyond float; DeviceError, ResourceError
+  template <class Use>
+  void with_sub_slices(std::span<const std::vector<std::int64_t>> pieces, TensorView<const double> xy,
+                       TensorView<const double> virtual_xy, const SubSliceOptions& options,
+                       const Use& use) const;
   /// As build_sub_slice for each of `pieces`, all at once.
   std::vector<SubSlice> build_sub_slices(std::span<const std::vector<std::int64_t>> pieces,
                                          TensorView<const double> xy, TensorView<const double> virtual_xy,
@@ -115,9 +124,8 @@ inline std::vector<SubSlice> CudaGeometry::build_sub_slices(std::span<const std:
                                                             TensorView<const double> xy,
                                                             TensorView<const double> virtual_xy,
                                                             const SubSliceOptions& options) const {
-  constexpr std::int64_t most_neighbours = 1025;
   std::vector<SubSlice> subs;
-  if (options.neighbours > most_neighbours) {
+  if (options.neighbours > most_listed_neighbours) {
     for (const auto& piece : pieces) subs.push_back(build_sub_slice(piece, xy, virtual_xy, options));
     return subs;
   }
@@ -153,6 +161,37 @@ inline std::vector<SubSlice> CudaGeometry::build_sub_slices(std::span<const std:
     }
   });
   return subs;
+}
+
+template <class Use>
+void CudaGeometry::with_sub_slices(std::span<const std::vector<std::int64_t>> pieces,
+                                   TensorView<const double> xy, TensorView<const double> virtual_xy,
+                                   const SubSliceOptions& options, const Use& use) const {
+  // The cells of these pieces alone: a slice may have a thousand times as many.
+  std::vector<std::int64_t> offsets{0}, numbers;
+  std::vector<double> places;
+  for (const auto& piece : pieces) {
+    for (const std::int64_t cell : piece) {
+      if (cell < 0 || cell >= xy.dim(0))
+        throw ShapeError({"STOFM-4208", "", "[build_sub_slice]", concat("cell ", cell),
+                          concat("a cell in [0, ", xy.dim(0), ")"), "Check the piece."});
+      numbers.push_back(static_cast<std::int64_t>(numbers.size()));
+      places.insert(places.end(), {xy.row(cell)[0], xy.row(cell)[1]});
+    }
+    offsets.push_back(static_cast<std::int64_t>(numbers.size()));
+  }
+  const auto cells =
+      Tensor<double>::from({static_cast<std::int64_t>(numbers.size()), 2}, std::span<const double>(places));
+  for (const auto& points : {std::as_const(cells).view(), virtual_xy})
+    for (std::int64_t i = 0; i < points.dim(0); ++i)
+      if (std::abs(points.row(i)[0]) > 1e38 || std::abs(points.row(i)[1]) > 1e38)
+        throw DataError({"STOFM-1330", "", "distances", concat(points.row(i)[0], ", ", points.row(i)[1]),
+                         "distances that a float holds", "Normalise the coordinates."});
+  const OnStream on_stream(device_, stream_);
+  use(backend::build_sub_slices_on_device(device_, offsets, numbers, std::as_const(cells).view(), virtual_xy,
+                                          {.neighbours = options.neighbours,
+                                           .stable_geometry = options.geometry == Geometry::stable,
+                                           .number_values = true}));
 }
 
 /// Clusters and neighbours on a device, for VirtualCellOptions. \throws DeviceError without such a device.

@@ -14,6 +14,7 @@
 #include "stofm/core/tensor.hpp"
 #include "stofm/model/se2_encoder.hpp"
 #include "stofm/ops/pair_distances.hpp"
+#include "stofm/pipeline/sub_slices.hpp"
 #include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
@@ -25,6 +26,20 @@ struct PieceInput {
   std::vector<std::int32_t> types{};  ///< [N] model::NodeType; no padding
 };
 
+/// Pieces as cells at their places, for a device that lists the distances itself.
+struct PieceCells {
+  std::span<const std::vector<std::int64_t>> pieces{};  ///< cells of each
+  TensorView<const double> xy{};                        ///< [cells of the slice, 2] normalised
+  TensorView<const double> virtual_xy{};                ///< [K, 2] normalised
+  SubSliceOptions sub_slice{};
+  std::span<const Tensor<float>> features{};  ///< [N, input_dim] of the nodes of each, dense
+};
+
+/// Size of one piece as it was computed.
+struct PieceSize {
+  std::int64_t nodes = 0, listed = 0, coincident_pairs = 0;
+};
+
 /// Pieces several at a time, computed while the caller builds the next ones.
 struct PieceBatches {
   std::int64_t most_pieces = 0;  ///< in one batch; 0: pieces are computed on the CPU
@@ -32,6 +47,9 @@ struct PieceBatches {
   /// Queues a batch and returns; at most two are under way. The pieces are copied. \throws DataError for a
   /// distance that can not be; DeviceError
   std::function<void(std::span<const PieceInput>)> submit = {};
+  /// The same for pieces that the device builds: the same hidden states, to the bit. May be empty.
+  std::function<std::vector<PieceSize>(const PieceCells&)> submit_cells = {};
+  std::int64_t most_neighbours = 0;  ///< that submit_cells takes
   /// Waits for the oldest batch: the hidden states [N, embedding_dim] of each of its pieces, in order.
   std::function<std::vector<Tensor<float>>()> collect = {};
 

@@ -3,8 +3,8 @@
 /// \file
 /// The micro scale: every piece of a slice through the SE(2) Transformer, the hidden states of its cells back
 /// into one matrix. On the CPU, pieces are built, computed and dropped one by one (or one a thread); on a
-/// device in batches, the next one being built by all threads while one is computed. Source: SPEC sections 4
-/// and 5.
+/// device in batches, the next one being built while one is computed: by the device, or by all threads.
+/// Source: SPEC sections 4 and 5.
 
 #include <algorithm>
 #include <atomic>
@@ -36,49 +36,48 @@ struct PieceFrame {
   std::string file{};  ///< names the slice in messages
 };
 
-/// Size of one piece as it was computed.
-struct PieceSize {
-  std::int64_t nodes = 0, listed = 0, coincident_pairs = 0;
-};
-
 namespace detail {
 
 /// Input of the nodes: 0 for CLS, mean embeddings for virtual cells, cell embeddings. [nodes, input_dim]
-inline Tensor<float> node_embeddings(const SubSlice& sub, const PieceFrame& frame) {
-  const std::int64_t width = frame.features.dim(1);
-  Tensor<float> result({sub.nodes(), width});
-  std::fill_n(result.data(), width, 0.0F);
-  for (std::int64_t v = 0; v < sub.virtual_cells; ++v)
-    std::copy_n(frame.virtual_features.row(v), width, result.data() + (1 + v) * width);
-  for (std::int64_t node = sub.first_cell(); node < sub.nodes(); ++node)
-    std::copy_n(frame.features.row(sub.node_cells[static_cast<std::size_t>(node)]), width,
-                result.data() + node * width);
+inline Tensor<float> node_embeddings(const std::vector<std::int64_t>& cells, const PieceFrame& frame) {
+  const std::int64_t width = frame.features.dim(1), virtual_cells = frame.virtual_xy.dim(0);
+  Tensor<float> result({1 + virtual_cells + static_cast<std::int64_t>(cells.size()), width});
+  float* row = result.data();
+  std::fill_n(row, width, 0.0F);
+  row += width;
+  for (std::int64_t v = 0; v < virtual_cells; ++v, row += width)
+    std::copy_n(frame.virtual_features.row(v), width, row);
+  for (const std::int64_t cell : cells) {
+    std::copy_n(frame.features.row(cell), width, row);
+    row += width;
+  }
   return result;
 }
 
 /// Hidden states [N, embedding_dim] of the cells of a piece to their rows. \throws DataError if not finite
-inline void put_states(const SubSlice& sub, const Tensor<float>& states, const PieceFrame& frame) {
+inline void put_states(const std::vector<std::int64_t>& cells, const Tensor<float>& states,
+                       const PieceFrame& frame) {
   const std::int64_t width = states.dim(1);
-  for (std::int64_t node = sub.first_cell(); node < sub.nodes(); ++node) {
-    const std::int64_t cell = sub.node_cells[static_cast<std::size_t>(node)];
-    const float* row = states.data() + node * width;
+  const float* row = states.data() + (1 + frame.virtual_xy.dim(0)) * width;
+  for (const std::int64_t cell : cells) {
     require_finite_row(row, width, cell, frame.file, "embedding");
     std::copy_n(row, width, frame.output.row(cell));
+    row += width;
   }
 }
 
 inline PieceSize embed_piece(const model::Se2Encoder<float>& encoder, const PieceFrame& frame,
                              std::size_t piece) {
-  const SubSlice sub = build_sub_slice(frame.pieces[piece], frame.xy, frame.virtual_xy, frame.sub_slice);
-  const Tensor<float> nodes = node_embeddings(sub, frame);
-  put_states(sub, encoder.forward(nodes.view(), sub.distances, sub.token_types).last_hidden_state, frame);
+  const std::vector<std::int64_t>& cells = frame.pieces[piece];
+  const SubSlice sub = build_sub_slice(cells, frame.xy, frame.virtual_xy, frame.sub_slice);
+  const Tensor<float> nodes = node_embeddings(cells, frame);
+  put_states(cells, encoder.forward(nodes.view(), sub.distances, sub.token_types).last_hidden_state, frame);
   return {sub.nodes(), sub.distances.entries(), sub.coincident_pairs};
 }
 
 /// Pieces begin .. end of a frame on their way through a device.
 struct PieceFlight {
   std::size_t begin = 0, end = 0;
-  std::vector<SubSlice> subs{};  ///< without distances: those have gone to the device
 };
 
 /// Waits for what is still under way when an error leaves the caller, so that the device is free again.
@@ -94,7 +93,8 @@ class PieceFlights {
     }
   }
 
-  /// Builds the next pieces, as many as fit a batch, and queues them. \return the first piece after them
+  /// Builds the next pieces, as many as fit a batch, and queues them. On the device if it can: then it is
+  /// sent coordinates and features. \return the first piece after them
   std::size_t submit(std::size_t begin, std::vector<PieceSize>& sizes) {
     const std::int64_t virtual_cells = frame_.virtual_xy.dim(0);
     std::size_t end = begin;
@@ -103,20 +103,11 @@ class PieceFlights {
       const auto taken = static_cast<std::int64_t>(end - begin);
       if (taken > 0 && (taken == batches_.most_pieces || nodes > batches_.most_nodes)) break;
     }
-    PieceFlight flight{begin, end, std::vector<SubSlice>(end - begin)};
-    std::vector<PieceInput> inputs(end - begin);
-    parallel_for(static_cast<std::int64_t>(end - begin), 1, [&](std::int64_t first, std::int64_t last) {
-      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
-        SubSlice& sub = flight.subs[i];
-        sub = build_sub_slice(frame_.pieces[begin + i], frame_.xy, frame_.virtual_xy, frame_.sub_slice);
-        sizes[begin + i] = {sub.nodes(), sub.distances.entries(), sub.coincident_pairs};
-        const std::int64_t nodes = sub.nodes();
-        inputs[i] = {node_embeddings(sub, frame_), std::move(sub.distances), sub.token_types};
-        sub.distances.nodes = nodes;
-      }
-    });
-    batches_.submit(inputs);
-    under_way_.push_back(std::move(flight));
+    if (batches_.submit_cells && frame_.sub_slice.neighbours <= batches_.most_neighbours)
+      submit_cells(begin, end, sizes);
+    else
+      submit_built(begin, end, sizes);
+    under_way_.push_back({begin, end});
     return end;
   }
   /// Waits for the oldest batch and writes its rows. \return its number of pieces
@@ -124,12 +115,40 @@ class PieceFlights {
     const PieceFlight flight = std::move(under_way_.front());
     under_way_.pop_front();
     const std::vector<Tensor<float>> states = batches_.collect();
-    for (std::size_t i = 0; i < flight.subs.size(); ++i) put_states(flight.subs[i], states[i], frame_);
-    return static_cast<std::int64_t>(flight.subs.size());
+    for (std::size_t i = 0; i < states.size(); ++i)
+      put_states(frame_.pieces[flight.begin + i], states[i], frame_);
+    return static_cast<std::int64_t>(flight.end - flight.begin);
   }
   bool empty() const { return under_way_.empty(); }
 
  private:
+  /// Calls `run(i)` for each piece begin + i, on all threads.
+  template <class Run>
+  static void for_each_piece(std::size_t begin, std::size_t end, const Run& run) {
+    parallel_for(static_cast<std::int64_t>(end - begin), 1, [&](std::int64_t first, std::int64_t last) {
+      for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) run(i);
+    });
+  }
+  void submit_cells(std::size_t begin, std::size_t end, std::vector<PieceSize>& sizes) {
+    std::vector<Tensor<float>> features(end - begin);
+    for_each_piece(begin, end,
+                   [&](std::size_t i) { features[i] = node_embeddings(frame_.pieces[begin + i], frame_); });
+    const std::vector<PieceSize> built =
+        batches_.submit_cells({frame_.pieces.subspan(begin, end - begin), frame_.xy, frame_.virtual_xy,
+                               frame_.sub_slice, features});
+    std::copy(built.begin(), built.end(), sizes.begin() + static_cast<std::ptrdiff_t>(begin));
+  }
+  void submit_built(std::size_t begin, std::size_t end, std::vector<PieceSize>& sizes) {
+    std::vector<PieceInput> inputs(end - begin);
+    for_each_piece(begin, end, [&](std::size_t i) {
+      const std::vector<std::int64_t>& cells = frame_.pieces[begin + i];
+      SubSlice sub = build_sub_slice(cells, frame_.xy, frame_.virtual_xy, frame_.sub_slice);
+      sizes[begin + i] = {sub.nodes(), sub.distances.entries(), sub.coincident_pairs};
+      inputs[i] = {node_embeddings(cells, frame_), std::move(sub.distances), std::move(sub.token_types)};
+    });
+    batches_.submit(inputs);
+  }
+
   const PieceBatches& batches_;
   const PieceFrame& frame_;
   std::deque<PieceFlight> under_way_;

@@ -16,6 +16,7 @@
 #include "stofm/backend/cuda/graphs.hpp"
 #include "stofm/backend/cuda/precision.hpp"
 #include "stofm/backend/cuda/stream.hpp"
+#include "stofm/backend/cuda/sub_slices.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/core/op_options.hpp"
 
@@ -51,6 +52,13 @@ struct Se2Slice {
   std::span<const std::int32_t> distance_of = {};  ///< [entries] number of the distance of each listed pair
 
   std::int64_t nodes() const { return static_cast<std::int64_t>(types.size()); }
+};
+
+/// Sub-slices that lie on the device, with the features of their nodes in host memory, which are only read
+/// during the call.
+struct Se2DeviceSlices {
+  const DeviceSubSlices* sub_slices = nullptr;  ///< built with SubSliceSettings::number_values
+  std::span<const float* const> features = {};  ///< [N, input_dim] of each, dense
 };
 
 struct CudaSe2Options {
@@ -98,6 +106,10 @@ class CudaSe2Encoder {
   /// STOFM-6063 with the number of sub-slices that would fit. *Cost* see model::Se2Encoder; 2 K^2 FLOP per
   /// distinct distance; 8 C + 4 E bytes a node and 22 a listed pair copied.
   void submit(std::span<const Se2Slice> slices);
+  /// The same for sub-slices built on the device, on the thread's current stream: what is queued there
+  /// afterwards, giving their memory back too, waits until they have been read. 4 C + 4 E bytes a node are
+  /// copied, nothing a listed pair.
+  void submit(const Se2DeviceSlices& slices);
   /// Waits for the oldest batch. \param hidden [sum N, E]: rows of all its slices, one after the other
   void collect(std::span<float> hidden);
   /// Batches that `collect` has not been called for: 0 to 2.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// A batch of sub-slices on its way to the device: everything is written once into pinned memory and copied
-/// in one piece. Host code.
+/// A batch of sub-slices on its way to the kernels, in one of two forms. On the host: everything is written
+/// once into pinned memory and copied in one piece. Built on the device: features and node tables are written
+/// and copied like that, listed pairs and their distances are put in order by kernels after the copy. Host
+/// code.
 
 #include <cstddef>
 #include <cstring>
@@ -11,17 +13,18 @@
 
 #include "stofm/backend/cuda/gaussian_bias.hpp"
 #include "stofm/backend/cuda/pair_batch.hpp"
+#include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/core/random_key.hpp"
+#include "stofm/kernels/model/listed_distances.cuh"
+#include "stofm/kernels/pair_index/launch.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 
 namespace stofm::kernels::se2 {
 
+using backend::Se2DeviceSlices;
 using backend::Se2Slice;
 using backend::Se2TrainingSlice;
-
-/// The distance of pairs that are not listed (ops/pair_distances.hpp).
-inline constexpr float far_pair_distance = 100.0F;
 
 /// Pinned host memory that grows.
 class PinnedBytes {
@@ -79,14 +82,21 @@ class Se2BatchBuffer {
   /// STOFM-6062, ResourceError
   void fill(Cuda device, std::int64_t input_dim, std::span<const Se2Slice> slices,
             const Se2BatchExtras& extras);
+  /// The same for sub-slices that lie on the device: they must until what `copy` queues is done. For
+  /// inference: strips by row only.
+  void fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices);
   std::int64_t nodes() const { return view_.nodes; }
   std::int64_t slices() const { return view_.slices; }
+  std::int64_t entries() const { return view_.entries; }
+  std::int64_t distances() const { return view_.distance_entries.count - 1; }  ///< without the far one
   std::int64_t bytes() const { return bytes_; }
-  /// Queues the copy on `stream`. The device buffer must have been reserved.
+  /// Queues the copy on `stream`, and the kernels that do the rest. The device buffer must have been
+  /// reserved.
   void copy(Cuda device, CudaStream stream) {
     use_device(device);
-    STOFM_CUDA_CHECK(cudaMemcpyAsync(memory_.data(), pinned_.data(), static_cast<std::size_t>(bytes_),
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(memory_.data(), pinned_.data(), static_cast<std::size_t>(copied_bytes_),
                                      cudaMemcpyHostToDevice, native(stream)));
+    if (built_ != nullptr) take_built(stream);
   }
   /// Makes room on the device, ordered on the thread's current stream. \return whether anything was allocated
   bool reserve(Cuda device) {
@@ -104,7 +114,8 @@ class Se2BatchBuffer {
   /// Offsets of the sections, from first to last.
   struct Sections {
     std::int64_t features = 0, types = 0, row_slice = 0, distances = 0, distance_of = 0, offsets = 0,
-                 order = 0, keys = 0, masked_nodes = 0, masked_targets = 0, pair_targets = 0, plan = 0;
+                 order = 0, keys = 0, masked_nodes = 0, masked_targets = 0, pair_targets = 0, plan = 0,
+                 strip_offsets = 0, strip_positions = 0, strip_entries = 0;
   };
   template <class T>
   std::int64_t section(std::int64_t count) {
@@ -119,6 +130,15 @@ class Se2BatchBuffer {
   static void check(const Se2Slice& slice, std::size_t number);
   void write(std::int64_t input_dim, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
   void write_order(std::span<const Se2Slice> slices);
+  void take_built(CudaStream stream);
+  template <class T>
+  T* at_device(std::int64_t at) {
+    return reinterpret_cast<T*>(memory_.data() + at);
+  }
+  backend::PairStripSpace strip_space() {
+    return {at_device<std::int64_t>(at_.strip_offsets), at_device<std::uint16_t>(at_.strip_positions),
+            at_device<std::int32_t>(at_.strip_entries)};
+  }
 
   PinnedBytes pinned_;
   DeviceArray<std::byte> memory_;
@@ -126,7 +146,8 @@ class Se2BatchBuffer {
   Se2BatchView view_;  // sizes only
   Sections at_;
   bool training_ = false;
-  std::int64_t bytes_ = 0;
+  const backend::DeviceSubSlices* built_ = nullptr;  // null: everything comes from the host
+  std::int64_t bytes_ = 0, copied_bytes_ = 0;
 };
 
 inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number) {
@@ -154,6 +175,7 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
                                  const Se2BatchExtras& extras) {
   plan_.clear();
   view_ = {};
+  built_ = nullptr;
   training_ = !extras.training.empty();
   std::int64_t distances = 0, pair_targets = 0;
   for (std::size_t i = 0; i < slices.size(); ++i) {
@@ -199,6 +221,7 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   }
   at_.plan = bytes_;
   bytes_ += plan_.bytes();
+  copied_bytes_ = bytes_;
   pinned_.reserve(device, bytes_ + bytes_ / 8);
   write(input_dim, slices, extras);
 }
@@ -240,6 +263,63 @@ inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Sli
   plan_.write(pinned_.data() + at_.plan);
 }
 
+inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices) {
+  const backend::DeviceSubSlices& built = *slices.sub_slices;
+  const std::size_t pieces = built.node_offsets.size() - 1;
+  if (slices.features.size() != pieces || built.value_number.numel() != built.entries)
+    throw UsageError({"STOFM-6062", "", "[CudaSe2Encoder]",
+                      concat(slices.features.size(), " matrices of features, ", built.value_number.numel(),
+                             " numbered distances"),
+                      concat(pieces, " and ", built.entries), "Build with number_values."});
+  if (built.entries > (std::numeric_limits<std::int32_t>::max)())
+    throw ResourceError({"STOFM-6051", "", "[CudaSe2Encoder]", concat(built.entries, " listed pairs"),
+                         "at most 2^31 - 1 in one batch", "Use smaller batches."});
+  plan_.clear();
+  view_ = {};
+  built_ = nullptr;
+  training_ = false;
+  for (std::size_t i = 0; i < pieces; ++i) plan_.add_nodes(built.node_offsets[i + 1] - built.node_offsets[i]);
+  view_.slices = plan_.slices();
+  view_.nodes = plan_.nodes();
+  view_.entries = view_.distance_entries.entries = built.entries;
+  view_.distance_entries.count = built.distinct_values + 1;
+  bytes_ = 0;
+  at_ = {};
+  at_.features = section<float>(view_.nodes * input_dim);
+  at_.row_slice = section<std::int32_t>(view_.nodes);
+  at_.plan = section<std::byte>(plan_.bytes());
+  copied_bytes_ = bytes_;
+  at_.types = section<std::int32_t>(view_.nodes);
+  at_.distances = section<float>(view_.distance_entries.count);
+  at_.distance_of = section<std::int32_t>(view_.entries);
+  at_.strip_offsets = section<std::int64_t>(plan_.strips() + 1);
+  at_.strip_positions = section<std::uint16_t>(view_.entries);
+  at_.strip_entries = section<std::int32_t>(view_.entries);
+  pinned_.reserve(device, copied_bytes_ + copied_bytes_ / 8);
+  for (std::size_t i = 0; i < pieces; ++i) {
+    const std::int64_t first = built.node_offsets[i], nodes = built.node_offsets[i + 1] - first;
+    std::copy_n(slices.features[i], nodes * input_dim, host<float>(at_.features) + first * input_dim);
+    std::fill_n(host<std::int32_t>(at_.row_slice) + first, nodes, static_cast<std::int32_t>(i));
+  }
+  plan_.write(pinned_.data() + at_.plan);
+  built_ = &built;
+}
+
+/// What the host form copies besides: types, distances, strips.
+inline void Se2BatchBuffer::take_built(CudaStream stream) {
+  const backend::DeviceSubSlices& built = *std::exchange(built_, nullptr);
+  const Se2BatchView batch = view();
+  STOFM_CUDA_CHECK(cudaMemcpyAsync(at_device<std::int32_t>(at_.types), built.token_types.data(),
+                                   static_cast<std::size_t>(batch.nodes) * sizeof(std::int32_t),
+                                   cudaMemcpyDeviceToDevice, native(stream)));
+  launch_listed_distances(stream,
+                          {built.distinct.data(), built.distinct_offsets.data(), built.value_number.data(),
+                           built.row_offsets.data(), batch.row_slice, at_device<float>(at_.distances),
+                           at_device<std::int32_t>(at_.distance_of), built.distinct_values, batch.nodes});
+  pair_index::launch_strips_by_row(stream, batch.pairs, {built.row_offsets.data(), built.columns.data()},
+                                   strip_space());
+}
+
 /// Entries by distance, for the gradient: a counting sort that keeps their order.
 inline void Se2BatchBuffer::write_order(std::span<const Se2Slice>) {
   const std::int64_t count = view_.distance_entries.count;
@@ -270,6 +350,12 @@ inline Se2BatchView Se2BatchBuffer::view() const {
     view.pair_targets = reinterpret_cast<const float*>(device(at_.pair_targets));
   }
   view.pairs = plan_.view(device(at_.plan));
+  if (at_.strip_offsets > 0) {
+    view.pairs.entries = view_.entries;
+    view.pairs.bias_by_row = {reinterpret_cast<const std::int64_t*>(device(at_.strip_offsets)),
+                              reinterpret_cast<const std::uint16_t*>(device(at_.strip_positions)),
+                              reinterpret_cast<const std::int32_t*>(device(at_.strip_entries))};
+  }
   return view;
 }
 

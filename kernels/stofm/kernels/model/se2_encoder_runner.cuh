@@ -86,30 +86,16 @@ class Se2EncoderRunner {
   }
 
   void submit(std::span<const Se2Slice> slices) {
-    if (under_way() == 2)
-      throw UsageError({"STOFM-6064", "", "[CudaSe2Encoder::submit]", "two batches under way", "at most two",
-                        "Call collect() first."});
-    const std::size_t number = queue_.empty() ? 0 : 1 - queue_.back();
-    Flight& flight = flights_[number];
-    const ForwardBuffers buffers = place(flight, slices, {});
-    try {
-      flight.input.copy(device_, copy_in_.get());
-      flight.copied_in.record(copy_in_.get());
-      flight.copied_in.hold(compute_.get());
-      queue_kernels(flight, buffers);
-      flight.computed.record(compute_.get());
-      flight.computed.hold(copy_out_.get());
-      const std::int64_t bytes = result_bytes(flight);
-      if (bytes > 0)
-        STOFM_CUDA_CHECK(cudaMemcpyAsync(flight.host.reserve(device_, bytes), flight.result.data(),
-                                         static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost,
-                                         native(copy_out_.get())));
-      flight.copied_out.record(copy_out_.get());
-    } catch (...) {
-      settle();
-      throw;
-    }
-    queue_.push_back(number);
+    submit_filled([&](Flight& flight) { return place(flight, slices, {}); }, nullptr);
+  }
+  /// Sub-slices made on the thread's current stream; what it queues from here on waits until they are read.
+  void submit(const Se2DeviceSlices& slices) {
+    const CudaStream made_on = backend::current_stream(device_);
+    const auto fill = [&](Flight& flight) {
+      flight.input.fill(device_, sizes().input_dim, slices);
+      return make_room(flight);
+    };
+    submit_filled(fill, &made_on);
   }
 
   void collect(std::span<float> hidden) {
@@ -156,6 +142,41 @@ class Se2EncoderRunner {
     }
   };
 
+  /// Queues a batch. \param fill writes it into the flight it is given and makes room for it \param made_on
+  /// stream of what the batch reads on the device, or null
+  template <class Fill>
+  void submit_filled(const Fill& fill, const CudaStream* made_on) {
+    if (under_way() == 2)
+      throw UsageError({"STOFM-6064", "", "[CudaSe2Encoder::submit]", "two batches under way", "at most two",
+                        "Call collect() first."});
+    const std::size_t number = queue_.empty() ? 0 : 1 - queue_.back();
+    Flight& flight = flights_[number];
+    const ForwardBuffers buffers = fill(flight);
+    try {
+      if (made_on != nullptr) {
+        made_.record(*made_on);
+        made_.hold(copy_in_.get());
+      }
+      flight.input.copy(device_, copy_in_.get());
+      flight.copied_in.record(copy_in_.get());
+      if (made_on != nullptr) flight.copied_in.hold(*made_on);
+      flight.copied_in.hold(compute_.get());
+      queue_kernels(flight, buffers);
+      flight.computed.record(compute_.get());
+      flight.computed.hold(copy_out_.get());
+      const std::int64_t bytes = result_bytes(flight);
+      if (bytes > 0)
+        STOFM_CUDA_CHECK(cudaMemcpyAsync(flight.host.reserve(device_, bytes), flight.result.data(),
+                                         static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost,
+                                         native(copy_out_.get())));
+      flight.copied_out.record(copy_out_.get());
+    } catch (...) {
+      settle();
+      throw;
+    }
+    queue_.push_back(number);
+  }
+
   /// The library of products takes its workspace on the stream of the kernels.
   static std::unique_ptr<Se2Network> make_network(Cuda device, CudaStream stream, const CudaSe2Sizes& sizes,
                                                   Precision precision) {
@@ -192,7 +213,11 @@ class Se2EncoderRunner {
   ForwardBuffers carve(Arena& arena, std::int64_t nodes, std::int64_t entries, std::int64_t distances) const;
   std::int64_t nodes_that_fit(std::int64_t memory_bytes) const;
   /// Fills the flight and makes room for it. \throws ResourceError STOFM-6063
-  ForwardBuffers place(Flight& flight, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
+  ForwardBuffers place(Flight& flight, std::span<const Se2Slice> slices, const Se2BatchExtras& extras) {
+    flight.input.fill(device_, sizes().input_dim, slices, extras);
+    return make_room(flight);
+  }
+  ForwardBuffers make_room(Flight& flight);
 
   Cuda device_;
   OwnStream compute_, copy_in_, copy_out_;
@@ -200,6 +225,7 @@ class Se2EncoderRunner {
   DeviceArray<float> values_, details_;
   DeviceArray<std::byte> operands_, workspace_;
   Flight flights_[2];
+  OwnEvent made_;
   GraphCache graphs_;
   std::deque<std::size_t> queue_;
   ForwardBuffers loaded_;
@@ -253,16 +279,10 @@ inline std::int64_t Se2EncoderRunner::nodes_that_fit(std::int64_t memory_bytes) 
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(room / each), 1, 131072);
 }
 
-inline ForwardBuffers Se2EncoderRunner::place(Flight& flight, std::span<const Se2Slice> slices,
-                                              const Se2BatchExtras& extras) {
+inline ForwardBuffers Se2EncoderRunner::make_room(Flight& flight) {
   const StreamScope scope(device_, compute_.get());
-  flight.input.fill(device_, sizes().input_dim, slices, extras);
-  std::int64_t entries = 0, distances = 0;
-  for (const Se2Slice& slice : slices) {
-    entries += static_cast<std::int64_t>(slice.columns.size());
-    distances += static_cast<std::int64_t>(slice.distances.size());
-  }
-  const std::int64_t nodes = flight.input.nodes(), result = nodes * sizes().embedding_dim;
+  const std::int64_t nodes = flight.input.nodes(), entries = flight.input.entries(),
+                     distances = flight.input.distances(), result = nodes * sizes().embedding_dim;
   Arena count;
   (void)carve(count, nodes, entries, distances);
   const std::int64_t held = workspace_.size() + flight.input.device_bytes() + 4 * flight.result.size();
@@ -274,7 +294,7 @@ inline ForwardBuffers Se2EncoderRunner::place(Flight& flight, std::span<const Se
     if (grew) backend::synchronize(device_, compute_.get());  // the copy streams may use it from here on
   } catch (const ResourceError&) {
     throw_batch_too_large("CudaSe2Encoder", count.used() + flight.input.bytes() + 4 * result, held,
-                          static_cast<std::int64_t>(slices.size()), nodes);
+                          flight.input.slices(), nodes);
   }
   Arena arena(workspace_.data());
   ForwardBuffers buffers = carve(arena, nodes, entries, distances);
