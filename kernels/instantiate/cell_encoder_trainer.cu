@@ -37,7 +37,9 @@ void CudaCellEncoderTrainer::project(int pass, std::span<const std::int32_t> row
 void CudaCellEncoderTrainer::project_gradient(int pass, std::span<const float> gradient) {
   state_->trainer.project_gradient(pass, gradient);
 }
-void CudaCellEncoderTrainer::backward(int pass) { state_->trainer.backward(pass); }
+void CudaCellEncoderTrainer::backward(int pass, const GradientsReady& ready) {
+  state_->trainer.backward(pass, ready);
+}
 double CudaCellEncoderTrainer::gradient_norm() { return state_->trainer.parameters().gradient_norm(); }
 void CudaCellEncoderTrainer::update(double learning_rate, double gradient_factor) {
   state_->trainer.update(learning_rate, gradient_factor);
@@ -58,5 +60,6 @@ void CudaCellEncoderTrainer::download_gradients(std::span<float> gradients) cons
 void CudaCellEncoderTrainer::upload_gradients(std::span<const float> gradients) {
   state_->trainer.parameters().upload_gradients(gradients);
 }
+CudaGradients CudaCellEncoderTrainer::gradients() { return state_->trainer.parameters().gradients(); }
 
 }  // namespace stofm::backend

@@ -19,8 +19,15 @@ CudaSe2Trainer& CudaSe2Trainer::operator=(CudaSe2Trainer&&) noexcept = default;
 void CudaSe2Trainer::zero_gradients() { state_->runner.zero_gradients(); }
 Se2Losses CudaSe2Trainer::accumulate(std::span<const Se2Slice> slices,
                                      std::span<const Se2TrainingSlice> labels, double masked_scale,
-                                     double pair_scale) {
-  return state_->runner.accumulate(slices, labels, masked_scale, pair_scale);
+                                     double pair_scale, const GradientsReady& ready) {
+  return state_->runner.accumulate(slices, labels, masked_scale, pair_scale, ready);
+}
+Se2Losses CudaSe2Trainer::evaluate(std::span<const Se2Slice> slices,
+                                   std::span<const Se2TrainingSlice> labels) {
+  return state_->runner.evaluate(slices, labels);
+}
+void CudaSe2Trainer::feature_gradient(std::span<float> gradient) {
+  state_->runner.feature_gradient(gradient);
 }
 double CudaSe2Trainer::gradient_norm() { return state_->runner.gradient_norm(); }
 void CudaSe2Trainer::update(double learning_rate, double gradient_factor) {
@@ -42,6 +49,7 @@ void CudaSe2Trainer::download_gradients(std::span<float> gradients) const {
 void CudaSe2Trainer::upload_gradients(std::span<const float> gradients) {
   state_->runner.upload_gradients(gradients);
 }
+CudaGradients CudaSe2Trainer::gradients() { return state_->runner.gradients(); }
 void CudaSe2Trainer::load(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels) {
   state_->runner.load(slices, labels);
 }

@@ -43,8 +43,15 @@ class CudaAdapt {
   AdaptLosses accumulate(const CellBatch& batch, const RandomKey& key);
   /// What the loop calls in place of its own norm and update.
   StepEngine engine() { return state_.engine(trainer_); }
-  /// Sums the gradients over processes.
-  void sum_gradients(const std::function<void(std::span<float>)>& sum) { sum_gradients_of(trainer_, sum); }
+  /// Sums the gradients over processes, after the one `accumulate` of a step: by `sum_on_device` if that is
+  /// set, else by `sum` on the host.
+  void sum_gradients(const std::function<void(std::span<float>)>& sum) {
+    if (sum_on_device)
+      sum_on_device.finish(trainer_.gradients());
+    else
+      sum_gradients_of(trainer_, sum);
+  }
+  DeviceGradientSums sum_on_device = {};  ///< starts in `accumulate`
 
  private:
   static backend::CudaCellEncoderTrainerOptions trainer_options(const model::CellEncoderConfig& config,
@@ -160,7 +167,9 @@ inline AdaptLosses CudaAdapt::accumulate(const CellBatch& batch, const RandomKey
     passes.push_back(2);
     contrast(first, second, losses);
   }
-  for (const int pass : passes) trainer_.backward(pass);
+  for (const int pass : passes)
+    trainer_.backward(pass,
+                      pass == passes.back() ? sum_on_device.listener(trainer_) : backend::GradientsReady());
   losses.total = options_.gene_weight * losses.genes + options_.cell_weight * losses.cells;
   return losses;
 }

@@ -6,12 +6,14 @@
 /// one of the trainers of backend/cuda, `State` its struct of one parameter.
 
 #include <cmath>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "stofm/backend/cuda/gradients.hpp"
 #include "stofm/nn/adamw.hpp"
 #include "stofm/train/training_loop.hpp"
 
@@ -95,6 +97,23 @@ class CudaParameters {
   nn::AdamW<float>& optimizer_;
   std::string prefix_;
   bool changed_ = false;
+};
+
+/// Sums gradients over processes where they are, on the device; empty: through the host, or one process.
+struct DeviceGradientSums {
+  /// During the last backward of a step: those from `from` on are final, as backend::GradientsReady.
+  std::function<void(const backend::CudaGradients&, std::int64_t from)> ready = {};
+  /// After it: sends the rest and waits.
+  std::function<void(const backend::CudaGradients&)> finish = {};
+
+  explicit operator bool() const { return static_cast<bool>(finish); }
+  /// What the trainer's last backward of a step calls; nothing to call where this is empty. Both must outlive
+  /// it.
+  template <class Trainer>
+  backend::GradientsReady listener(Trainer& trainer) const {
+    if (!ready) return {};
+    return [this, gradients = trainer.gradients()](std::int64_t from) { ready(gradients, from); };
+  }
 };
 
 /// Sums the gradients of a trainer over processes through the host.

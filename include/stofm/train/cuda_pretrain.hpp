@@ -47,6 +47,7 @@ class CudaPretrain {
 
   std::function<void(std::vector<double>&)> sum_over_processes = {};  ///< as PretrainStep
   std::function<void(std::span<float>)> sum_gradients = {};  ///< sums over processes; empty: one process
+  DeviceGradientSums sum_on_device = {};                     ///< in place of `sum_gradients`, if set
 
  private:
   static backend::CudaSe2TrainerOptions trainer_options(const model::Se2Config& config,
@@ -81,8 +82,9 @@ inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2S
   for (std::size_t at = 0; at < slices.size();) {
     const std::size_t count = (std::min)(at_once_, slices.size() - at);
     try {
-      const auto part =
-          trainer_.accumulate(slices.subspan(at, count), labels.subspan(at, count), masked, pairs);
+      const auto part = trainer_.accumulate(
+          slices.subspan(at, count), labels.subspan(at, count), masked, pairs,
+          at + count == slices.size() ? sum_on_device.listener(trainer_) : backend::GradientsReady());
       sums.masked_cells += part.masked_cells;
       sums.pair_distances += part.pair_distances;
       at += count;
@@ -124,7 +126,10 @@ inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
   const auto scale = [](double weight, double total) { return total > 0 ? weight / total : 0.0; };
   const backend::Se2Losses losses = accumulate(slices, labels, scale(options_.mcm_weight, counts[0]),
                                                scale(options_.pdr_weight, counts[1]));
-  if (sum_gradients) sum_gradients_of(trainer_, sum_gradients);
+  if (sum_on_device)
+    sum_on_device.finish(trainer_.gradients());
+  else if (sum_gradients)
+    sum_gradients_of(trainer_, sum_gradients);
   std::vector<double> sums{losses.masked_cells, losses.pair_distances};
   if (sum_over_processes) sum_over_processes(sums);
   StepReport report;

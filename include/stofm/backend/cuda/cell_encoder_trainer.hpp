@@ -18,6 +18,7 @@
 #include <string>
 
 #include "stofm/backend/cuda/cell_encoder.hpp"
+#include "stofm/backend/cuda/gradients.hpp"
 #include "stofm/core/random_key.hpp"
 
 namespace stofm::backend {
@@ -87,7 +88,8 @@ class CudaCellEncoderTrainer {
   /// Adds the gradient of what `project` gave for this pass to the projection and the states.
   void project_gradient(int pass, std::span<const float> gradient);
   /// Adds the gradients of the encoder's parameters from that of the states. Once per forward.
-  void backward(int pass);
+  /// \param ready called during the last call of a step, so that sums over processes begin early
+  void backward(int pass, const GradientsReady& ready = {});
 
   /// Global norm of the gradients; waits for the device.
   double gradient_norm();
@@ -102,6 +104,7 @@ class CudaCellEncoderTrainer {
   std::int64_t gradient_count() const;
   void download_gradients(std::span<float> gradients) const;
   void upload_gradients(std::span<const float> gradients);
+  CudaGradients gradients();
 
  private:
   struct State;

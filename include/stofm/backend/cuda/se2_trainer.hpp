@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/backend/cuda/gradients.hpp"
 #include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/core/random_key.hpp"
 
@@ -71,8 +72,15 @@ class CudaSe2Trainer {
   /// pair_scale * (sum of squares). \throws UsageError STOFM-6062, ResourceError with the number of slices
   /// that would fit. *Cost* as model::Se2Trainer; waits for the device once, for the losses. *Memory* about
   /// 10 E + 3 F floats per node and layer. *Deterministic* yes: two runs give the same bits.
+  /// \param ready called during the last call of a step, so that sums over processes begin early
   Se2Losses accumulate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels,
-                       double masked_scale, double pair_scale);
+                       double masked_scale, double pair_scale, const GradientsReady& ready = {});
+  /// Sums of both losses of what is labelled: no dropout, no gradients. Errors as `accumulate`; *cost* of its
+  /// forward pass.
+  Se2Losses evaluate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
+  /// Gradient of the features that the last `accumulate` took, [nodes of all its slices, input_dim], packed;
+  /// before `update` and any other batch. Waits for the device. \throws UsageError STOFM-6061
+  void feature_gradient(std::span<float> gradient);
   /// Global norm of the gradients, after the projection of `neutral_input`; waits for the device.
   double gradient_norm();
   /// One AdamW step, gradients multiplied by the factor first; then the gradients are zero.
@@ -88,6 +96,7 @@ class CudaSe2Trainer {
   std::int64_t gradient_count() const;
   void download_gradients(std::span<float> gradients) const;
   void upload_gradients(std::span<const float> gradients);
+  CudaGradients gradients();
 
   /// For benchmarks: `load` copies a batch to the device, then each `compute` queues forward, backward and
   /// update once more on `stream()`.

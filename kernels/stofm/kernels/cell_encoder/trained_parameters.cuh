@@ -93,6 +93,14 @@ class TrainedParameters {
   float* grad(const Stretch& at) { return grads_.data() + at.first; }
   std::int64_t count() const { return next_; }
 
+  /// Backward finishes them from the last stretch to the first: the heads, each layer, the embeddings.
+  backend::CudaGradients gradients() {
+    std::vector<std::int64_t> borders{0};
+    for (const Layer& layer : layers) borders.push_back(layer.qkv.weight.first);
+    borders.push_back(projection.weight.first);
+    borders.push_back(next_);
+    return {thread_stream(device_), grads_.data(), borders};
+  }
   void zero_gradients() { clear(grads_); }
   double gradient_norm() const { return backend::global_norm(device_, list()); }
   void update(const backend::CudaAdamWOptions& options) {

@@ -83,7 +83,7 @@ class Trainer {
     TrainingPassRunner& p = pass(number);
     heads_.project_gradient(p, projected_[static_cast<std::size_t>(number)], gradient);
   }
-  void backward(int number) { pass(number).backward(); }
+  void backward(int number, const backend::GradientsReady& ready = {}) { pass(number).backward(ready); }
 
   void update(double learning_rate, double gradient_factor) {
     parameters().update({.learning_rate = learning_rate,

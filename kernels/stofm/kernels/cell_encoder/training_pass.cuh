@@ -35,8 +35,13 @@ class TrainingPassRunner {
     STOFM_CUDA_CHECK(
         cudaMemsetAsync(grad_, 0, static_cast<std::size_t>(rows_ * width()) * 4, native(stream_)));
   }
-  void backward() {
-    for (std::int64_t l = c_->sizes.layers - 1; l >= 0; --l) layer_backward(l);
+  void backward(const backend::GradientsReady& ready = {}) {
+    const std::vector<std::int64_t> borders = c_->parameters.gradients().borders;
+    for (std::int64_t l = c_->sizes.layers; l > 0; --l) {
+      if (ready) ready(borders[static_cast<std::size_t>(l) + 1]);
+      layer_backward(l - 1);
+    }
+    if (ready) ready(borders[1]);
     embed_backward();
   }
 

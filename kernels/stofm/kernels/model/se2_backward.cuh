@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "stofm/backend/cuda/gradients.hpp"
 #include "stofm/kernels/model/se2_forward.cuh"
 #include "stofm/kernels/model/se2_runtime.cuh"
 
@@ -123,14 +124,19 @@ struct Se2Backward {
   const TrainingBuffers& b;
 
   /// losses [2]: sums of both losses.
-  void run(float masked_scale, float pair_scale, double* losses) const {
+  void run(float masked_scale, float pair_scale, double* losses,
+           const backend::GradientsReady& ready = {}) const {
     heads(masked_scale, pair_scale, losses);
     if (batch.nodes == 0) return;
+    if (ready) ready(layout().mask_hidden.weight);
     const bool pre = sizes().pre_layernorm;
     if (pre)  // what comes after the last layer has no norm: the part of fc2 takes the gradient of the stream
       junction(b.grad, nullptr, nullptr, nullptr, DropoutSites::ffn(sizes().layers - 1), nullptr,
                last_layer().fc2.bias);
-    for (std::int64_t l = sizes().layers - 1; l >= 0; --l) pre ? pre_norm_layer(l) : post_norm_layer(l);
+    for (std::int64_t l = sizes().layers - 1; l >= 0; --l) {
+      pre ? pre_norm_layer(l) : post_norm_layer(l);
+      if (ready) ready(layout().layers[static_cast<std::size_t>(l)].qkv.weight);
+    }
     if (!pre)
       junction(b.grad, nullptr, nullptr, nullptr, DropoutSites::input, b.grad, layout().input.bias, true);
     network.weight_gradient(stream, layout().input, b.grad_operand, b.forward.features, batch.nodes,
@@ -138,6 +144,13 @@ struct Se2Backward {
     launch_type_gradient(stream, {b.grad, batch.types, b.partial, batch.nodes, sizes().embedding_dim},
                          gradients + layout().types);
     distance_bias();
+    if (ready) ready(0);
+  }
+  /// losses [2] alone: no gradients.
+  void evaluate(double* losses) const {
+    clear(losses);
+    if (b.counts.masked > 0) cell_loss(0.0F, losses);
+    if (b.counts.pairs > 0) pair_loss(0.0F, losses, nullptr);
   }
 
  private:
@@ -246,25 +259,44 @@ struct Se2Backward {
              first ? layout().input.bias : layout().layers[at - 1].fc2.bias, first);
   }
 
+  void clear(double* losses) const {
+    STOFM_CUDA_CHECK(cudaMemsetAsync(losses, 0, 2 * sizeof(double), native(stream)));
+  }
+  /// Leaves scaled gradients of the predictions in `head_output`.
+  void cell_loss(float scale, double* losses) const {
+    const LinearPlace &hidden = layout().mask_hidden, &output = layout().mask_output;
+    const std::int64_t m = b.counts.masked, e = sizes().embedding_dim, c = sizes().input_dim;
+    const float* state =
+        sizes().pre_layernorm ? b.forward.layers.back().z_ffn : static_cast<const float*>(b.forward.x);
+    launch_convert_rows(stream, left_form(network.precision()),
+                        {state, e, batch.masked_nodes, b.head_rows, m, e});
+    network.forward_product(stream, operands, hidden, b.head_rows, m, b.head_hidden);
+    launch_activate(stream, network.precision(), Activation::relu,
+                    {b.head_hidden, values + hidden.bias, true, {}, b.head_active, m, e});
+    network.forward_product(stream, operands, output, b.head_active, m, b.head_output, values + output.bias);
+    launch_cosine(stream, {b.head_output, batch.masked_targets, b.row_loss, scale, m, c});
+    launch_sum_doubles(stream, {b.row_loss, m, losses});
+  }
+  /// Leaves scaled gradients of the logits in `pair_values`. \param into gradients of the pair head, or null
+  void pair_loss(float scale, double* losses, float* into) const {
+    const std::int64_t p = b.counts.pairs, h = sizes().heads;
+    const float* const head = values + layout().pair_head;
+    launch_pair_head(stream,
+                     {b.forward.pair_values, batch.pair_targets, head, head + h * h, head + h * h + h,
+                      head + h * h + 2 * h, scale, b.forward.pair_values, b.partial, b.pair_loss, p, h},
+                     into);
+    launch_sum_doubles(stream, {b.pair_loss, PairHeadPolicy::blocks(p), losses + 1});
+  }
+
   void heads(float masked_scale, float pair_scale, double* losses) const {
     const std::int64_t m = b.counts.masked, p = b.counts.pairs, e = sizes().embedding_dim,
                        c = sizes().input_dim;
-    STOFM_CUDA_CHECK(cudaMemsetAsync(losses, 0, 2 * sizeof(double), native(stream)));
+    clear(losses);
     STOFM_CUDA_CHECK(cudaMemsetAsync(b.grad, 0, static_cast<std::size_t>(batch.nodes * e) * sizeof(float),
                                      native(stream)));
     if (m > 0) {
       const LinearPlace &hidden = layout().mask_hidden, &output = layout().mask_output;
-      const float* state =
-          sizes().pre_layernorm ? b.forward.layers.back().z_ffn : static_cast<const float*>(b.forward.x);
-      launch_convert_rows(stream, left_form(network.precision()),
-                          {state, e, batch.masked_nodes, b.head_rows, m, e});
-      network.forward_product(stream, operands, hidden, b.head_rows, m, b.head_hidden);
-      launch_activate(stream, network.precision(), Activation::relu,
-                      {b.head_hidden, values + hidden.bias, true, {}, b.head_active, m, e});
-      network.forward_product(stream, operands, output, b.head_active, m, b.head_output,
-                              values + output.bias);
-      launch_cosine(stream, {b.head_output, batch.masked_targets, b.row_loss, masked_scale, m, c});
-      launch_sum_doubles(stream, {b.row_loss, m, losses});
+      cell_loss(masked_scale, losses);
       launch_gradient_rows(stream, network.precision(), Activation::identity,
                            {b.head_output, nullptr, {}, b.head_grad, b.partial, m, c},
                            gradients + output.bias);
@@ -278,15 +310,8 @@ struct Se2Backward {
       launch_scatter_rows(stream, {b.grad, batch.masked_nodes, b.head_part, m, e});
     }
     if (p > 0) {
-      const std::int64_t h = sizes().heads;
-      const float* const head = values + layout().pair_head;
-      launch_pair_head(
-          stream,
-          {b.forward.pair_values, batch.pair_targets, head, head + h * h, head + h * h + h,
-           head + h * h + 2 * h, pair_scale, b.forward.pair_values, b.partial, b.pair_loss, p, h},
-          gradients + layout().pair_head);
-      launch_sum_doubles(stream, {b.pair_loss, PairHeadPolicy::blocks(p), losses + 1});
-      backend::pair_background_gradient(stream, b.forward.pair_values, p, h, b.grad_background,
+      pair_loss(pair_scale, losses, gradients + layout().pair_head);
+      backend::pair_background_gradient(stream, b.forward.pair_values, p, sizes().heads, b.grad_background,
                                         b.background_work);
     }
   }

@@ -86,6 +86,15 @@ class Se2Layout {
   std::int64_t operand_bytes() const { return operand_bytes_; }
   OperandForm operand_form() const { return form_; }
   const std::vector<ParameterPlace>& parameters() const { return parameters_; }
+  /// Between which backward finishes gradients, from the last stretch to the first (backend::CudaGradients):
+  /// what comes before the layers, each layer, the heads.
+  std::vector<std::int64_t> gradient_borders() const {
+    std::vector<std::int64_t> borders{0};
+    for (const LayerPlace& layer : layers) borders.push_back(layer.qkv.weight);
+    if (mask_hidden.out > 0) borders.push_back(mask_hidden.weight);
+    borders.push_back(total());
+    return borders;
+  }
   const std::vector<LinearPlace>& linears() const { return linears_; }
 
  private:

@@ -81,14 +81,33 @@ class Se2TrainerRunner {
   }
 
   Se2Losses accumulate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels,
-                       double masked_scale, double pair_scale) {
+                       double masked_scale, double pair_scale, const backend::GradientsReady& ready = {}) {
     load(slices, labels);
-    queue_gradients(masked_scale, pair_scale);
+    queue_gradients(masked_scale, pair_scale, ready);
+    return fetch_losses();
+  }
+  Se2Losses evaluate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels) {
+    load(slices, labels);
     const StreamScope scope(device_, stream_.get());
-    double sums[2] = {0, 0};
-    backend::copy_rows(device_, sums, 0, losses_.data(), 0, sizeof sums, 1, backend::CopyDirection::to_host);
+    const Se2BatchView batch = batch_.view();
+    const DropoutRates none{};
+    network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, none);
+    const Se2Backward losses{*network_,         stream_.get(), values_.data(), operands_.data(),
+                             gradients_.data(), none,          batch,          buffers_};
+    losses.evaluate(losses_.data());
+    return fetch_losses();
+  }
+  void feature_gradient(std::span<float> gradient) {
+    const LinearPlace& input = layout().input;
+    const std::int64_t nodes = buffers_.counts.nodes;
+    check_count(gradient.size(), {"features", 0, nodes * input.in}, "features");
+    const StreamScope scope(device_, stream_.get());
+    DeviceArray<float> features(device_, nodes * input.in);
+    // Where backward leaves the gradient of the input layer's product.
+    network_->input_gradient(stream_.get(), operands_.data(), input, buffers_.grad_operand, nodes,
+                             features.data(), false);
+    get(features, {"features", 0, nodes * input.in}, gradient, "features");
     backend::synchronize(device_, stream_.get());
-    return {sums[0], sums[1]};
   }
 
   double gradient_norm() {
@@ -161,6 +180,10 @@ class Se2TrainerRunner {
     backend::synchronize(device_, stream_.get());
   }
 
+  backend::CudaGradients gradients() {
+    return {stream_.get(), gradients_.data(), layout().gradient_borders()};
+  }
+
   /// Copies a batch to the device.
   void load(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
   void compute(double masked_scale, double pair_scale, double learning_rate) {
@@ -210,7 +233,14 @@ class Se2TrainerRunner {
     return list;
   }
   static void check_labels(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
-  void queue_gradients(double masked_scale, double pair_scale) {
+  Se2Losses fetch_losses() {
+    const StreamScope scope(device_, stream_.get());
+    double sums[2] = {0, 0};
+    backend::copy_rows(device_, sums, 0, losses_.data(), 0, sizeof sums, 1, backend::CopyDirection::to_host);
+    backend::synchronize(device_, stream_.get());
+    return {sums[0], sums[1]};
+  }
+  void queue_gradients(double masked_scale, double pair_scale, const backend::GradientsReady& ready = {}) {
     const StreamScope scope(device_, stream_.get());
     const Se2BatchView batch = batch_.view();
     const auto cells = static_cast<float>(masked_scale), pairs = static_cast<float>(pair_scale);
@@ -218,9 +248,10 @@ class Se2TrainerRunner {
       network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
       const Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
                                  gradients_.data(), rates_,        batch,          buffers_};
-      backward.run(cells, pairs, losses_.data());
+      backward.run(cells, pairs, losses_.data(), ready);
     };
-    if (batch.nodes == 0) return queue();
+    // Sums over processes begin between the launches: those are not captured.
+    if (batch.nodes == 0 || ready) return queue();
     // The workspace is cut by the sizes of the batch alone; parameters and gradients stay where they are.
     graphs_.run(stream_.get(),
                 GraphKey()
