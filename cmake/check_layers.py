@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "io": {"core", "io", "nlohmann", "hdf5"},
     "pipeline": {"core", "backend/cpu", "backend/cuda", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
     "train": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
-    "distributed": {"core", "io", "autograd", "distributed", "mpi"},
+    "distributed": {"core", "backend/cuda", "io", "autograd", "distributed", "mpi"},
 }
 
 
@@ -32,7 +32,7 @@ def layer_of(path):
 
 
 # Headers that need more than the library's own dependencies are included by name.
-OWN_INCLUDE = re.compile(r"backend/cuda/|(pipeline|train)/cuda_|io/(h5ad|hdf5|lzf)_|distributed/mpi_|train/corpus_h5ad")
+OWN_INCLUDE = re.compile(r"backend/cuda/|(pipeline|train|distributed)/cuda_|io/(h5ad|hdf5|lzf)_|distributed/mpi_|train/corpus_h5ad")
 
 
 def reached(root, names):

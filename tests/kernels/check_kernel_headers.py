@@ -27,7 +27,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         # What every one of them starts with, compiled once.
         prefix = pathlib.Path(work) / "prefix.hpp"
-        prefix.write_text('#include "tests/kernels/support/emulator.hpp"\n#include "stofm/core/tensor.hpp"\n')
+        prefix.write_text('#include "tests/kernels/support/emulator.hpp"\n#include "stofm/core/tensor.hpp"\n'
+                          '#include "tests/kernels/support/emulated_nccl.hpp"\n')
         subprocess.run([compiler, *options, "-x", "c++-header", str(prefix), "-o", str(prefix) + ".gch"], check=True)
         start = ["-include-pch", str(prefix) + ".gch"] if "clang" in compiler else ["-include", str(prefix)]
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Rules of the kernel sources that a compiler doesn't check. Usage: check_kernels.py SOURCE_DIR
 
-1. Every call of the CUDA runtime and of cuBLAS is inside STOFM_CUDA_CHECK, STOFM_CUBLAS_CHECK or, in destructors,
-   STOFM_CUDA_RELEASE; kernels are launched by launch() alone.
+1. Every call of the CUDA runtime, of cuBLAS and of NCCL is inside STOFM_CUDA_CHECK, STOFM_CUBLAS_CHECK, STOFM_NCCL_CHECK
+   or, in destructors, STOFM_CUDA_RELEASE, STOFM_NCCL_RELEASE; kernels are launched by launch() alone.
 2. Barriers, shuffles, shared memory, inline assembly and atomics come from kernels/stofm/kernels/common/, so that the
    emulator can run every kernel. No floating-point atomics anywhere.
 3. kernels/ includes neither Eigen nor JSON; include/ includes no CUDA header and asks for none.
@@ -13,9 +13,9 @@ import pathlib
 import re
 import sys
 
-CALL = re.compile(r"\b(cuda|cublas|cublasLt)[A-Z]\w*\s*\(")
-CHECKED = re.compile(r"\b(STOFM_CUDA_CHECK|STOFM_CUBLAS_CHECK|STOFM_CUDA_RELEASE)\s*\($")
-NO_STATUS = {"cudaGetErrorName", "cudaGetErrorString", "cublasLtGetStatusString"}
+CALL = re.compile(r"\b(cuda|cublas|cublasLt|nccl)[A-Z]\w*\s*\(")
+CHECKED = re.compile(r"\b(STOFM_(CUDA|CUBLAS)_CHECK\s*\(|STOFM_NCCL_CHECK\s*\([^;()]*,|STOFM_(CUDA|NCCL)_RELEASE\s*\()$")
+NO_STATUS = {"cudaGetErrorName", "cudaGetErrorString", "cublasLtGetStatusString", "ncclGetErrorString", "ncclGetLastError"}
 PRIMITIVE = re.compile(r"\b(__shfl\w*|__sync\w*|__ballot\w*|__shared__|__threadfence\w*|atomic[A-Z]\w*|asm)\b")
 FORBIDDEN_INCLUDE = re.compile(r'#\s*include\s+[<"](Eigen|nlohmann)/')
 
@@ -65,7 +65,7 @@ def main(root):
             problems += problems_of(path, path.relative_to(root).as_posix())
     for path in sorted((root / "include").rglob("*.hpp")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            if re.search(r'#\s*include\s+[<"](cuda|cublas)', line) or "STOFM_WITH_CUDA" in line:
+            if re.search(r'#\s*include\s+[<"](cuda|cublas|nccl)', line) or "STOFM_WITH_CUDA" in line:
                 problems.append(f"{path.relative_to(root)}:{number}: include/ knows no CUDA")
     for problem in problems:
         print(problem)

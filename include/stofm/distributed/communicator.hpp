@@ -3,8 +3,8 @@
 /// \file
 /// Several processes that work on one thing: each has a rank, and all of them call the same collectives in
 /// the same order. `Communicator` is the seam: one process here, threads in thread_communicator.hpp, MPI in
-/// mpi_communicator.hpp. A version over NCCL fits behind it too: `start_sum` enqueues on a stream of its own,
-/// `wait` waits for the event, and device buffers take the place of the spans.
+/// mpi_communicator.hpp. Gradients on devices are summed by NCCL beside it (cuda_gradient_sums.hpp);
+/// everything else goes through it there too.
 ///
 /// A rank that fails must call `abort`, or the others would wait for it for ever: run the work inside
 /// `guard_rank`.
@@ -45,7 +45,8 @@ class Communicator {
   /// `wait`. \throws DeviceError STOFM-4601 if another rank or the network failed, here and in all others.
   virtual PendingSum start_sum(std::span<float> values) = 0;
   virtual PendingSum start_sum(std::span<double> values) = 0;
-  /// Lets started sums go on; call it now and then while computing.
+  /// Lets started sums go on; call it now and then while computing, or while waiting for something else that
+  /// needs all ranks. \throws DeviceError STOFM-4601 if another rank is known to have failed.
   virtual void progress() {}
   virtual void wait(PendingSum& sum) = 0;
 

@@ -46,6 +46,10 @@ class ThreadCommunicator final : public Communicator {
   PendingSum start_sum(std::span<double> values) override {
     return {arrive(std::as_writable_bytes(values), add<double>)};
   }
+  void progress() override {
+    const std::scoped_lock lock(job_->mutex);
+    if (!job_->failure.empty()) fail();
+  }
   void wait(PendingSum& sum) override {
     meet(sum.id);
     sum = {};
