@@ -182,7 +182,7 @@ inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
          p);
 }
 /// `p.partial`: blocks * sums floats, `p.loss`: blocks doubles (PairHeadPolicy); the gradients are added to
-/// `into` [H^2 + 2 H + 1] laid out as W0, b0, w2, b2.
+/// `into` [H^2 + 2 H + 1] laid out as W0, b0, w2, b2; null: the losses alone.
 inline void launch_pair_head(CudaStream stream, const PairHeadParams& p, float* into) {
   const std::int64_t count = PairHeadPolicy::blocks(p.pairs), sums = PairHeadPolicy::sums(p.heads);
   launch(pair_head_kernel,
@@ -192,7 +192,7 @@ inline void launch_pair_head(CudaStream stream, const PairHeadParams& p, float* 
           .stream = stream,
           .name = "se2_pair_head"},
          p);
-  launch_add_partials(stream, {p.partial, count, sums, {into, nullptr, nullptr}, sums});
+  if (into != nullptr) launch_add_partials(stream, {p.partial, count, sums, {into, nullptr, nullptr}, sums});
 }
 
 }  // namespace stofm::kernels::se2
