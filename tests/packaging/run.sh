@@ -7,7 +7,7 @@ source_dir=$1 kind=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 here="$source_dir/tests/packaging"
-configure() { cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=Release "${@:3}" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }; }
+configure() { cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "${@:3}" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }; }
 
 case "$kind" in
   find_package | pkg_config)
@@ -18,7 +18,7 @@ esac
 if [ "$kind" = pkg_config ]; then
   export PKG_CONFIG_PATH="$work/prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
   # shellcheck disable=SC2046
-  "${CXX:-c++}" -O1 $(pkg-config --cflags stofm) "$here/consumer/main.cpp" "$here/consumer/other.cpp" -o "$work/consumer" $(pkg-config --libs stofm)
+  "${CXX:-c++}" $(pkg-config --cflags stofm) "$here/consumer/main.cpp" "$here/consumer/other.cpp" -o "$work/consumer" $(pkg-config --libs stofm)
   exec "$work/consumer"
 fi
 configure "$here/$kind" "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DSTOFM_SOURCE="$source_dir"
