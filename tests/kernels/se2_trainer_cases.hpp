@@ -125,6 +125,55 @@ TEST_CASE("batches add up, an update is AdamW's, and the state goes down and up"
   CHECK(trainer.gradient_norm() == doctest::Approx(2 * other.gradient_norm()).epsilon(1e-6));
 }
 
+TEST_CASE("an evaluation gives the losses without dropout and leaves the gradients") {
+  auto config = test::small_se2_config(true, "gelu");
+  config.dropout = config.attention_dropout = config.activation_dropout = 0.3;
+  const test::TrainingCase c(config, true);
+  test::TrainingCase plain(config, false);
+  plain.run_on_tape(1.0, 0.01);
+  auto trainer = c.trainer(device, Precision::float32);
+  const auto dropped = trainer.accumulate(c.slices, c.labels, 1.0, 0.01);
+  CHECK(std::abs(dropped.masked_cells - plain.masked_loss) > 1e-3 * plain.masked_loss);
+  std::vector<float> before(static_cast<std::size_t>(trainer.gradient_count())), after(before.size());
+  trainer.download_gradients(before);
+  const auto losses = trainer.evaluate(c.slices, c.labels);
+  CHECK(losses.masked_cells == doctest::Approx(plain.masked_loss).epsilon(1e-5));
+  CHECK(losses.pair_distances == doctest::Approx(plain.pair_loss).epsilon(1e-5));
+  trainer.download_gradients(after);
+  CHECK(before == after);
+  CHECK(trainer.accumulate(c.slices, c.labels, 1.0, 0.01).masked_cells == dropped.masked_cells);
+}
+
+TEST_CASE("the gradient of the features is the tape's, with dropout") {
+  for (const bool pre : {false, true}) {
+    auto config = test::small_se2_config(pre, "gelu");
+    config.dropout = config.attention_dropout = config.activation_dropout = 0.1;
+    test::TrainingCase c(config, true);
+    auto trainer = c.trainer(device, Precision::float32);
+    trainer.accumulate(c.slices, c.labels, 0.7, 0.01);
+    std::vector<float> found, expected;
+    const model::Se2Trainer<float> on_tape(config, c.parameters);
+    const model::PretrainingHeads<float> heads(config, c.parameters);
+    for (std::size_t i = 0; i < c.pieces.size(); ++i) {
+      autograd::ParameterSet<float> input;
+      auto& features = input.add("features", c.pieces[i].features.clone());
+      autograd::Tape<float> tape;
+      const auto output = on_tape.forward(tape, tape.parameter(features), c.pieces[i].distances,
+                                          c.pieces[i].types, {.dropout = true, .key = c.key(i)});
+      const auto cells = heads.masked_cell_loss(tape, output.last_hidden, c.masked[i], c.features[i]);
+      const auto pairs = heads.pair_distance_loss(tape, output, c.rows[i], c.columns[i], c.targets[i]);
+      tape.backward(autograd::add(autograd::scale(cells.sum, 0.7F), autograd::scale(pairs.sum, 0.01F)));
+      const auto gradient = std::as_const(features).grad().span();
+      expected.insert(expected.end(), gradient.begin(), gradient.end());
+    }
+    found.resize(expected.size());
+    trainer.feature_gradient(found);
+    CHECK(test::relative_error(found, expected) <= 1e-4);  // as the gradients of the parameters
+    found.pop_back();
+    CHECK_THROWS_AS(trainer.feature_gradient(found), UsageError);
+  }
+}
+
 TEST_CASE("rows of a neutral input layer stay at sum zero") {
   test::TrainingCase c(test::small_se2_config(true, "relu"), false);
   train::neutralise_rows(c.parameters.at("embedding_layer.weight"));
@@ -149,7 +198,7 @@ TEST_CASE("rows of a neutral input layer stay at sum zero") {
 TEST_CASE("two runs give the same bits, in any order of blocks") {
   auto config = test::small_se2_config(false, "gelu");
   config.dropout = config.attention_dropout = config.activation_dropout = 0.1;
-  const test::TrainingCase c(config, true);
+  test::TrainingCase c(config, true);
   std::vector<float> first;
   several_times([&] {
     auto trainer = c.trainer(device, Precision::split_bf16);
