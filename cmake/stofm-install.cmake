@@ -15,7 +15,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/stofm-config-version.cma
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/stofm-config.cmake" "${PROJECT_BINARY_DIR}/stofm-config-version.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/stofm-hdf5.cmake" "${PROJECT_SOURCE_DIR}/cmake/stofm-mpi.cmake"
-  "${PROJECT_SOURCE_DIR}/cmake/stofm-kernels.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/stofm-kernels.cmake" "${PROJECT_SOURCE_DIR}/cmake/stofm-nccl.cmake"
   DESTINATION "${STOFM_CMAKE_DIR}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/stofm.pc.in" "${PROJECT_BINARY_DIR}/stofm.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/stofm.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")

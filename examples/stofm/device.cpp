@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "console.hpp"
+#include "gradient_sums.hpp"
 #include "stofm/core/error.hpp"
 #if defined(STOFM_WITH_CUDA)
 #include "stofm/backend/cuda/device.hpp"
@@ -88,6 +89,7 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
         ranks.all_reduce_sum(std::span<double>(numbers));
       };
       device->sum_gradients = [&ranks](std::span<float> gradients) { ranks.all_reduce_sum(gradients); };
+      device->sum_on_device = device_sums(ranks, where.device, distributed::Combine::sum);
     }
     return DevicePretrain{[device](const train::TrainingBatch& batch) { return device->run(batch); },
                           device->engine()};
@@ -102,6 +104,7 @@ std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncod
     const auto device =
         std::make_shared<train::CudaAdapt>(config, parameters, optimizer, options,
                                            train::CudaAdaptOptions{where.device, precision_of(precision)});
+    device->sum_on_device = device_sums(ranks, where.device, distributed::Combine::average);
     DeviceAdapt result;
     result.accumulate = [device](const train::CellBatch& batch, const RandomKey& key) {
       return device->accumulate(batch, key);

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+# Finds NCCL 2.14 or later (communicators that do not block) and makes stofm::nccl, for sums of gradients over the devices of
+# several processes. Sets STOFM_HAVE_NCCL and STOFM_NCCL_VERSION. Hints: NCCL_HOME, those of CUDAToolkit.
+set(STOFM_HAVE_NCCL OFF)
+find_path(STOFM_NCCL_INCLUDE_DIR nccl.h HINTS "$ENV{NCCL_HOME}/include" ${CUDAToolkit_INCLUDE_DIRS})
+find_library(STOFM_NCCL_LIBRARY nccl HINTS "$ENV{NCCL_HOME}/lib" "$ENV{NCCL_HOME}/lib64" "${CUDAToolkit_LIBRARY_DIR}"
+  "${CUDAToolkit_LIBRARY_ROOT}/lib" "${CUDAToolkit_LIBRARY_ROOT}/lib64")
+mark_as_advanced(STOFM_NCCL_INCLUDE_DIR STOFM_NCCL_LIBRARY)
+if(STOFM_NCCL_INCLUDE_DIR AND STOFM_NCCL_LIBRARY)
+  set(STOFM_NCCL_VERSION "")
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS "${STOFM_NCCL_INCLUDE_DIR}/nccl.h" line REGEX "^#define NCCL_${part} +[0-9]+" LIMIT_COUNT 1)
+    string(REGEX MATCH "[0-9]+" number "${line}")
+    list(APPEND STOFM_NCCL_VERSION "${number}")
+  endforeach()
+  list(JOIN STOFM_NCCL_VERSION "." STOFM_NCCL_VERSION)
+  if(STOFM_NCCL_VERSION VERSION_GREATER_EQUAL 2.14)
+    set(STOFM_HAVE_NCCL ON)
+    if(NOT TARGET stofm::nccl)
+      add_library(stofm::nccl INTERFACE IMPORTED GLOBAL)
+      target_include_directories(stofm::nccl SYSTEM INTERFACE "${STOFM_NCCL_INCLUDE_DIR}")
+      target_link_libraries(stofm::nccl INTERFACE "${STOFM_NCCL_LIBRARY}")
+    endif()
+  endif()
+endif()
