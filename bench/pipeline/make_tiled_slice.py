@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes a large .h5ad by laying copies of a real one side by side, for measuring load (RELIABILITY 4.5).
+"""Writes a large .h5ad by laying copies of a real one side by side, for measuring load.
 
 Usage: make_tiled_slice.py INPUT.h5ad OUTPUT.h5ad CELLS [--nnz N]
 

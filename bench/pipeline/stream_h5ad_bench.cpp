@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A large .h5ad streamed, and streamed and tokenised: time and peak memory (RELIABILITY 4.5). The file is
+// A large .h5ad streamed, and streamed and tokenised: time and peak memory. The file is
 // named by STOFM_BENCH_SLICE; make one with
 //     python3 bench/pipeline/make_tiled_slice.py examples/data/xenium_mousebrain_4261.h5ad big.h5ad 1000000
 //     --nnz 100

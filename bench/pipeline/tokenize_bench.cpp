@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Throughput of the rank-value encoding, and of what it is measured against: a sort of the same values, which
-// is the least that any encoder does. Rows of 100 counts in a panel of 500 genes (RELIABILITY 4.5) and of
+// is the least that any encoder does. Rows of 100 counts in a panel of 500 genes and of
 // 4,000 in 18,000 (her2st).
 //     bench/tokenize --benchmark_filter=tokenize
 #include <benchmark/benchmark.h>

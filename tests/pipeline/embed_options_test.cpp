@@ -72,7 +72,7 @@ TEST_CASE("cells in another order have the same embeddings, where the clusters a
   for (std::size_t i = 0; i < order.size(); ++i)
     std::copy_n(b.embeddings.data() + static_cast<std::int64_t>(i) * 8, 8,
                 back.data() + static_cast<std::int64_t>(order[i]) * 8);
-  // RELIABILITY 4.7, "permutation of cells": other orders of the float sums over about 100 nodes.
+  // Other orders of the float sums over about 100 nodes.
   const double difference = relative_difference(a.embeddings, back);
   CHECK(difference <= 1e-6);
   MESSAGE("relative difference ", difference);

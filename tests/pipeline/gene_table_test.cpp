@@ -52,7 +52,7 @@ TEST_CASE("the shipped table has 25,424 genes and <cls> after them") {
   CHECK(map.human_of_mouse.size() == 20473);
   CHECK(map.human_of_mouse.at("ENSMUSG00000064341") == "ENSG00000198888");
   REQUIRE(map.notices.size() == 2);
-  CHECK(map.notices[0].count == 20473 - 18180);  // ECOSYSTEM A4: 20,473 keys onto 18,180 human ids
+  CHECK(map.notices[0].count == 20473 - 18180);  // 20,473 keys onto 18,180 human ids
 }
 
 TEST_CASE("line ends, special rows and any row order are accepted") {

@@ -13,7 +13,7 @@
 
 namespace stofm::io {
 
-/// What a document may cost. The defaults are those of RELIABILITY: 16 MiB, depth 64, strings of 1 MiB.
+/// What a document may cost. By default: 16 MiB, depth 64, strings of 1 MiB.
 struct JsonLimits {
   std::int64_t max_bytes = std::int64_t{16} << 20;        ///< size of the text
   std::int64_t max_depth = 64;                            ///< nested arrays and objects

@@ -7,7 +7,7 @@
 /// Phi is constant. Cubic through values and slopes at both ends of [p, q], t = (a - p)/(q - p):
 ///   c0 = Phi(p), c1 = h Phi'(p+), c2 = 3 (Phi(q) - Phi(p)) - h (2 Phi'(p+) + Phi'(q-)),
 ///   c3 = h (Phi'(p+) + Phi'(q-)) - 2 (Phi(q) - Phi(p)),  h = q - p.
-/// Source: PERFORMANCE 6.2; prior art: DeePMD-kit's compressed embedding nets (tables of a network of one
+/// Source: identity 2; prior art: DeePMD-kit's compressed embedding nets (tables of a network of one
 /// scalar).
 
 #include <algorithm>

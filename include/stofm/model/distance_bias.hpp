@@ -4,7 +4,7 @@
 /// The distance bias of the SE(2) Transformer: Phi(d) in R^heads with Phi(0) = 0, and the bias of a whole
 /// sub-slice as constant plus listed entries. float uses the table of `bias_table.hpp` if it passed its check
 /// against these weights, else (and in double always) the network itself, once per distinct distance. Source:
-/// SPEC section 5, PERFORMANCE 6.2 and 6.3.
+/// SPEC section 5, identities 2 and 3.
 
 #include <algorithm>
 #include <cmath>

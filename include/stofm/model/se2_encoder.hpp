@@ -7,7 +7,7 @@
 ///   FFN(x)
 /// with LayerNorm after (post-LN) or before (pre-LN) each part. P_l = P_0 + sum_{j<=l} Q_j K_j^T, so no N x N
 /// buffer is kept: attention sees constant + listed entries + concatenated queries and keys. Source: SPEC
-/// section 5; PERFORMANCE 6.1 and 6.3.
+/// section 5, identities 1 and 3.
 
 #include <span>
 #include <string>

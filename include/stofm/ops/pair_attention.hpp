@@ -4,7 +4,7 @@
 /// Attention with a pairwise state carried through the layers, never stored:
 ///   S_l = B + sum_{j <= l} Q_j K_j^T,  y_l = softmax(S_l) V_l   per head,
 /// with Q_j already scaled and B one constant per head except at listed pairs.
-/// Source: SPEC section 5 (P_l) and PERFORMANCE 6.1, 6.3: the sum over layers is one product of concatenated
+/// Source: SPEC section 5 (P_l), identities 1 and 3: the sum over layers is one product of concatenated
 /// queries and keys, and a constant per row does not change a softmax.
 
 #include <span>

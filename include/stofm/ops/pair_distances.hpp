@@ -3,7 +3,7 @@
 /// \file
 /// The distances of one sub-slice, without an N x N matrix: about 86 % of the pairs of a real sub-slice carry
 /// one constant ("not neighbours"), so only the others are listed. Source: SPEC section 4 (what the entries
-/// mean) and PERFORMANCE 6.3 (how many there are).
+/// mean) and identity 3 (how many there are).
 
 #include <cstdint>
 #include <vector>

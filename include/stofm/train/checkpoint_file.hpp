@@ -8,7 +8,7 @@
 /// Metadata: "format" = "stofm-checkpoint", "format_version" = "1", "manifest" = JSON text {step, config,
 /// data_sha256, state, tensors: {name: {dtype, shape, sha256}}}, "manifest_sha256" = its SHA-256. The hash of
 /// a tensor covers its stored bytes; type and shape are in the manifest, so that a header that was changed is
-/// found too. Source: RELIABILITY section 4.4 and row R12.
+/// found too. Source: RELIABILITY row R12.
 
 #include <cstdint>
 #include <filesystem>
