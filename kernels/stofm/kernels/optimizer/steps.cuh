@@ -59,11 +59,11 @@ inline double global_norm(Cuda device, std::span<const backend::CudaParameter> p
   const CudaStream stream = thread_stream(device);
   launch_global_norm(
       {table.data(), squares.data(), result.data(), static_cast<std::int64_t>(pieces.size()), 0.0}, stream);
-  GradientNorm norm{};
+  double norm = 0.0;  // the number alone: behind the coefficient are bytes that nothing writes
   STOFM_CUDA_CHECK(
-      cudaMemcpyAsync(&norm, result.data(), sizeof(norm), cudaMemcpyDeviceToHost, native(stream)));
+      cudaMemcpyAsync(&norm, &result.data()->norm, sizeof(norm), cudaMemcpyDeviceToHost, native(stream)));
   STOFM_CUDA_CHECK(cudaStreamSynchronize(native(stream)));
-  return norm.norm;
+  return norm;
 }
 
 }  // namespace stofm::kernels
