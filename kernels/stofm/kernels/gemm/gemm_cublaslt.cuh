@@ -141,6 +141,8 @@ class Gemm {
                                         : p.epilogue == GemmEpilogue::bias_relu ? CUBLASLT_EPILOGUE_RELU_BIAS
                                                                                 : CUBLASLT_EPILOGUE_DEFAULT;
     set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    if (p.epilogue != GemmEpilogue::none)  // the heuristic may ask for it; `run` sets that of each call
+      set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
     plan.a = p.form == GemmForm::nt ? layout(p.operands, p.k, p.n, p.stride_b)
                                     : layout(p.operands, p.n, p.k, p.stride_b);
     plan.b = p.form == GemmForm::tn ? layout(p.operands, p.m, p.k, p.stride_a)
