@@ -6,7 +6,10 @@
 ///                                      .stream = stream, .name = "layer_norm"}, params);
 /// Kernels are `template <...> static __global__ void f(const Params params)` with a plain struct.
 
+#include <map>
+#include <mutex>
 #include <type_traits>
+#include <utility>
 
 #include "stofm/backend/cuda/stream.hpp"
 #include "stofm/kernels/common/check.cuh"
@@ -57,6 +60,24 @@ inline bool check_launch(const LaunchConfig& config) {
          "whole warps, at most 1,024 threads and 227 KiB", "Please report this."});
   return true;
 }
+#if !defined(STOFM_KERNEL_EMULATOR)
+/// Lets `kernel` have `bytes` of dynamic shared memory on the current device. What is allowed only grows: a
+/// lower value would take it from a launch of another thread.
+inline cudaError_t allow_shared(const void* kernel, std::size_t bytes) {
+  static std::mutex guard;
+  static std::map<std::pair<const void*, int>, std::size_t> allowed;
+  int device = 0;
+  cudaError_t error = cudaGetDevice(&device);  // unchecked: by the caller
+  if (error != cudaSuccess) return error;
+  const std::lock_guard<std::mutex> lock(guard);
+  std::size_t& most = allowed[{kernel, device}];
+  if (bytes <= most) return cudaSuccess;
+  error = cudaFuncSetAttribute(  // unchecked: by the caller
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (error == cudaSuccess) most = bytes;
+  return error;
+}
+#endif
 }  // namespace detail
 
 /// Queues `kernel(params)`. *Throws* DeviceError if it can't be launched; errors of the run itself come with
@@ -78,10 +99,9 @@ void launch(void (*kernel)(Params), const LaunchConfig& config,
   nvtxRangePushA(config.name);
 #endif
   checked_cuda_call(config.name, [&] {
-    if (config.shared_bytes > 48U * 1024U) {           // both results go to the check around this
-      const cudaError_t error = cudaFuncSetAttribute(  // unchecked: here
-          reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-          static_cast<int>(config.shared_bytes));
+    if (config.shared_bytes > 48U * 1024U) {  // both results go to the check around this
+      const cudaError_t error =
+          detail::allow_shared(reinterpret_cast<const void*>(kernel), config.shared_bytes);
       if (error != cudaSuccess) return error;
     }
     kernel<<<config.grid, config.block, config.shared_bytes, native(config.stream)>>>(params);
