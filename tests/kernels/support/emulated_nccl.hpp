@@ -75,6 +75,8 @@ struct EmulatedNccl {
   std::atomic<bool> notices_lost_ranks{true};
   std::vector<std::size_t> counts;  ///< of the sums, in the order of the calls of rank 0
   std::string last_error;
+  std::string failing_call;  ///< the call of this name that counts `failing_after` down to 0 fails
+  int failing_after = 0;
 };
 inline EmulatedNccl& emulated_nccl() {
   static EmulatedNccl only;
@@ -86,6 +88,12 @@ inline ncclResult_t refuse(EmulatedComm* comm, ncclResult_t why, const char* tex
   emulated_nccl().last_error = text;
   if (comm != nullptr) comm->error = why;
   return why;
+}
+inline bool fails(const char* call) {
+  EmulatedNccl& all = emulated_nccl();
+  if (all.failing_call != call || --all.failing_after != 0) return false;
+  all.last_error = "a failing call";
+  return true;
 }
 inline void add(EmulatedSum& sum) {
   float* const first = sum.values[0];
@@ -123,6 +131,7 @@ inline ncclResult_t ncclGetVersion(int* version) { return *version = 22809, nccl
 inline ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   EmulatedNccl& all = emulated_nccl();
   const std::scoped_lock lock(all.mutex);
+  if (emulated_nccl_detail::fails("ncclGetUniqueId")) return ncclSystemError;
   std::memset(id, 0, sizeof *id);
   const std::string text = "group " + std::to_string(++all.ids);
   std::memcpy(id->internal, text.data(), text.size());
@@ -134,6 +143,7 @@ inline ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniq
   EmulatedNccl& all = emulated_nccl();
   const std::scoped_lock lock(all.mutex);
   *comm = nullptr;
+  if (emulated_nccl_detail::fails("ncclCommInitRankConfig")) return ncclSystemError;
   if (config->blocking != 0 || rank < 0 || rank >= ranks)
     return emulated_nccl_detail::refuse(nullptr, ncclInvalidArgument, "a blocking communicator");
   auto& group = all.groups[id.internal];
@@ -149,6 +159,7 @@ inline ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniq
 inline ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   EmulatedNccl& all = emulated_nccl();
   const std::scoped_lock lock(all.mutex);
+  if (emulated_nccl_detail::fails("ncclCommGetAsyncError")) return ncclSystemError;
   EmulatedGroup& group = *comm->group;
   if (comm->error == ncclSuccess && group.lost && all.notices_lost_ranks)
     emulated_nccl_detail::refuse(comm, ncclRemoteError, "connection closed by remote peer");
@@ -168,6 +179,7 @@ inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count,
                                   ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
   EmulatedNccl& all = emulated_nccl();
   const std::scoped_lock lock(all.mutex);
+  if (emulated_nccl_detail::fails("ncclAllReduce")) return ncclSystemError;
   if (comm->error != ncclSuccess) return comm->error;
   if (comm->polls_left > 0 || comm->group->arrived < comm->group->size)
     return emulated_nccl_detail::refuse(comm, ncclInvalidUsage, "a call while another is in progress");
@@ -196,6 +208,7 @@ inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count,
 
 inline ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   const std::scoped_lock lock(emulated_nccl().mutex);
+  if (emulated_nccl_detail::fails("ncclCommFinalize")) return ncclSystemError;
   comm->finalizing = true;
   ++comm->group->finalized;
   return ncclInProgress;

@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// NCCL, or in tests what stands in for it (tests/kernels/support/emulated_nccl.hpp, included first), and its
-/// errors. As in common/check.cuh: every call is inside STOFM_NCCL_CHECK, in destructors STOFM_NCCL_RELEASE,
-/// and the same hook lets the k-th call fail. The codes are in backend/cuda/nccl_sums.hpp.
+/// errors. As in common/check.cuh: every call is inside STOFM_NCCL_CHECK, in destructors STOFM_NCCL_RELEASE.
+/// The codes are in backend/cuda/nccl_sums.hpp.
 
 #if !defined(STOFM_KERNEL_EMULATOR)
 #include <nccl.h>
@@ -29,17 +29,15 @@ namespace stofm::kernels {
        "NCCL_DEBUG=WARN tells more; STOFM_GRADIENT_SUMS=host sums through the host instead of NCCL."});
 }
 
-/// What the call gave, unless it shall fail. ncclInProgress is no error: the caller waits.
-template <class Call>
-ncclResult_t checked_nccl_call(const char* text, const std::string& who, ncclComm_t comm, const Call& call) {
-  const ncclResult_t result = call_shall_fail() ? ncclSystemError : call();
+/// ncclInProgress is no error: the caller waits.
+inline ncclResult_t nccl_check(ncclResult_t result, const char* call, const std::string& who,
+                               ncclComm_t comm) {
   if (result == ncclSuccess || result == ncclInProgress) return result;
-  const std::string name(text);
-  throw_nccl_error(result, name.substr(0, name.find('(')).c_str(), who, comm);
+  const std::string text(call);
+  throw_nccl_error(result, text.substr(0, text.find('(')).c_str(), who, comm);
 }
 
-#define STOFM_NCCL_CHECK(who, comm, call) \
-  ::stofm::kernels::checked_nccl_call(#call, who, comm, [&] { return call; })
+#define STOFM_NCCL_CHECK(who, comm, call) ::stofm::kernels::nccl_check(call, #call, who, comm)
 #define STOFM_NCCL_RELEASE(call) static_cast<void>(call)
 
 }  // namespace stofm::kernels
