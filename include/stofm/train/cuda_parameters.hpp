@@ -22,7 +22,7 @@ namespace stofm::train {
 template <class Trainer, class State>
 class CudaParameters {
  public:
-  /// Both must outlive it. \param prefix cut off the names for the device
+  /// Both must outlive it. \param prefix of the names that this is about, cut off for the device
   CudaParameters(autograd::ParameterSet<float>& parameters, nn::AdamW<float>& optimizer, std::string prefix)
       : parameters_(parameters), optimizer_(optimizer), prefix_(std::move(prefix)) {}
 
@@ -34,6 +34,7 @@ class CudaParameters {
   HostState host_state() const {
     HostState state{optimizer_.state(), {}};
     for (const auto& [name, parameter] : parameters_.map()) {
+      if (!name.starts_with(prefix_)) continue;
       State entry{.name = name.substr(prefix_.size()),
                   .decays = optimizer_.options().decay_all || nn::decays_by_name(name),
                   .value = parameter->changing().span()};
@@ -70,6 +71,8 @@ class CudaParameters {
     if (!changed_) return;
     HostState state = host_state();
     std::map<std::string, Tensor<float>> moments;
+    for (const auto& [name, tensor] : state.moments)  // what this is not about stays
+      if (!name.starts_with(prefix_)) moments.emplace(name, tensor.clone());
     for (State& entry : state.list) {
       const std::string name = prefix_ + entry.name;
       const Shape& shape = std::as_const(parameters_.at(name)).value().shape();
@@ -85,6 +88,7 @@ class CudaParameters {
   }
   std::string nan_gradient(const Trainer& trainer) const {
     for (const auto& [name, parameter] : parameters_.map()) {
+      if (!name.starts_with(prefix_)) continue;
       std::vector<float> gradient(static_cast<std::size_t>(std::as_const(*parameter).value().numel()));
       trainer.download_gradient(name.substr(prefix_.size()), gradient);
       for (std::size_t i = 0; i < gradient.size(); ++i)

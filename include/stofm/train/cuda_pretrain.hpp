@@ -8,15 +8,20 @@
 /// that link the kernel library.
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/nn/adamw.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/cuda_joint.hpp"
 #include "stofm/train/cuda_parameters.hpp"
+#include "stofm/train/judged_model.hpp"
 #include "stofm/train/pretrain.hpp"
 
 namespace stofm::train {
@@ -42,8 +47,15 @@ class CudaPretrain {
 
   /// As PretrainStep::run: adds the gradients of this process's pieces on the device.
   StepReport run(const TrainingBatch& batch);
+  /// As judged_model, with the parameters as they are on the device.
+  ModelSums judge(const LoadedPiece& piece, std::int64_t masked, const TouchedPairs& pairs);
   /// What the loop calls in place of its own norm and update.
-  StepEngine engine() { return state_.engine(trainer_); }
+  StepEngine engine();
+
+  /// A cell encoder for the joint stage, which has its own part of the parameters; before `engine` is called.
+  void add_encoder(std::shared_ptr<CudaJointEncoder> encoder) { encoder_ = std::move(encoder); }
+  bool joint_stage = false;  ///< whether it is trained too; may change between steps
+  backend::CudaSe2Trainer& trainer() { return trainer_; }
 
   std::function<void(std::vector<double>&)> sum_over_processes = {};  ///< as PretrainStep
   std::function<void(std::span<float>)> sum_gradients = {};  ///< sums over processes; empty: one process
@@ -68,12 +80,86 @@ class CudaPretrain {
   backend::Se2Losses accumulate(std::span<const backend::Se2Slice> slices,
                                 std::span<const backend::Se2TrainingSlice> labels, double masked,
                                 double pairs);
+  /// The joint stage: one piece after the other, since each has dropout masks of its own in the encoder.
+  backend::Se2Losses accumulate_jointly(std::span<const LoadedPiece* const> pieces,
+                                        std::span<backend::Se2Slice> slices,
+                                        std::span<const backend::Se2TrainingSlice> labels, double masked,
+                                        double pairs);
+  bool joint() const { return joint_stage && encoder_ != nullptr; }
 
   PretrainOptions options_;
   CudaParameters<backend::CudaSe2Trainer, backend::Se2ParameterState> state_;
   backend::CudaSe2Trainer trainer_;
+  std::shared_ptr<CudaJointEncoder> encoder_;
   std::size_t at_once_ = (std::numeric_limits<std::size_t>::max)();
 };
+
+inline StepEngine CudaPretrain::engine() {
+  StepEngine own = state_.engine(trainer_);
+  if (!encoder_) return own;
+  const StepEngine other = encoder_->engine();
+  return {.gradient_norm =
+              [this, own, other] {
+                const double norm = own.gradient_norm();
+                return joint() ? std::hypot(norm, other.gradient_norm()) : norm;
+              },
+          .update =
+              [this, own, other](double rate, double factor) {
+                own.update(rate, factor);
+                if (joint()) other.update(rate, factor);
+              },
+          .fetch =
+              [own, other] {
+                own.fetch();
+                other.fetch();
+              },
+          .store =
+              [own, other] {
+                own.store();
+                other.store();
+              },
+          .nan_gradient =
+              [this, own, other] {
+                const std::string found = own.nan_gradient();
+                return found.empty() && joint() ? other.nan_gradient() : found;
+              }};
+}
+
+inline ModelSums CudaPretrain::judge(const LoadedPiece& piece, std::int64_t masked,
+                                     const TouchedPairs& pairs) {
+  const TrainingSample& sample = piece.sample;
+  const Tensor<float> features = joint() ? encoder_->features(piece, false) : sample.features;
+  const auto numbers = pipeline::number_distances(sample.distances);
+  const backend::Se2Slice slice =
+      pipeline::device_slice(features.view(), sample.distances, numbers, sample.token_types);
+  const backend::Se2TrainingSlice labels{
+      .masked_nodes = {sample.mcm_nodes.data(), static_cast<std::size_t>(masked)},
+      .masked_targets = sample.mcm_targets.data(),
+      .pair_rows = pairs.rows,
+      .pair_columns = pairs.columns,
+      .pair_targets = pairs.targets};
+  const backend::Se2Losses losses = trainer_.evaluate({&slice, 1}, {&labels, 1});
+  return {static_cast<double>(masked) - losses.masked_cells, losses.pair_distances};
+}
+
+inline backend::Se2Losses CudaPretrain::accumulate_jointly(std::span<const LoadedPiece* const> pieces,
+                                                           std::span<backend::Se2Slice> slices,
+                                                           std::span<const backend::Se2TrainingSlice> labels,
+                                                           double masked, double pairs) {
+  backend::Se2Losses sums;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    const Tensor<float> features = encoder_->features(*pieces[i], true);
+    slices[i].features = features.data();
+    slices[i].feature_stride = features.dim(1);
+    const auto one = trainer_.accumulate(slices.subspan(i, 1), labels.subspan(i, 1), masked, pairs);
+    sums.masked_cells += one.masked_cells;
+    sums.pair_distances += one.pair_distances;
+    std::vector<float> gradient(static_cast<std::size_t>(features.numel()));
+    trainer_.feature_gradient(gradient);
+    encoder_->backward(gradient);
+  }
+  return sums;
+}
 
 inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2Slice> slices,
                                                    std::span<const backend::Se2TrainingSlice> labels,
@@ -124,12 +210,19 @@ inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
                       sample.pair_targets, detail::dropout_key(options_.seed, usable[i]->ref)});
   }
   const auto scale = [](double weight, double total) { return total > 0 ? weight / total : 0.0; };
-  const backend::Se2Losses losses = accumulate(slices, labels, scale(options_.mcm_weight, counts[0]),
-                                               scale(options_.pdr_weight, counts[1]));
-  if (sum_on_device)
-    sum_on_device.finish(trainer_.gradients());
-  else if (sum_gradients)
-    sum_gradients_of(trainer_, sum_gradients);
+  const double cell_scale = scale(options_.mcm_weight, counts[0]),
+               pair_scale = scale(options_.pdr_weight, counts[1]);
+  const backend::Se2Losses losses = joint()
+                                        ? accumulate_jointly(usable, slices, labels, cell_scale, pair_scale)
+                                        : accumulate(slices, labels, cell_scale, pair_scale);
+  const auto sum_those_of = [this](auto& trainer) {
+    if (sum_on_device)
+      sum_on_device.finish(trainer.gradients());
+    else if (sum_gradients)
+      sum_gradients_of(trainer, sum_gradients);
+  };
+  sum_those_of(trainer_);
+  if (joint()) sum_those_of(encoder_->trainer());
   std::vector<double> sums{losses.masked_cells, losses.pair_distances};
   if (sum_over_processes) sum_over_processes(sums);
   StepReport report;

@@ -56,6 +56,28 @@ inline std::vector<std::int64_t> visible_cells(const LoadedPiece& piece) {
   return nodes;
 }
 
+/// The visible cells of a visit, in the order of the nodes: those that get a gradient, and the others.
+struct JointCells {
+  std::vector<std::int64_t> trained, rest;
+};
+inline JointCells draw_joint_cells(const LoadedPiece& piece, const JointOptions& options) {
+  std::vector<std::int64_t> visible = visible_cells(piece);
+  Random random = dropout_key(options.seed, piece.ref).child(0x6a6f).generator();
+  const auto with_gradient = static_cast<std::size_t>(
+      (std::min)(options.cells_with_gradient, static_cast<std::int64_t>(visible.size())));
+  for (std::size_t i = 0; i < with_gradient; ++i)
+    std::swap(visible[i], visible[i + random.below(visible.size() - i)]);
+  const auto middle = visible.begin() + static_cast<std::ptrdiff_t>(with_gradient);
+  JointCells cells{{visible.begin(), middle}, {middle, visible.end()}};
+  std::sort(cells.trained.begin(), cells.trained.end());
+  std::sort(cells.rest.begin(), cells.rest.end());
+  return cells;
+}
+/// Of the encoder in a visit.
+inline RandomKey joint_dropout_key(const LoadedPiece& piece, const JointOptions& options) {
+  return dropout_key(options.seed, piece.ref).child(0x656e);
+}
+
 }  // namespace detail
 
 /// Features of the nodes of a piece, [N, C]. The piece must have been loaded with `keep_slices`, its slice
@@ -64,17 +86,7 @@ inline std::vector<std::int64_t> visible_cells(const LoadedPiece& piece) {
 inline autograd::Variable<float> joint_features(autograd::Tape<float>& tape, const LoadedPiece& piece,
                                                 const model::CellEncoderTrainer<float>& encoder,
                                                 const JointOptions& options) {
-  std::vector<std::int64_t> visible = detail::visible_cells(piece);
-  Random random = detail::dropout_key(options.seed, piece.ref).child(0x6a6f).generator();
-  const auto with_gradient = static_cast<std::size_t>(
-      (std::min)(options.cells_with_gradient, static_cast<std::int64_t>(visible.size())));
-  for (std::size_t i = 0; i < with_gradient; ++i)
-    std::swap(visible[i], visible[i + random.below(visible.size() - i)]);
-  const auto middle = visible.begin() + static_cast<std::ptrdiff_t>(with_gradient);
-  std::vector<std::int64_t> trained(visible.begin(), middle), rest(middle, visible.end());
-  std::sort(trained.begin(), trained.end());
-  std::sort(rest.begin(), rest.end());
-
+  const auto [trained, rest] = detail::draw_joint_cells(piece, options);
   const std::int64_t width = piece.sample.features.dim(1);
   Tensor<float> base = piece.sample.features.clone();
   {
@@ -92,9 +104,9 @@ inline autograd::Variable<float> joint_features(autograd::Tape<float>& tape, con
   }
   if (trained.empty()) return autograd::constant(std::move(base));
   const detail::PackedCells packed = detail::pack_cells(piece, trained);
-  const auto rows = encoder.embed(tape, packed.tokens, packed.offsets,
-                                  {.key = detail::dropout_key(options.seed, piece.ref).child(0x656e),
-                                   .training = options.dropout && tape.recording()});
+  const auto rows = encoder.embed(
+      tape, packed.tokens, packed.offsets,
+      {.key = detail::joint_dropout_key(piece, options), .training = options.dropout && tape.recording()});
   std::vector<std::int64_t> source(static_cast<std::size_t>(base.dim(0)));
   for (std::size_t node = 0; node < source.size(); ++node) source[node] = static_cast<std::int64_t>(node);
   for (std::size_t i = 0; i < trained.size(); ++i)

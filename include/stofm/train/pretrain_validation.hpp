@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/train/pretrain.hpp"
+#include "stofm/train/judged_model.hpp"
 
 namespace stofm::train {
 
@@ -62,7 +62,7 @@ class PretrainValidation {
 
   std::int64_t pieces() const { return static_cast<std::int64_t>(refs_.size()); }
   /// Evaluates this process's share of the pieces. *Cost* one forward pass a piece. *Deterministic* yes.
-  ValidationSums evaluate(const PretrainStep& step, int rank = 0, int ranks = 1);
+  ValidationSums evaluate(const JudgedModel& model, int rank = 0, int ranks = 1);
 
  private:
   Corpus& corpus_;
@@ -72,20 +72,14 @@ class PretrainValidation {
 };
 
 /// One piece; nothing is recorded.
-inline ValidationSums validate_piece(const MaskedPiece& piece, const PretrainStep& step,
+inline ValidationSums validate_piece(const MaskedPiece& piece, const JudgedModel& model,
                                      const MaskingOptions& masking);
+inline ValidationSums validate_piece(const MaskedPiece& piece, const PretrainStep& step,
+                                     const MaskingOptions& masking) {
+  return validate_piece(piece, judged_model(step), masking);
+}
 
 namespace detail {
-
-inline double cosine(const float* a, const float* b, std::int64_t count) {
-  double ab = 0, aa = 0, bb = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    ab += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
-    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0.0;
-}
 
 /// Mean of given rows of [nodes, C].
 inline std::vector<float> mean_of_rows(const Tensor<float>& rows, const std::vector<std::int64_t>& which) {
@@ -117,8 +111,9 @@ inline std::vector<std::int64_t> nearest_visible(const Tensor<double>& xy, std::
   return nearest;
 }
 
-inline void validate_cells(const MaskedPiece& piece, const Tensor<float>& predicted,
-                           const MaskingCounts& counts, double sigma_factor, ValidationSums& sums) {
+/// What trivial predictors reach on the masked cells.
+inline void validate_cells(const MaskedPiece& piece, const MaskingCounts& counts, double sigma_factor,
+                           ValidationSums& sums) {
   const std::int64_t masked = counts.masked;
   const Tensor<double> seen =
       moved_coordinates(piece.sub, cell_nodes(piece.sub), piece.draws, counts.moved, sigma_factor);
@@ -136,17 +131,11 @@ inline void validate_cells(const MaskedPiece& piece, const Tensor<float>& predic
     const std::int64_t node = sample.mcm_nodes[static_cast<std::size_t>(i)];
     const auto around = mean_of_rows(sample.features, nearest_visible(seen, node, visible, 10));
     sums.cells += 1;
-    sums.mcm_cosine += cosine(predicted.data() + i * width, target, width);
     sums.neighbour_cosine += cosine(around.data(), target, width);
     sums.mean_cosine += cosine(mean.data(), target, width);
   }
 }
 
-/// Labelled pairs that a move touched.
-struct TouchedPairs {
-  std::vector<std::int64_t> rows, columns;
-  std::vector<float> targets;
-};
 inline TouchedPairs touched_pairs(const MaskedPiece& piece, std::int64_t moved, ValidationSums& sums) {
   const TrainingSample& sample = piece.loaded.sample;
   const auto marks = mark_nodes(cell_nodes(piece.sub), piece.draws.pdr_permutation, moved, sample.nodes());
@@ -191,30 +180,17 @@ inline MaskedPiece held_out_piece(Corpus& corpus, const PieceRef& ref, const Mas
 
 }  // namespace detail
 
-inline ValidationSums validate_piece(const MaskedPiece& piece, const PretrainStep& step,
+inline ValidationSums validate_piece(const MaskedPiece& piece, const JudgedModel& model,
                                      const MaskingOptions& masking) {
   ValidationSums sums;
   if (!piece.loaded.sample.usable()) return sums;
-  const TrainingSample& sample = piece.loaded.sample;
   const MaskingCounts counts = masking_counts(piece.sub.nodes() - piece.sub.first_cell(), masking);
-  autograd::Tape<float> tape;
-  const autograd::NoGrad<float> none(tape);
-  const auto features =
-      step.node_features ? step.node_features(tape, piece.loaded) : autograd::constant(sample.features);
-  const auto output = step.trainer().forward(tape, features, sample.distances, sample.token_types);
-  const std::span<const std::int64_t> masked_nodes(sample.mcm_nodes.data(),
-                                                   static_cast<std::size_t>(counts.masked));
-  if (counts.masked > 0)
-    detail::validate_cells(piece, step.heads().predict_cells(tape, output.last_hidden, masked_nodes).value(),
-                           counts, masking.sigma_factor, sums);
-  const auto touched = detail::touched_pairs(piece, counts.moved, sums);
+  detail::validate_cells(piece, counts, masking.sigma_factor, sums);
+  const TouchedPairs touched = detail::touched_pairs(piece, counts.moved, sums);
   sums.pairs = static_cast<double>(touched.targets.size());
-  if (sums.pairs > 0)
-    sums.pdr_squares = static_cast<double>(
-        step.heads()
-            .pair_distance_loss(tape, output, touched.rows, touched.columns, touched.targets)
-            .sum.value()
-            .data()[0]);
+  const ModelSums reached = model(piece.loaded, counts.masked, touched);
+  sums.mcm_cosine = reached.cosines;
+  sums.pdr_squares = reached.squares;
   return sums;
 }
 
@@ -229,11 +205,11 @@ inline PretrainValidation::PretrainValidation(Corpus& corpus, const std::vector<
   for (std::int64_t i = 0; i < take; ++i) refs_.push_back(all[static_cast<std::size_t>(i * count / take)]);
 }
 
-inline ValidationSums PretrainValidation::evaluate(const PretrainStep& step, int rank, int ranks) {
+inline ValidationSums PretrainValidation::evaluate(const JudgedModel& model, int rank, int ranks) {
   ValidationSums sums;
   for (auto i = static_cast<std::size_t>(rank); i < refs_.size(); i += static_cast<std::size_t>(ranks))
     sums.add(
-        validate_piece(detail::held_out_piece(corpus_, refs_[i], masking_, options_.seed), step, masking_));
+        validate_piece(detail::held_out_piece(corpus_, refs_[i], masking_, options_.seed), model, masking_));
   return sums;
 }
 
