@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // k-means on a device.
+#include "tests/gpu/support/sizes.hpp"
 #include "tests/kernels/kmeans_cases.hpp"
 
 using namespace kmeans_cases;
 
-TEST_CASE("sizes of real slices") {
+TEST_CASE("sizes of real slices" * doctest::skip(stofm::test::only_small_sizes())) {
   check_assignment(Cloud::spiky, 20011, 256, 257);
   check_assignment(Cloud::blobs, 5003, 1000, 300);
   check_assignment(Cloud::far_away, 3001, 128, 64);

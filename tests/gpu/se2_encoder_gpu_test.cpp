@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The SE(2) Transformer on a device: what the emulated test checks, and all golden cases.
+#include "tests/gpu/support/sizes.hpp"
 #include "tests/kernels/se2_encoder_cases.hpp"
 
-TEST_CASE("the published sizes, a batch of sub-slices of real size") {
+TEST_CASE("the published sizes, a batch of sub-slices of real size" *
+          doctest::skip(stofm::test::only_small_sizes())) {
   auto config = test::small_se2_config(false, "gelu");
   config.input_dim = config.embedding_dim = config.ffn_embedding_dim = 256;
   config.num_attention_heads = 8;
