@@ -8,7 +8,7 @@
 ///   STOFM-6003 device memory ran out (a ResourceError)  STOFM-6004 no kernels for this architecture
 ///   STOFM-6005 a kernel crashed; the device is lost for this process
 ///   STOFM-6006 any other error of CUDA                  STOFM-6007 of cuBLAS
-///   STOFM-6008 sizes beyond what can be launched
+///   STOFM-6008 sizes beyond what can be launched       STOFM-6010 any other error of NCCL
 
 #include <cstdint>
 #include <string>
