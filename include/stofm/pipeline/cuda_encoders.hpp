@@ -131,10 +131,8 @@ class CudaPieces {
   std::vector<PieceSize> submit_cells(const PieceCells& cells) {
     std::vector<PieceSize> sizes;
     std::vector<std::int64_t> nodes;
-    std::vector<const float*> features;
-    for (const Tensor<float>& rows : cells.features) features.push_back(rows.data());
     const auto queue = [&](const backend::DeviceSubSlices& subs) {
-      encoder_.submit(backend::Se2DeviceSlices{&subs, features});
+      encoder_.submit(backend::Se2DeviceSlices{&subs, cells.write_features});
       for (std::size_t i = 0; i < cells.pieces.size(); ++i) {
         nodes.push_back(subs.node_offsets[i + 1] - subs.node_offsets[i]);
         sizes.push_back(

@@ -32,7 +32,9 @@ struct PieceCells {
   TensorView<const double> xy{};                        ///< [cells of the slice, 2] normalised
   TensorView<const double> virtual_xy{};                ///< [K, 2] normalised
   SubSliceOptions sub_slice{};
-  std::span<const Tensor<float>> features{};  ///< [N, input_dim] of the nodes of each, dense
+  /// Writes the features of the nodes of one piece, [N, input_dim], dense; called from several threads at
+  /// once.
+  std::function<void(std::size_t piece, float* features)> write_features{};
 };
 
 /// Size of one piece as it was computed.

@@ -39,10 +39,9 @@ struct PieceFrame {
 namespace detail {
 
 /// Input of the nodes: 0 for CLS, mean embeddings for virtual cells, cell embeddings. [nodes, input_dim]
-inline Tensor<float> node_embeddings(const std::vector<std::int64_t>& cells, const PieceFrame& frame) {
+inline void write_node_embeddings(const std::vector<std::int64_t>& cells, const PieceFrame& frame,
+                                  float* row) {
   const std::int64_t width = frame.features.dim(1), virtual_cells = frame.virtual_xy.dim(0);
-  Tensor<float> result({1 + virtual_cells + static_cast<std::int64_t>(cells.size()), width});
-  float* row = result.data();
   std::fill_n(row, width, 0.0F);
   row += width;
   for (std::int64_t v = 0; v < virtual_cells; ++v, row += width)
@@ -51,6 +50,11 @@ inline Tensor<float> node_embeddings(const std::vector<std::int64_t>& cells, con
     std::copy_n(frame.features.row(cell), width, row);
     row += width;
   }
+}
+inline Tensor<float> node_embeddings(const std::vector<std::int64_t>& cells, const PieceFrame& frame) {
+  Tensor<float> result(
+      {1 + frame.virtual_xy.dim(0) + static_cast<std::int64_t>(cells.size()), frame.features.dim(1)});
+  write_node_embeddings(cells, frame, result.data());
   return result;
 }
 
@@ -115,8 +119,8 @@ class PieceFlights {
     const PieceFlight flight = std::move(under_way_.front());
     under_way_.pop_front();
     const std::vector<Tensor<float>> states = batches_.collect();
-    for (std::size_t i = 0; i < states.size(); ++i)
-      put_states(frame_.pieces[flight.begin + i], states[i], frame_);
+    for_each_piece(flight.begin, flight.end,
+                   [&](std::size_t i) { put_states(frame_.pieces[flight.begin + i], states[i], frame_); });
     return static_cast<std::int64_t>(flight.end - flight.begin);
   }
   bool empty() const { return under_way_.empty(); }
@@ -130,12 +134,9 @@ class PieceFlights {
     });
   }
   void submit_cells(std::size_t begin, std::size_t end, std::vector<PieceSize>& sizes) {
-    std::vector<Tensor<float>> features(end - begin);
-    for_each_piece(begin, end,
-                   [&](std::size_t i) { features[i] = node_embeddings(frame_.pieces[begin + i], frame_); });
-    const std::vector<PieceSize> built =
-        batches_.submit_cells({frame_.pieces.subspan(begin, end - begin), frame_.xy, frame_.virtual_xy,
-                               frame_.sub_slice, features});
+    const std::vector<PieceSize> built = batches_.submit_cells(
+        {frame_.pieces.subspan(begin, end - begin), frame_.xy, frame_.virtual_xy, frame_.sub_slice,
+         [&](std::size_t i, float* rows) { write_node_embeddings(frame_.pieces[begin + i], frame_, rows); }});
     std::copy(built.begin(), built.end(), sizes.begin() + static_cast<std::ptrdiff_t>(begin));
   }
   void submit_built(std::size_t begin, std::size_t end, std::vector<PieceSize>& sizes) {

@@ -7,6 +7,7 @@
 /// by the kernel library. Source: SPEC section 5, identities 1 to 3.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -54,11 +55,13 @@ struct Se2Slice {
   std::int64_t nodes() const { return static_cast<std::int64_t>(types.size()); }
 };
 
-/// Sub-slices that lie on the device, with the features of their nodes in host memory, which are only read
-/// during the call.
+/// Sub-slices that lie on the device, with features of their nodes that the host writes where they are copied
+/// from.
 struct Se2DeviceSlices {
   const DeviceSubSlices* sub_slices = nullptr;  ///< built with SubSliceSettings::number_values
-  std::span<const float* const> features = {};  ///< [N, input_dim] of each, dense
+  /// Writes the features of one slice, [N, input_dim], dense. Called once for each during the call they are
+  /// given to, from several threads at once.
+  std::function<void(std::size_t slice, float* features)> write_features = {};
 };
 
 struct CudaSe2Options {

@@ -15,6 +15,7 @@
 #include "stofm/backend/cuda/pair_batch.hpp"
 #include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/backend/cuda/se2_trainer.hpp"
+#include "stofm/core/parallel.hpp"
 #include "stofm/core/random_key.hpp"
 #include "stofm/kernels/model/listed_distances.cuh"
 #include "stofm/kernels/pair_index/launch.cuh"
@@ -266,11 +267,10 @@ inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Sli
 inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices) {
   const backend::DeviceSubSlices& built = *slices.sub_slices;
   const std::size_t pieces = built.node_offsets.size() - 1;
-  if (slices.features.size() != pieces || built.value_number.numel() != built.entries)
+  if (built.value_number.numel() != built.entries)
     throw UsageError({"STOFM-6062", "", "[CudaSe2Encoder]",
-                      concat(slices.features.size(), " matrices of features, ", built.value_number.numel(),
-                             " numbered distances"),
-                      concat(pieces, " and ", built.entries), "Build with number_values."});
+                      concat(built.value_number.numel(), " numbered distances"),
+                      std::to_string(built.entries), "Build with number_values."});
   if (built.entries > (std::numeric_limits<std::int32_t>::max)())
     throw ResourceError({"STOFM-6051", "", "[CudaSe2Encoder]", concat(built.entries, " listed pairs"),
                          "at most 2^31 - 1 in one batch", "Use smaller batches."});
@@ -296,11 +296,14 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
   at_.strip_positions = section<std::uint16_t>(view_.entries);
   at_.strip_entries = section<std::int32_t>(view_.entries);
   pinned_.reserve(device, copied_bytes_ + copied_bytes_ / 8);
-  for (std::size_t i = 0; i < pieces; ++i) {
-    const std::int64_t first = built.node_offsets[i], nodes = built.node_offsets[i + 1] - first;
-    std::copy_n(slices.features[i], nodes * input_dim, host<float>(at_.features) + first * input_dim);
-    std::fill_n(host<std::int32_t>(at_.row_slice) + first, nodes, static_cast<std::int32_t>(i));
-  }
+  parallel_for(view_.slices, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const std::int64_t first = built.node_offsets[at], nodes = built.node_offsets[at + 1] - first;
+      slices.write_features(at, host<float>(at_.features) + first * input_dim);
+      std::fill_n(host<std::int32_t>(at_.row_slice) + first, nodes, static_cast<std::int32_t>(i));
+    }
+  });
   plan_.write(pinned_.data() + at_.plan);
   built_ = &built;
 }
