@@ -191,19 +191,21 @@ TEST_CASE("whichever call fails, all ranks end with an error and no communicator
     }
     CHECK(failed >= 2 * 2 * 2 * (4 + 1));
     // Of NCCL. The goodbye may fail unheard: all sums were there.
-    for (const auto& [call, times] : {std::pair<const char*, int>{"ncclGetUniqueId", 1},
-                                      {"ncclCommInitRankConfig", 2},
-                                      {"ncclCommGetAsyncError", 6},
-                                      {"ncclAllReduce", 2 * 2 * 4},
-                                      {"ncclCommFinalize", 2}})
-      for (int k = 1; k <= times; ++k) {
-        CAPTURE(call);
+    struct Calls {
+      const char* name;
+      int times;
+    };
+    for (const Calls& call :
+         {Calls{"ncclGetUniqueId", 1}, Calls{"ncclCommInitRankConfig", 2}, Calls{"ncclCommGetAsyncError", 6},
+          Calls{"ncclAllReduce", 2 * 2 * 4}, Calls{"ncclCommFinalize", 2}})
+      for (int k = 1; k <= call.times; ++k) {
+        CAPTURE(call.name);
         CAPTURE(k);
-        emulated_nccl().failing_call = call;
+        emulated_nccl().failing_call = call.name;
         emulated_nccl().failing_after = k;
         const std::string message = message_of_run();
         CHECK(emulated_nccl().failing_after <= 0);
-        if (std::string(call) == "ncclCommFinalize")
+        if (std::string(call.name) == "ncclCommFinalize")
           CHECK(message.empty());
         else
           CHECK(tells(message, "STOFM-6010"));
