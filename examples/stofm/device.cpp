@@ -91,8 +91,16 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
       device->sum_gradients = [&ranks](std::span<float> gradients) { ranks.all_reduce_sum(gradients); };
       device->sum_on_device = device_sums(ranks, where.device, distributed::Combine::sum);
     }
-    return DevicePretrain{[device](const train::TrainingBatch& batch) { return device->run(batch); },
-                          device->engine()};
+    if (options.encoder)
+      device->add_encoder(std::make_shared<train::CudaJointEncoder>(*options.encoder, parameters, optimizer,
+                                                                    options.joint, where.device,
+                                                                    precision_of(options.precision)));
+    return DevicePretrain{
+        .run = [device](const train::TrainingBatch& batch) { return device->run(batch); },
+        .judge = [device](const train::LoadedPiece& piece, std::int64_t masked,
+                          const train::TouchedPairs& pairs) { return device->judge(piece, masked, pairs); },
+        .joint_stage = [device](bool joint) { device->joint_stage = joint; },
+        .engine = device->engine()};
   });
 }
 
@@ -152,12 +160,5 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice&, const model::Se2Config
 std::string cuda_words() { return {}; }
 
 #endif
-
-void require_cpu(const std::string& asked, const char* what) {
-  if (asked.compare(0, 4, "cuda") != 0) return;
-  const ComputeDevice where = choose_device(asked);  // says first what else is wrong with it
-  throw DeviceError({"STOFM-6009", "", "--device", where.name, concat("cpu: ", what, " has no kernels yet"),
-                     "Use --device cpu."});
-}
 
 }  // namespace stofm::program

@@ -13,7 +13,9 @@
 #include "stofm/distributed/communicator.hpp"
 #include "stofm/pipeline/model.hpp"
 #include "stofm/train/adapt.hpp"
+#include "stofm/train/judged_model.hpp"
 #include "stofm/train/pretrain.hpp"
+#include "stofm/train/pretrain_joint.hpp"
 
 namespace stofm::program {
 
@@ -30,9 +32,6 @@ struct ComputeDevice {
 /// STOFM-6001 for "cuda" without CUDA or without a device, STOFM-6002 for another number
 ComputeDevice choose_device(const std::string& asked, int rank = 0);
 
-/// What verbs without kernels of their own say. \throws DeviceError STOFM-6009 if CUDA was asked for by name
-void require_cpu(const std::string& asked, const char* what);
-
 enum class DevicePrecision {
   float32_grade,  ///< the accuracy of float32 on tensor cores (three bfloat16 products)
   float32,        ///< float32 multiplications, for comparisons
@@ -48,6 +47,8 @@ void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision 
 /// Steps of pretraining on a device, for the loop.
 struct DevicePretrain {
   std::function<train::StepReport(const train::TrainingBatch&)> run;
+  train::JudgedModel judge;               ///< for validation
+  std::function<void(bool)> joint_stage;  ///< whether the cell encoder is trained too, from now on
   train::StepEngine engine;
 };
 /// What pretraining on the device needs to know.
@@ -55,6 +56,8 @@ struct DevicePretrainOptions {
   train::PretrainOptions pretrain;
   DevicePrecision precision = DevicePrecision::float32_grade;
   bool neutral_input = false;
+  std::optional<model::CellEncoderConfig> encoder = {};  ///< with a joint stage; its parameters are there
+  train::JointOptions joint = {};
 };
 /// Moves the parameters to the device; they must outlive the result, as the optimizer and `ranks`. Nothing
 /// where the run is on the CPU, or where `auto` chose a device that has no kernels for the sizes of the model

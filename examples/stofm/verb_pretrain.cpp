@@ -97,11 +97,7 @@ nlohmann::json own_config(const PretrainArguments& a, const Start& start) {
 int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const PretrainArguments& a = arguments.pretrain;
   Console& console = Console::get();
-  ComputeDevice where;
-  if (a.joint_after >= 0)
-    require_cpu(a.run.device, "the joint stage (--joint-after)");
-  else
-    where = choose_device(a.run.device, ranks.rank());
+  ComputeDevice where = choose_device(a.run.device, ranks.rank());
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("pretrain", arguments, a.run, ranks);
   Start start = load_start(a);
@@ -170,16 +166,17 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
     step.before_last_backward = [&reducer](autograd::Tape<float>& tape) { reducer.attach(tape); };
     step.after_last_backward = [&reducer] { reducer.finish(); };
   }
+  std::optional<DevicePretrain> on_device;  // once the parameters are what they start from
   if (joint)
     hooks.begin_step = [&](std::int64_t k) {
       const bool thawed = k > a.joint_after;
       train::thaw_joint_parameters(parameters, thawed);
+      if (on_device) on_device->joint_stage(thawed);
       if (thawed && !step.node_features)
         step.node_features = [&](autograd::Tape<float>& tape, const train::LoadedPiece& piece) {
           return train::joint_features(tape, piece, *encoder, {.seed = seed});
         };
     };
-  std::optional<DevicePretrain> on_device;  // once the parameters are what they start from
   hooks.step = [&](std::int64_t) {
     const train::TrainingBatch batch = loader.next();
     train::StepReport report = on_device ? on_device->run(batch) : step.run(batch);
@@ -198,7 +195,8 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   };
   if (validation.pieces() > 0)
     hooks.validate = [&](std::int64_t) {
-      train::ValidationSums sums = validation.evaluate(step, ranks.rank(), ranks.size());
+      train::ValidationSums sums = validation.evaluate(
+          on_device ? on_device->judge : train::judged_model(step), ranks.rank(), ranks.size());
       if (ranks.size() > 1) {
         std::vector<double> numbers = sums.numbers();
         ranks.all_reduce_sum(std::span<double>(numbers));
@@ -216,7 +214,9 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
       pretrain_on(where, start.se2, parameters, optimizer,
                   {{.masking = masking, .mcm_weight = a.mcm_weight, .pdr_weight = a.pdr_weight, .seed = seed},
                    a.run.dtype == "bfloat16" ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade,
-                   neutral},
+                   neutral,
+                   joint ? std::optional(encoder_config) : std::nullopt,
+                   {.seed = seed}},
                   ranks);
   if (on_device) {
     hooks.engine = on_device->engine;
