@@ -200,3 +200,49 @@ TEST_CASE("device scalars round as those of the host") {
     CHECK(keep_bits(dropout, block << (block % 34)) == mask.block(block << (block % 34)));
   CHECK(keeps(dropout, 12345) == mask.keeps(12345));
 }
+
+TEST_CASE("deferred streams do what must be done, when it must") {
+  const bool before = std::exchange(emulator::device().deferred, true);
+  cudaStream_t one = nullptr, other = nullptr;
+  cudaEvent_t event = nullptr;
+  void *device = nullptr, *pinned = nullptr, *result = nullptr;
+  cudaStreamCreateWithFlags(&one, cudaStreamNonBlocking);
+  cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking);
+  cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  cudaMallocAsync(&device, 4, one);
+  cudaMallocHost(&pinned, 4);
+  cudaMallocHost(&result, 4);
+  auto& sent = *static_cast<int*>(pinned);
+  auto& received = *static_cast<int*>(result);
+  sent = 1;
+  received = 0;
+  cudaMemcpyAsync(device, pinned, 4, cudaMemcpyHostToDevice, one);
+  sent = 2;  // too early
+  cudaMemcpyAsync(result, device, 4, cudaMemcpyDeviceToHost, one);
+  CHECK(received == 0);
+  cudaStreamSynchronize(one);
+  CHECK(received == 2);
+
+  int pageable = 3;  // may be written again at once, and is there at once
+  cudaMemcpyAsync(device, &pageable, 4, cudaMemcpyHostToDevice, one);
+  pageable = 4;
+  cudaMemcpyAsync(result, device, 4, cudaMemcpyDeviceToHost, other);  // of what came before the copy
+  cudaStreamSynchronize(other);
+  CHECK(received == 2);
+  cudaEventRecord(event, one);
+  cudaMemsetAsync(device, 0, 4, one);
+  cudaStreamWaitEvent(other, event);
+  cudaMemcpyAsync(result, device, 4, cudaMemcpyDeviceToHost, other);
+  cudaStreamSynchronize(other);
+  CHECK(received == 3);  // behind the event, before the fill
+  cudaMemcpyAsync(&pageable, device, 4, cudaMemcpyDeviceToHost, one);
+  CHECK(pageable == 0);
+  cudaFreeAsync(device, one);
+  CHECK(emulator::device().used_bytes == 0);
+  cudaEventDestroy(event);
+  cudaStreamDestroy(one);
+  cudaStreamDestroy(other);
+  cudaFreeHost(result);
+  cudaFreeHost(pinned);
+  emulator::device().deferred = before;
+}

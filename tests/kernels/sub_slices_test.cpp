@@ -13,7 +13,8 @@ TEST_CASE("many rows are summed over several blocks") {
   for (std::int64_t& v : values) v = bits() % 100;
   const stofm::kernels::TransferArray<std::int64_t> device(stofm::Cuda{}, values.data(), count + 1),
       block_sums(stofm::Cuda{}, 3);
-  stofm::kernels::sub_slices::launch_sums(device.data(), block_sums.data(), count, {});
+  stofm::kernels::sub_slices::launch_sums(device.data(), block_sums.data(), count,
+                                          stofm::backend::current_stream(stofm::Cuda{}));
   for (std::size_t i = 0; i < count; ++i) expected[i + 1] = expected[i] + values[i];
   CHECK(device.to_host() == expected);
 }

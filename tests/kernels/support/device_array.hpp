@@ -117,7 +117,7 @@ class Staged {
   explicit Staged(const Matrix<T>& host) : host_(&host) { upload(); }
 #if defined(STOFM_KERNEL_EMULATOR)
   T* data() { return out_ != nullptr ? out_->data() : const_cast<T*>(host_->data()); }
-  void fetch() {}
+  void fetch() { (void)cudaDeviceSynchronize(); }
 #else
   T* data() { return reinterpret_cast<T*>(store_.data()) + Matrix<T>::guard; }
   /// Copies what the device wrote back into the matrix, and waits for it.

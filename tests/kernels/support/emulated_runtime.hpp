@@ -3,8 +3,12 @@
 /// \file
 /// The part of the CUDA runtime that the host code under kernels/ uses, on host memory: every queued
 /// operation is done at once, in the order of the calls; on a stream that is being captured it is noted and
-/// done by each launch of the graph. One device with `emulator::device().memory_bytes` of memory, so that
-/// running out of it can be tested; what is allocated and never freed is counted, and so are graphs.
+/// done by each launch of the graph. With `emulator::device().deferred` (STOFM_EMULATOR_DEFERRED in the
+/// environment) as late as the rules of the runtime allow instead: when its stream, an event behind it or the
+/// device is waited for. Then a missing wait, pinned memory that is written again too early and memory that
+/// is given back on another stream show. (Meant for tests of whole runners: graph_test looks at results
+/// without waiting for them.) One device with `emulator::device().memory_bytes` of memory, so that running
+/// out of it can be tested; what is allocated and never freed is counted, and so are graphs.
 
 #include <algorithm>
 #include <cstddef>
@@ -82,9 +86,13 @@ inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2,
 struct EmulatedStream {
   std::function<bool()> busy = {};  ///< whether sums over ranks queued here still go on; empty: none
   int waits = 0;                    ///< times it was told to wait for an event
+  std::deque<std::function<void()>> queue = {};  ///< deferred, oldest first
+  std::int64_t done = 0;                         ///< of all that were ever deferred
 };
 struct EmulatedEvent {
   std::function<bool()> busy = {};
+  EmulatedStream* stream = nullptr;
+  std::int64_t place = 0;  ///< how many of the stream's deferred operations are before it
 };
 using EmulatedWork = std::vector<std::function<void()>>;
 struct EmulatedGraph {
@@ -129,6 +137,8 @@ struct Device {
   std::optional<Capture> capture;
   std::int64_t graphs = 0;  ///< graphs and executable graphs that were not destroyed
   std::int64_t graph_launches = 0;
+  bool deferred = std::getenv("STOFM_EMULATOR_DEFERRED") != nullptr;
+  std::map<const char*, std::size_t> pinned;  ///< pinned host memory made while deferred
 };
 inline Device& device() {
   static Device only;
@@ -139,11 +149,32 @@ inline char& device_number() {
   static thread_local char number = 0;
   return number;
 }
-/// Does `work` now; on the stream that is being captured, in each launch of the graph.
+/// Does what was deferred on a stream, up to `place`.
+inline void catch_up(cudaStream_t stream, std::int64_t place = INT64_MAX) {
+  while (stream != nullptr && stream->done < place && !stream->queue.empty()) {
+    const std::function<void()> work = std::move(stream->queue.front());
+    stream->queue.pop_front();
+    ++stream->done;
+    work();
+  }
+}
+inline void catch_up_all() {
+  if (!device().deferred) return;
+  for (EmulatedStream& stream : device().streams) catch_up(&stream);
+}
+inline bool is_pinned(const void* p) {
+  const auto* const at = static_cast<const char*>(p);
+  auto after = device().pinned.upper_bound(at);
+  return after != device().pinned.begin() && at < (--after)->first + after->second;
+}
+/// Does `work` now, or when it must; on the stream that is being captured, in each launch of the graph.
 template <class Work>
 cudaError_t enqueue(cudaStream_t stream, Work work) {
   std::optional<Capture>& capture = device().capture;
-  if (!capture || capture->stream != stream) return work(), cudaSuccess;
+  if (!capture || capture->stream != stream) {
+    if (device().deferred && stream != nullptr) return stream->queue.push_back(std::move(work)), cudaSuccess;
+    return work(), cudaSuccess;
+  }
   if (capture->spoiled) return cudaErrorStreamCaptureInvalidated;
   return capture->work.push_back(std::move(work)), cudaSuccess;
 }
@@ -182,7 +213,8 @@ inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSucce
 inline cudaError_t cudaGetDevice(int* ordinal) { return *ordinal = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int ordinal) { return ordinal == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaDeviceSynchronize() {
-  return emulator::spoils_capture() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
+  return emulator::catch_up_all(), cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {"kernel emulator", emulator::device().memory_bytes, 9, 0, 132, {{emulator::device_number()}}};
@@ -211,7 +243,7 @@ inline cudaError_t cudaMalloc(void** p, std::size_t bytes) {
   d.used_bytes += bytes;
   return cudaSuccess;
 }
-inline cudaError_t cudaFree(void* p) {
+inline cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   emulator::Device& d = emulator::device();
   if (p == nullptr) return cudaSuccess;
   if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
@@ -219,16 +251,32 @@ inline cudaError_t cudaFree(void* p) {
   if (found == d.blocks.end()) return cudaErrorInvalidValue;
   d.used_bytes -= found->second;
   d.blocks.erase(found);
-  std::free(p);
-  return cudaSuccess;
+  return emulator::enqueue(stream, [p] { std::free(p); });
 }
-inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) { return cudaMalloc(p, bytes); }
-inline cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return cudaFree(p); }
+inline cudaError_t cudaFree(void* p) {
+  if (p != nullptr) emulator::catch_up_all();
+  return cudaFreeAsync(p, nullptr);
+}
+inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t stream) {
+  const cudaError_t error = cudaMalloc(p, bytes);
+  // Whoever uses it without waiting for this stream loses what it wrote.
+  if (error == cudaSuccess && emulator::device().deferred)
+    return emulator::enqueue(stream, [to = *p, bytes] { std::memset(to, 0xff, bytes); });
+  return error;
+}
 inline cudaError_t cudaMallocHost(void** p, std::size_t bytes) {
   if (emulator::spoils_capture()) return cudaErrorStreamCaptureUnsupported;
-  return *p = std::malloc(std::max<std::size_t>(bytes, 1)), cudaSuccess;
+  *p = std::malloc(std::max<std::size_t>(bytes, 1));
+  if (emulator::device().deferred) emulator::device().pinned[static_cast<const char*>(*p)] = bytes;
+  return cudaSuccess;
 }
-inline cudaError_t cudaFreeHost(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaFreeHost(void* p) {
+  if (emulator::device().deferred) {
+    emulator::catch_up_all();
+    emulator::device().pinned.erase(static_cast<const char*>(p));
+  }
+  return std::free(p), cudaSuccess;
+}
 inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
   return *pool = nullptr, cudaSuccess;
 }
@@ -242,11 +290,22 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void*
   // A graph would read host memory at each launch: none of ours may.
   if (kind != cudaMemcpyDeviceToDevice && emulator::spoils_capture(stream))
     return cudaErrorStreamCaptureUnsupported;
-  return emulator::enqueue(stream, [=] {
+  const auto copy = [=](const char* source, std::size_t pitch) {
     for (std::size_t i = 0; width > 0 && i < height; ++i)
-      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
-                  width);
-  });
+      std::memcpy(static_cast<char*>(to) + i * to_pitch, source + i * pitch, width);
+  };
+  const auto* const source = static_cast<const char*>(from);
+  if (emulator::device().deferred && kind == cudaMemcpyDeviceToHost && !emulator::is_pinned(to)) {
+    emulator::catch_up(stream);  // pageable memory is there when the call returns
+    return copy(source, from_pitch), cudaSuccess;
+  }
+  if (emulator::device().deferred && kind == cudaMemcpyHostToDevice && !emulator::is_pinned(from)) {
+    std::vector<char> staged(width * height);  // and may be written again
+    for (std::size_t i = 0; width > 0 && i < height; ++i)
+      std::memcpy(staged.data() + i * width, source + i * from_pitch, width);
+    return emulator::enqueue(stream, [=, staged = std::move(staged)] { copy(staged.data(), width); });
+  }
+  return emulator::enqueue(stream, [=] { copy(source, from_pitch); });
 }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                                    cudaStream_t stream) {
@@ -263,9 +322,10 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
   const std::scoped_lock lock(mutex);
   return *s = &emulator::device().streams.emplace_back(), cudaSuccess;
 }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t s) { return emulator::catch_up(s), cudaSuccess; }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
-  return emulator::spoils_capture(s) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  if (emulator::spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
+  return emulator::catch_up(s), cudaSuccess;
 }
 inline cudaError_t cudaStreamQuery(cudaStream_t s) {
   return s != nullptr && s->busy && s->busy() ? cudaErrorNotReady : cudaStreamSynchronize(s);
@@ -279,17 +339,26 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
 }
 /// Forks and joins of a capture are not emulated.
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
-  if (s != nullptr) e->busy = s->busy;
+  if (s != nullptr) {
+    e->busy = s->busy;
+    e->stream = s;
+    e->place = s->done + static_cast<std::int64_t>(s->queue.size());
+  }
   return emulator::spoils_capture(s) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t e) {
-  return e->busy && e->busy() ? cudaErrorNotReady : cudaSuccess;
+  if (e->busy && e->busy()) return cudaErrorNotReady;
+  return emulator::catch_up(e->stream, e->place), cudaSuccess;
 }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  return emulator::catch_up(e->stream, e->place), cudaSuccess;
+}
 inline cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { return *ms = 0, cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t, unsigned = 0) {
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
   if (s != nullptr) ++s->waits;
-  return emulator::spoils_capture(s) ? cudaErrorStreamCaptureIsolation : cudaSuccess;
+  if (emulator::spoils_capture(s)) return cudaErrorStreamCaptureIsolation;
+  if (!emulator::device().deferred || e->stream == s) return cudaSuccess;
+  return emulator::enqueue(s, [other = e->stream, place = e->place] { emulator::catch_up(other, place); });
 }
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
@@ -316,7 +385,7 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s) {
   if (emulator::spoils_capture(s)) return cudaErrorStreamCaptureUnsupported;
   ++emulator::device().graph_launches;
-  for (const auto& work : exec->work) work();
+  for (const auto& work : exec->work) (void)emulator::enqueue(s, work);
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
