@@ -43,7 +43,8 @@ static __global__ void number_values(const DistinctParams p) {
   const std::int64_t e = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (e >= p.entries) return;
   const std::int64_t number = p.marks[e + 1] - 1;  // values that begin up to here
-  p.distinct[number] = float_of(static_cast<std::uint32_t>(p.keys[e]));
+  if (e == 0 || p.keys[e] != p.keys[e - 1])        // one writer
+    p.distinct[number] = float_of(static_cast<std::uint32_t>(p.keys[e]));
   p.value_number[p.order[e]] = static_cast<std::int32_t>(number - p.piece_offsets[piece_of_key(p.keys[e])]);
 }
 
