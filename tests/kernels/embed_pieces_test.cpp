@@ -42,15 +42,16 @@ TEST_CASE("a CUDA call that fails is an error, and the next slice is right") {
     faults.countdown = call;
     bool threw = false;
     try {
-      (void)embed(device, slice, config.embedding_dim, {.neighbours = 5});
+      const Embedded found = embed(device, slice, config.embedding_dim, {.neighbours = 5});
+      CHECK(std::equal(found.rows.span().begin(), found.rows.span().end(), expected.rows.span().begin()));
     } catch (const Error&) {
       threw = true;
     }
     const bool reached = faults.countdown.exchange(-1) <= 0;
-    CHECK(threw == reached);
+    if (threw) CHECK(reached);  // without a graph that can't be had, kernels are launched one by one
     CHECK(emulator::device().used_bytes == before);
     if (!reached) break;
-    ++failed;
+    failed += threw ? 1 : 0;
   }
   CHECK(failed > 10);
   const Embedded found = embed(device, slice, config.embedding_dim, {.neighbours = 5});
