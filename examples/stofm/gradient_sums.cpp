@@ -18,8 +18,8 @@ std::string asked_way(distributed::Communicator& ranks) {
   const char* const value = std::getenv("STOFM_GRADIENT_SUMS");
   const std::string word = ranks.all_gather(value != nullptr ? value : "").front();
   if (!word.empty() && word != "host" && word != "nccl")
-    throw UsageError({"STOFM-2067", "", "STOFM_GRADIENT_SUMS", stofm::quoted(word), "host or nccl",
-                      "Unset it to take NCCL where it can be."});
+    throw DeviceError({"STOFM-6011", "", "STOFM_GRADIENT_SUMS", stofm::quoted(word), "host or nccl",
+                       "Unset it to take NCCL where it can be."});
   return word;
 }
 
@@ -33,7 +33,7 @@ train::DeviceGradientSums device_sums(distributed::Communicator& ranks, Cuda dev
       asked == "host" ? "STOFM_GRADIENT_SUMS=host" : distributed::why_not_nccl(ranks, device);
   if (!reason.empty()) {
     if (asked == "nccl")
-      throw DeviceError({"STOFM-6010", "", "STOFM_GRADIENT_SUMS", reason, "a device for each process",
+      throw DeviceError({"STOFM-6011", "", "STOFM_GRADIENT_SUMS", reason, "a device for each process",
                          "Start as many processes as there are devices."});
     Console::get().say(concat("gradients: summed through the host (", reason, ")"), {{"gradients", "host"}});
     return {};

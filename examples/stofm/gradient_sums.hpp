@@ -11,8 +11,8 @@
 namespace stofm::program {
 
 /// Empty for one process and where gradients go through the host; says in a line which way they go, if there
-/// was a choice. All ranks must call it; `ranks` must outlive the result. \throws DeviceError; UsageError
-/// STOFM-2067 for another word, DeviceError STOFM-6010 for `nccl` where it can't be
+/// was a choice. All ranks must call it; `ranks` must outlive the result. \throws DeviceError, STOFM-6011 for
+/// another word in the environment and for `nccl` where it can't be
 train::DeviceGradientSums device_sums(distributed::Communicator& ranks, Cuda device,
                                       distributed::Combine combine);
 

@@ -25,20 +25,31 @@ std::vector<float> numbers_of(int rank, std::uint64_t step) {
   return {numbers.data(), numbers.data() + numbers.numel()};
 }
 
-/// What a step of training does: backward finishes stretch by stretch.
+/// What a step of training does: backward finishes stretch by stretch, or there was nothing to compute.
+/// \param values become the sums
 void sum_a_step(CudaGradientSums& sums, std::vector<float>& values, bool computes = true) {
+  const std::vector<float> computed = std::exchange(values, std::vector<float>(values.size()));
   const backend::CudaGradients gradients{backend::current_stream(device), values.data(), borders};
-  if (computes)
-    for (std::size_t i = borders.size() - 1; i-- > 0;) sums.ready(gradients, borders[i]);
+  for (std::size_t i = borders.size() - 1; computes && i-- > 0;) {
+    std::copy(computed.begin() + borders[i], computed.begin() + borders[i + 1], values.begin() + borders[i]);
+    sums.ready(gradients, borders[i]);
+  }
   sums.finish(gradients);
 }
 
 /// The error that ends a job of ranks that sum two steps each.
-std::string error_of_job(int count, const std::function<void(Communicator&, CudaGradientSums&)>& work) {
+/// \param silence between a rank's end in NCCL and what it tells of it
+std::string error_of_job(int count, const std::function<void(Communicator&, CudaGradientSums&)>& work,
+                         std::chrono::milliseconds silence = {}) {
+  struct Silent {
+    std::chrono::milliseconds silence;
+    ~Silent() { std::this_thread::sleep_for(silence); }
+  };
   try {
     run_thread_ranks(count, [&](Communicator& ranks) {
       emulator::device_number() = static_cast<char>(ranks.rank());
       if (!why_not_nccl(ranks, device).empty()) throw std::logic_error("devices are shared");
+      const Silent silent{silence};
       CudaGradientSums sums(ranks, device, {.bucket_bytes = 1});
       work(ranks, sums);
       ranks.barrier();  // a step ends with sums of the losses
@@ -83,7 +94,7 @@ TEST_CASE("sums over ranks have the bits of the host's, bucket by bucket while b
             std::vector<float> values = numbers_of(ranks.rank(), step), host = values;
             // In step 2 the last rank has nothing to compute.
             const bool computes = step != 2 || ranks.rank() + 1 < ranks.size();
-            if (!computes) values.assign(values.size(), 0.0F), host = values;
+            if (!computes) host.assign(host.size(), 0.0F);
             ranks.all_reduce_sum(std::span<float>(host));
             if (combine == Combine::average)
               for (float& value : host) value /= static_cast<float>(ranks.size());
@@ -107,14 +118,15 @@ TEST_CASE("sums over ranks have the bits of the host's, bucket by bucket while b
 TEST_CASE("a rank that fails ends the job with its name, whether NCCL notices that it is gone or not") {
   for (const bool notices : {true, false}) {
     emulated_nccl().notices_lost_ranks = notices;
-    const std::string message = error_of_job(3, [](Communicator& ranks, CudaGradientSums& sums) {
+    const auto work = [](Communicator& ranks, CudaGradientSums& sums) {
       std::vector<float> values = numbers_of(ranks.rank(), 1);
       sum_a_step(sums, values);
       const backend::CudaGradients gradients{backend::current_stream(device), values.data(), borders};
       sums.ready(gradients, borders[2]);
       if (ranks.rank() == 1) throw DataError({"STOFM-9999", "slice", "", "broken", "whole", ""});
       sums.finish(gradients);
-    });
+    };
+    const std::string message = error_of_job(3, work, std::chrono::milliseconds(50));
     CHECK(message.find("STOFM-4601") != std::string::npos);
     CHECK(message.find("rank 1 of 3 failed") != std::string::npos);
     CHECK(message.find("broken") != std::string::npos);
