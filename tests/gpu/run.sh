@@ -46,7 +46,7 @@ done
 [ "${#stages[@]}" -gt 0 ] || stages=(build test bench peers million sanitize)
 build=${STOFM_GPU_BUILD:-build-gpu}
 device=yes
-nvidia-smi -L 2>/dev/null | grep -q '^GPU' || device=no
+nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null || device=no
 if [ "$device" = no ] && [ "${stages[*]}" != build ]; then
   echo "skipped: no CUDA device (nvidia-smi lists none); nothing was run"
   exit 77
@@ -67,6 +67,7 @@ if [[ " ${stages[*]} " == *" build "* ]]; then
   command -v ninja >/dev/null && configure+=(-G Ninja)
   if [ -d .carry ]; then
     carry=$PWD/.carry usr=$PWD/.carry/usr
+    configure+=(-DCMAKE_POLICY_VERSION_MINIMUM=3.5)  # the carried packages' files, for CMake 4
     configure+=("-DCMAKE_PREFIX_PATH=$usr" "-DEigen3_DIR=$usr/share/eigen3/cmake" "-DSTOFM_CLI11_INCLUDE_DIR=$usr/include"
       "-Dnlohmann_json_DIR=$usr/share/cmake/nlohmann_json" "-Ddoctest_DIR=$usr/lib/cmake/doctest"
       "-Dbenchmark_DIR=$(dirname "$(find "$usr/lib" -name benchmarkConfig.cmake)")"
