@@ -24,7 +24,8 @@ TEST_CASE("a radix sort is stable and complete") {
     const TransferArray<unsigned char> memory(stofm::Cuda{}, count.bytes());
     WorkspaceCutter cutter(memory.data());
     counting_sort::launch_radix_sort(device_keys.data(), device_order.data(), 5,
-                                     counting_sort::cut_radix_workspace(cutter, n), {});
+                                     counting_sort::cut_radix_workspace(cutter, n),
+                                     stofm::backend::current_stream(stofm::Cuda{}));
     std::stable_sort(order.begin(), order.end(),
                      [&](std::uint32_t a, std::uint32_t b) { return keys[a] < keys[b]; });
     std::stable_sort(keys.begin(), keys.end());
