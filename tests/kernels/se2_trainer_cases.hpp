@@ -217,13 +217,14 @@ TEST_CASE("steps of one shape are one launch of forward and backward, with the b
   auto trainer = c.trainer(device, Precision::split_bf16),
        single = c.trainer(device, Precision::split_bf16, false, false);
   auto labels = c.labels;
+  const auto slices = std::span(c.slices).first(1), others = std::span(c.slices).last(1);
   std::vector<float> a(static_cast<std::size_t>(trainer.gradient_count())), b(a.size());
-  for (const auto& [weight, replayed] : {std::pair{0.01, 0}, {0.01, 1}, {0.02, 1}, {0.01, 2}, {0.02, 3}}) {
+  for (const auto& [weight, replayed] : {std::pair{0.01, 0}, {0.01, 1}, {0.02, 1}, {0.01, 2}}) {
     const double pair_scale = weight;  // bindings can not be captured
     CAPTURE(pair_scale);
     for (auto& label : labels) label.dropout_key = label.dropout_key.child(1);  // other masks in each step
-    const auto found = trainer.accumulate(c.slices, labels, 1.0, pair_scale);
-    const auto expected = single.accumulate(c.slices, labels, 1.0, pair_scale);
+    const auto found = trainer.accumulate(slices, std::span(labels).first(1), 1.0, pair_scale);
+    const auto expected = single.accumulate(slices, std::span(labels).first(1), 1.0, pair_scale);
     CHECK(found.masked_cells == expected.masked_cells);
     CHECK(found.pair_distances == expected.pair_distances);
     trainer.download_gradients(a);
@@ -232,15 +233,12 @@ TEST_CASE("steps of one shape are one launch of forward and backward, with the b
     CHECK(trainer.graph_use().replayed == replayed);
     for (backend::CudaSe2Trainer* each : {&trainer, &single}) each->update(1e-3, 1.0);
   }
-  CHECK(trainer.graph_use().captured == 2);
+  CHECK(trainer.graph_use().captured == 1);
   CHECK(trainer.graph_use().notices.empty());
   CHECK(single.graph_use().captured == 0);
-  // Another batch, then the first again.
-  CHECK(
-      trainer.accumulate(std::span(c.slices).first(2), std::span(labels).first(2), 1.0, 0.01)
-          .pair_distances ==
-      single.accumulate(std::span(c.slices).first(2), std::span(labels).first(2), 1.0, 0.01).pair_distances);
-  CHECK(trainer.graph_use().replayed == 3);
+  CHECK(trainer.accumulate(others, std::span(labels).last(1), 1.0, 0.01).masked_cells ==
+        single.accumulate(others, std::span(labels).last(1), 1.0, 0.01).masked_cells);
+  CHECK(trainer.graph_use().replayed == 2);
 }
 
 TEST_CASE("labels and parameters that do not fit are refused") {
