@@ -18,6 +18,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -251,7 +252,7 @@ inline cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
   if (found == d.blocks.end()) return cudaErrorInvalidValue;
   d.used_bytes -= found->second;
   d.blocks.erase(found);
-  return emulator::enqueue(stream, [p] { std::free(p); });
+  return emulator::enqueue(stream, [owner = std::shared_ptr<void>(p, std::free)] {});
 }
 inline cudaError_t cudaFree(void* p) {
   if (p != nullptr) emulator::catch_up_all();
