@@ -29,6 +29,8 @@ struct Work {
   backend::CudaStream stream = backend::create_stream(device);
   kernels::DeviceArray<float> x{device, 40}, y{device, 40}, z{device, 40};
 
+  /// Without a checked call: those are counted.
+  void wait() const { (void)cudaStreamSynchronize(kernels::native(stream)); }
   void fill(float value) { std::fill_n(x.data(), 40, value); }
   void queue(std::int64_t count) const {
     auto* const out = const_cast<float*>(y.data());
@@ -51,6 +53,7 @@ struct Work {
     std::fill_n(z.data(), 40, -1.0F);
     std::fill_n(y.data(), 40, -1.0F);
     graphs.run(stream, key(count), [&] { queue(count); });
+    wait();
     for (std::int64_t i = 0; i < 40; ++i)
       if (z.data()[i] != (i < count ? 6.0F * value : -1.0F) || y.data()[i] != (i < count ? 0.0F : -1.0F))
         return false;
@@ -79,11 +82,13 @@ TEST_CASE("work on a captured stream waits for the graph, other streams do not")
     CHECK(emulator::launches() == launches);
     STOFM_CUDA_CHECK(
         cudaMemcpyAsync(&seen, work.x.data(), sizeof seen, cudaMemcpyDeviceToHost, kernels::native(other)));
+    (void)cudaStreamSynchronize(kernels::native(other));
     CHECK(seen == 1.0F);
   }  // given up: nothing was done, and nothing is left
   CHECK(emulator::launches() == launches);
   CHECK(emulator::device().graphs == 0);
   work.queue(40);
+  work.wait();
   CHECK(emulator::launches() == launches + 2);
   CHECK(work.z.data()[39] == 6.0F);
 }
@@ -102,6 +107,7 @@ TEST_CASE("what a capture can not take up spoils it, and the stream goes on") {
     CHECK_THROWS_AS(capture(), Error);
     work.fill(2.0F);
     work.queue(40);
+    work.wait();
     CHECK(work.z.data()[0] == 12.0F);
   };
   spoiled_by([] { kernels::DeviceArray<float>(device, 1); });
