@@ -6,16 +6,25 @@
 #include "tests/kernels/support/emulated_nccl.hpp"
 
 #include <doctest/doctest.h>
+
+#include "kernels/instantiate/cell_encoder_trainer.cu"
 #include "kernels/instantiate/gaussian_bias.cu"
+#include "kernels/instantiate/layer_norm.cu"
 #include "kernels/instantiate/nccl/nccl_sums.cu"
 #include "kernels/instantiate/optimizer.cu"
 #include "kernels/instantiate/pair_attention_backward.cu"
 #include "kernels/instantiate/pair_attention_backward_keys.cu"
 #include "kernels/instantiate/pair_attention_backward_queries.cu"
 #include "kernels/instantiate/pair_attention_forward.cu"
+#include "kernels/instantiate/rows.cu"
 #include "kernels/instantiate/runtime.cu"
 #include "kernels/instantiate/se2_trainer.cu"
-
+#include "kernels/instantiate/sequence_attention_backward_bf16.cu"
+#include "kernels/instantiate/sequence_attention_backward_float32.cu"
+#include "kernels/instantiate/sequence_attention_backward_split_bf16.cu"
+#include "kernels/instantiate/sequence_attention_forward_bf16.cu"
+#include "kernels/instantiate/sequence_attention_forward_float32.cu"
+#include "kernels/instantiate/sequence_attention_forward_split_bf16.cu"
 #include "stofm/distributed/cuda_gradient_sums.hpp"
 #include "stofm/distributed/thread_communicator.hpp"
 #include "stofm/train/cuda_pretrain.hpp"
