@@ -150,29 +150,26 @@ Outcome pretrain(int count, const Job& job) {
 }  // namespace
 
 TEST_CASE("pretraining over ranks by NCCL has the bits of sums through the host") {
-  for (const int count : {2, 4})
-    for (const bool pre_layernorm : {false, true})
-      for (const bool idle_rank : {false, true}) {
-        if (count == 4 ? pre_layernorm || !idle_rank : pre_layernorm != idle_rank) continue;  // time
-        Job job{.pre_layernorm = pre_layernorm, .idle_rank = idle_rank};
-        const Outcome device = pretrain(count, job);
-        job.on_device = false;
-        const Outcome host = pretrain(count, job);
-        CHECK(device.losses == host.losses);
-        REQUIRE(device.parameters.front().size() == host.parameters.front().size());
-        for (const Outcome* outcome : {&device, &host})
-          for (const std::vector<float>& values : outcome->parameters)
-            CHECK(std::memcmp(values.data(), host.parameters.front().data(), 4 * values.size()) == 0);
-        // Heads, two layers and what comes before them; all were on their way before backward was over.
-        REQUIRE(device.buckets.size() == 4);
-        CHECK(device.sent_early == 4);
-        std::int64_t end = device.buckets.front().first + device.buckets.front().count;
-        for (const GradientBucket& bucket : device.buckets) {
-          CHECK(bucket.first + bucket.count == end);
-          end = bucket.first;
-        }
-        CHECK(end == 0);
-      }
+  for (const int count : {2, 4}) {
+    Job job{.pre_layernorm = count == 2, .idle_rank = true};
+    const Outcome device = pretrain(count, job);
+    job.on_device = false;
+    const Outcome host = pretrain(count, job);
+    CHECK(device.losses == host.losses);
+    REQUIRE(device.parameters.front().size() == host.parameters.front().size());
+    for (const Outcome* outcome : {&device, &host})
+      for (const std::vector<float>& values : outcome->parameters)
+        CHECK(std::memcmp(values.data(), host.parameters.front().data(), 4 * values.size()) == 0);
+    // Heads, two layers and what comes before them; all were on their way before backward was over.
+    REQUIRE(device.buckets.size() == 4);
+    CHECK(device.sent_early == 4);
+    std::int64_t end = device.buckets.front().first + device.buckets.front().count;
+    for (const GradientBucket& bucket : device.buckets) {
+      CHECK(bucket.first + bucket.count == end);
+      end = bucket.first;
+    }
+    CHECK(end == 0);
+  }
   CHECK(emulated_nccl().communicators == 0);
 }
 
