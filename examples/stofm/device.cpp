@@ -19,8 +19,7 @@ namespace stofm::program {
 namespace {
 
 /// "NVIDIA H200, 139 GiB" of a device.
-std::string describe(Cuda device) {
-  const backend::CudaDeviceInfo info = backend::cuda_device_info(device);
+std::string describe(const backend::CudaDeviceInfo& info) {
   return concat(info.name, ", ", info.total_bytes >> 30, " GiB");
 }
 
@@ -61,9 +60,16 @@ ComputeDevice choose_device(const std::string& asked, int rank) {
   }
   where.cuda = true;
   where.device.ordinal = asked.size() > 5 ? std::stoi(asked.substr(5)) : rank % count;
-  const std::string words = describe(where.device);  // refuses a number that is not there
   where.name = device_name(where.device);
-  Console::get().say(concat("device: ", where.name, " (", words, ")"), {{"device", where.name}});
+  const backend::CudaDeviceInfo info = backend::cuda_device_info(where.device);
+  if (const std::string why = backend::why_unusable(info); !why.empty()) {
+    if (where.chosen)
+      throw DeviceError({"STOFM-6004", "", "--device", why, "a device such as A100, H100 or H200",
+                         "Use another device or --device cpu."});
+    Console::get().say(concat("device: cpu (", why, ")"), {{"device", "cpu"}});
+    return {};
+  }
+  Console::get().say(concat("device: ", where.name, " (", describe(info), ")"), {{"device", where.name}});
   return where;
 }
 
@@ -132,7 +138,8 @@ std::optional<DeviceAdapt> adapt_on(ComputeDevice& where, const model::CellEncod
 std::string cuda_words() {
   const int count = backend::cuda_device_count();
   if (count == 0) return "built in, no device found";
-  return concat("built in, ", count, count == 1 ? " device (" : " devices (", describe(Cuda{0}), ")");
+  return concat("built in, ", count, count == 1 ? " device (" : " devices (",
+                describe(backend::cuda_device_info(Cuda{0})), ")");
 }
 
 #else

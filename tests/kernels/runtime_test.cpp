@@ -70,6 +70,7 @@ TEST_CASE("tensors go to the device and back, dense and as matrices with gaps") 
 TEST_CASE("devices are counted, and a number that is not there is refused") {
   CHECK(backend::cuda_device_count() == 1);
   CHECK(backend::cuda_device_info(device).name == "kernel emulator");
+  CHECK(backend::cuda_device_info(device).shared_bytes == 232448);
   CHECK(code_of([] { (void)backend::current_stream(Cuda{1}); }) == "STOFM-6002");
   CHECK(code_of([] { (void)backend::cuda_device_info(Cuda{-1}); }) == "STOFM-6002");
 }
@@ -166,4 +167,17 @@ TEST_CASE("grids and blocks that no device can do are refused by name") {
   CHECK(kernels::blocks(9, 4) == 3);
   CHECK(kernels::blocks(INT64_MAX - 1, INT64_MAX) == 1);
   CHECK(code_of([] { (void)kernels::blocks(std::int64_t{1} << 31); }) == "STOFM-6008");
+}
+
+TEST_CASE("a device that can't run the kernels is told from one that can") {
+  const auto why = [](int major, int minor, std::int64_t kib) {
+    backend::CudaDeviceInfo info;
+    info.name = "GPU", info.compute_major = major, info.compute_minor = minor, info.shared_bytes = kib * 1024;
+    return backend::why_unusable(info);
+  };
+  CHECK(why(8, 0, 163) == "");
+  CHECK(why(9, 0, 227) == "");
+  CHECK(why(7, 0, 96).find("compute capability 7.0, 96 KiB") != std::string::npos);
+  CHECK(why(8, 9, 99).find("compute capability 8.9, 99 KiB") != std::string::npos);
+  CHECK(why(8, 0, 162) != "");
 }

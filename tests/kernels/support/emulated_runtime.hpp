@@ -120,6 +120,7 @@ struct cudaDeviceProp {
   std::size_t totalGlobalMem;
   int major, minor, multiProcessorCount;
   cudaUUID_t uuid;
+  std::size_t sharedMemPerBlockOptin;
 };
 
 namespace emulator {
@@ -218,7 +219,8 @@ inline cudaError_t cudaDeviceSynchronize() {
   return emulator::catch_up_all(), cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
-  *p = {"kernel emulator", emulator::device().memory_bytes, 9, 0, 132, {{emulator::device_number()}}};
+  *p = {"kernel emulator", emulator::device().memory_bytes, 9, 0, 132, {{emulator::device_number()}},
+        227U * 1024U};
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int) {

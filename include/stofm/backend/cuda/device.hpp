@@ -14,6 +14,7 @@
 #include <string>
 
 #include "stofm/core/device.hpp"
+#include "stofm/core/error.hpp"
 
 namespace stofm::backend {
 
@@ -25,13 +26,25 @@ struct CudaDeviceInfo {
   int compute_major = 0;        ///< 9 for Hopper
   int compute_minor = 0;
   int multiprocessors = 0;
-  int driver_version = 0;   ///< 13000 for 13.0
-  int runtime_version = 0;  ///< the one compiled in
+  std::int64_t shared_bytes = 0;  ///< shared memory that one block may have
+  int driver_version = 0;         ///< 13000 for 13.0
+  int runtime_version = 0;        ///< the one compiled in
 };
 
 /// Number of devices; 0 without a driver. Never throws.
 int cuda_device_count() noexcept;
 /// \throws DeviceError STOFM-6001 without any device, STOFM-6002 for a number that is not there.
 CudaDeviceInfo cuda_device_info(Cuda device);
+
+/// Why a device can't run the kernels, in words for a user; empty if it can. They are compiled for compute
+/// capability 8.0 and later, and blocks take up to 163 KiB of shared memory: what A100 and H100 have, and
+/// what devices for workstations (8.6, 8.9, 12.0: 99 KiB) have not.
+inline std::string why_unusable(const CudaDeviceInfo& info) {
+  constexpr std::int64_t needed = 163 * 1024;
+  if (info.compute_major >= 8 && info.shared_bytes >= needed) return {};
+  return concat(info.name, ": compute capability ", info.compute_major, ".", info.compute_minor, ", ",
+                info.shared_bytes / 1024, " KiB of shared memory a block; the kernels need 8.0 and ",
+                needed / 1024, " KiB");
+}
 
 }  // namespace stofm::backend

@@ -24,9 +24,7 @@ inline void check_sizes(std::int64_t n, std::int64_t d, std::int64_t k) {
 inline std::int64_t shared_limit(Cuda device) {
   static std::array<std::atomic<std::int64_t>, 64> limits{};
   auto& limit = limits[static_cast<std::size_t>(device.ordinal) % limits.size()];
-  if (limit.load() == 0)
-    limit.store(static_cast<std::int64_t>(
-        backend::cuda_device_info(device).compute_major >= 9 ? shared_limit_sm90 : shared_limit_sm80));
+  if (limit.load() == 0) limit.store(backend::cuda_device_info(device).shared_bytes);
   return limit.load();
 }
 

@@ -74,6 +74,7 @@ inline backend::CudaDeviceInfo device_info(Cuda device) {
   info.compute_major = properties.major;
   info.compute_minor = properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
+  info.shared_bytes = static_cast<std::int64_t>(properties.sharedMemPerBlockOptin);
   return info;
 }
 
