@@ -55,7 +55,7 @@ file(GLOB_RECURSE STOFM_TESTS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/*_t
 foreach(source IN LISTS STOFM_TESTS)
   cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}/tests" OUTPUT_VARIABLE name)
   if((name MATCHES "h5ad" AND NOT STOFM_HAVE_HDF5) OR (name MATCHES "^gpu/" AND NOT STOFM_CUDA)
-      OR (name MATCHES "^gpu/nccl" AND NOT STOFM_HAVE_NCCL))
+      OR (name MATCHES "^gpu/nccl" AND NOT STOFM_HAVE_NCCL) OR (name MATCHES "^kernels/" AND NOT STOFM_EMULATED_TESTS))
     continue()
   endif()
   string(REGEX REPLACE "(_gpu)?_test\\.cpp$" "" name "${name}")
