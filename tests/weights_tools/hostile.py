@@ -4,7 +4,6 @@
 import pathlib
 import sys
 import tempfile
-import time
 import unittest
 
 import numpy as np
@@ -23,11 +22,10 @@ ONE = np.arange(6, dtype="<f4").reshape(2, 3)
 
 class HostileCase(unittest.TestCase):
     def refuse(self, data, code, *words):
-        """The file is refused within a second of processor time, with this code and these words."""
-        start = time.process_time()
+        """The file is refused with this code and these words. That none takes long is the limits' doing, each of which has
+        its test; CTest ends what hangs."""
         with self.assertRaises(ConvertError) as caught:
             read_torch(BytesSource(data, "hostile.pth"))
-        self.assertLess(time.process_time() - start, 1.0)
         e = caught.exception
         self.check_error(e, code, *words)
         self.assertEqual(e.file, "hostile.pth")
