@@ -13,6 +13,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "packaging"))
+import header_chains  # noqa: E402
+
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror", "-Wno-unknown-pragmas"]
 
 
@@ -32,18 +35,23 @@ def main():
         subprocess.run([compiler, *options, "-x", "c++-header", str(prefix), "-o", str(prefix) + ".gch"], check=True)
         start = ["-include-pch", str(prefix) + ".gch"] if "clang" in compiler else ["-include", str(prefix)]
 
-        def check(header):
-            name = header.relative_to(kernels).as_posix()
-            result = subprocess.run([compiler, *options, *start, "-fsyntax-only", "-x", "c++", "-"], text=True,
-                                    input=f"#include <{name}>\n#include <{name}>\nint main() {{}}\n", capture_output=True)
-            return name, result.returncode, result.stderr
+        def read(name):
+            """Of the kernels and of what they build on; what is compiled once brings nothing new."""
+            for folder in (kernels, root / "include"):
+                if (folder / name).is_file():
+                    return (folder / name).read_text()
+            return None
 
-        failed = 0
+        def compiles(source):
+            return subprocess.run([compiler, *options, *start, "-fsyntax-only", "-x", "c++", "-"], text=True, input=source,
+                                  capture_output=True)
+
+        names = [h.relative_to(kernels).as_posix() for h in headers if h not in needs_cublas]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for name, code, message in pool.map(check, [h for h in headers if h not in needs_cublas]):
-                if code:
-                    failed += 1
-                    print(f"{name}: does not compile alone\n{message[:1500]}")
+            alone = header_chains.check(names, read, compiles, pool)
+        for name, message in alone:
+            print(f"{name}: does not compile alone\n{message[:1500]}")
+        failed = len(alone)
     left = ", ".join(sorted(h.relative_to(kernels).as_posix() for h in needs_cublas)) or "none"
     print(f"{len(headers)} kernel headers, {failed} failed; left to nvcc, for cuBLAS: {left}")
     return 1 if failed or not headers else 0

@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 
+import header_chains
+
 TRAPS = """
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define max(a, b) ((a) > (b) ? (a) : (b))
@@ -47,18 +49,13 @@ def main():
                 found.append(name)
         return found
 
-    def check(header):
-        name = header.relative_to(include).as_posix()
-        result = compiles(f"#include <{name}>\n#include <{name}>\nint main() {{}}\n")
-        return name, result.returncode, result.stderr
-
-    failed = 0
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, code, message in pool.map(check, headers):
-            if code:
-                failed += 1
-                print(f"{name}: does not compile alone\n{message[:1500]}")
     names = [header.relative_to(include).as_posix() for header in headers]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        alone = header_chains.check(names, lambda name: (include / name).read_text() if name.startswith("stofm/") else None,
+                                    compiles, pool)
+    for name, message in alone:
+        print(f"{name}: does not compile alone\n{message[:1500]}")
+    failed = len(alone)
     others = dict.fromkeys(other for header in headers for other in elsewhere(header, set()))
     result = compiles("".join(f"#include <{other}>\n" for other in others) +
                       "#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n" + TRAPS +
