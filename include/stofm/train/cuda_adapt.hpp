@@ -15,6 +15,7 @@
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
 #include "stofm/train/adapt.hpp"
+#include "stofm/train/cuda_encoder_options.hpp"
 #include "stofm/train/cuda_parameters.hpp"
 
 namespace stofm::train {
@@ -35,7 +36,7 @@ class CudaAdapt {
         width_(config.projection_dim),
         state_(parameters, optimizer, ""),
         trainer_(on.device, pipeline::device_sizes(config), state_.host_state().list,
-                 trainer_options(config, optimizer.options(), options, on)) {
+                 cuda_encoder_options(config, optimizer.options(), options.dropout, on.precision)) {
     options.validate();
   }
 
@@ -54,22 +55,6 @@ class CudaAdapt {
   DeviceGradientSums sum_on_device = {};  ///< starts in `accumulate`
 
  private:
-  static backend::CudaCellEncoderTrainerOptions trainer_options(const model::CellEncoderConfig& config,
-                                                                const nn::AdamWOptions& adamw,
-                                                                const AdaptOptions& options,
-                                                                const CudaAdaptOptions& on) {
-    backend::CudaCellEncoderTrainerOptions result{.precision = on.precision,
-                                                  .beta1 = adamw.beta1,
-                                                  .beta2 = adamw.beta2,
-                                                  .epsilon = adamw.epsilon,
-                                                  .weight_decay = adamw.weight_decay};
-    if (options.dropout) {
-      result.hidden_dropout = config.hidden_dropout_prob;
-      result.attention_dropout = config.attention_probs_dropout_prob;
-    }
-    return result;
-  }
-
   /// A view whose embeddings [cells, width] have been asked for.
   struct View {
     int pass = -1;

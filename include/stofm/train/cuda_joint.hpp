@@ -13,6 +13,7 @@
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/nn/adamw.hpp"
 #include "stofm/pipeline/cuda_encoders.hpp"
+#include "stofm/train/cuda_encoder_options.hpp"
 #include "stofm/train/cuda_parameters.hpp"
 #include "stofm/train/pretrain_joint.hpp"
 
@@ -28,7 +29,7 @@ class CudaJointEncoder {
       : options_(options),
         state_(parameters, optimizer, "cell_encoder/"),
         trainer_(device, pipeline::device_sizes(config), state_.host_state().list,
-                 trainer_options(config, optimizer.options(), options, precision)) {}
+                 cuda_encoder_options(config, optimizer.options(), options.dropout, precision)) {}
 
   /// Features of the nodes of a piece, [N, C], as joint_features. \param training with dropout, and what
   /// `backward` needs is kept: until the next call
@@ -68,21 +69,6 @@ class CudaJointEncoder {
  private:
   static constexpr int trained_pass = 0, rest_pass = 1;
 
-  static backend::CudaCellEncoderTrainerOptions trainer_options(const model::CellEncoderConfig& config,
-                                                                const nn::AdamWOptions& adamw,
-                                                                const JointOptions& options,
-                                                                backend::Precision precision) {
-    backend::CudaCellEncoderTrainerOptions result{.precision = precision,
-                                                  .beta1 = adamw.beta1,
-                                                  .beta2 = adamw.beta2,
-                                                  .epsilon = adamw.epsilon,
-                                                  .weight_decay = adamw.weight_decay};
-    if (options.dropout) {
-      result.hidden_dropout = config.hidden_dropout_prob;
-      result.attention_dropout = config.attention_probs_dropout_prob;
-    }
-    return result;
-  }
   /// Embeddings of the cells of some nodes into their rows.
   void encode(int pass, const LoadedPiece& piece, std::span<const std::int64_t> which, Tensor<float>& nodes,
               bool dropout = false) {
