@@ -29,16 +29,42 @@ step "what is installed"
 source cmake/install-dependencies.sh
 stofm_install_dependencies tests || exit 1
 
-step "Release build (NDEBUG)"
-emulated=ON  # tests of the CUDA kernels on the host: once is enough, and the sanitizers see more
-[ "$quick" = yes ] || emulated=OFF
-cmake --preset cpu -B "$build" -DSTOFM_EMULATED_TESTS="$emulated" >"/tmp/stofm-configure.$$" 2>&1 || { cat "/tmp/stofm-configure.$$"; exit 1; }
-rm -f "/tmp/stofm-configure.$$"
-cmake --build "$build" -j "$jobs" || { echo "run.sh: the build failed"; exit 1; }
+PATH="$PATH:${CUDA_HOME:-/usr/local/cuda}/bin"
+cuda=OFF kernels="Release build (NDEBUG)"
+if [ "$quick" = no ] && command -v nvcc >/dev/null; then
+  cuda=ON kernels="Release build (NDEBUG), CUDA kernels for sm_80 and sm_90a with warnings as errors"
+fi
+build_release() {  # STOFM_CUDA
+  # Everything, mostly from nothing: build what is quick to build. The kernels run on the host once, under the sanitizers.
+  local options=(-DSTOFM_CUDA="$1" -DSTOFM_QUICK_TO_BUILD=ON -DSTOFM_EMULATED_TESTS=OFF) said="/tmp/stofm-configure.$$"
+  [ "$quick" = no ] || options=(-DSTOFM_CUDA="$1" -DSTOFM_QUICK_TO_BUILD=OFF -DSTOFM_EMULATED_TESTS=ON)
+  cmake --preset cpu -B "$build" "${options[@]}" >"$said" 2>&1 || { cat "$said"; rm -f "$said"; return 1; }
+  rm -f "$said"
+  cmake --build "$build" -j "$jobs"
+}
+step "$kernels"
+if ! build_release "$cuda"; then
+  [ "$cuda" = ON ] || { echo "run.sh: the build failed"; exit 1; }
+  failed+=("$kernels")
+  step "Release build (NDEBUG) without CUDA"
+  build_release OFF || { echo "run.sh: the build failed"; exit 1; }
+  cuda=OFF
+fi
 
 step "tests, Release"
-ctest --test-dir "$build" -j "$jobs" --output-on-failure --no-tests=error
+ctest --test-dir "$build" -j "$jobs" --output-on-failure --no-tests=error -LE cuda
 verdict $? "tests (Release)"
+if [ "$cuda" = ON ]; then
+  passed+=("CUDA kernels compile")
+  step "tests on a device (each says that it is skipped without one)"
+  ctest --test-dir "$build" -L cuda --output-on-failure --no-tests=error
+  tests_on_device=$?
+  if [ "$tests_on_device" -eq 0 ] && ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+    skipped+=("tests on a device: there is none")
+  else
+    verdict "$tests_on_device" "tests on a device"
+  fi
+fi
 if [ -n "${STOFM_GOLDEN:-}" ]; then
   step "golden tests again, on the small cases of the repository"
   STOFM_GOLDEN='' ctest --test-dir "$build" -j "$jobs" --output-on-failure -R golden --no-tests=error
@@ -53,27 +79,12 @@ if [ "$quick" = no ]; then
   step "ASan + UBSan build"
   sanitizer_compiler=g++  # clang where it is there, so that both compilers build and pass the whole suite
   command -v clang++ >/dev/null && sanitizer_compiler=clang++
-  if cmake --preset asan -B "$build-asan" -DCMAKE_CXX_COMPILER="$sanitizer_compiler" >/dev/null && cmake --build "$build-asan" -j "$jobs"; then
+  if cmake --preset asan -B "$build-asan" -DCMAKE_CXX_COMPILER="$sanitizer_compiler" -DSTOFM_QUICK_TO_BUILD=ON >/dev/null && cmake --build "$build-asan" -j "$jobs"; then
     step "tests, ASan + UBSan"
     STOFM_FLIPS=500 ctest --test-dir "$build-asan" -j "$jobs" --output-on-failure --no-tests=error -LE packaging
     verdict $? "tests (ASan + UBSan)"
   else
     failed+=("ASan + UBSan build")
-  fi
-
-  PATH="$PATH:${CUDA_HOME:-/usr/local/cuda}/bin"
-  if command -v nvcc >/dev/null; then
-    step "CUDA kernels for sm_80 and sm_90a, warnings as errors"
-    cmake --preset cuda -B "$build-cuda" >/dev/null && cmake --build "$build-cuda" -j "$jobs" --target stofm_gpu
-    verdict $? "CUDA kernels compile"
-    step "tests on a device (each says that it is skipped without one)"
-    ctest --test-dir "$build-cuda" -L cuda --output-on-failure --no-tests=error
-    tests_on_device=$?
-    if [ "$tests_on_device" -eq 0 ] && ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
-      skipped+=("tests on a device: there is none")
-    else
-      verdict "$tests_on_device" "tests on a device"
-    fi
   fi
 
   step "fuzzing, ${STOFM_FUZZ_SECONDS:-60} s a target"

@@ -187,7 +187,7 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
       ->capture_default_str();
   option(*verify, "Input", "--tolerance", a.verify.tolerance,
          "Largest absolute difference allowed (0: each tensor's own)", "NUMBER")
-      ->check(number(0, 1e6, "a number from 0 to 1e6"))
+      ->check(number_between(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
 
   CLI::App* tokens = verb("tokenize", "Write the gene tokens of each cell (tokens, values, offsets)",

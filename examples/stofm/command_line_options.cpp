@@ -40,7 +40,7 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
   return best;
 }
 
-CLI::Validator number(double low, double high, const std::string& words) {
+CLI::Validator number_between(double low, double high, const std::string& words) {
   return CLI::Validator(
       [low, high, words](std::string& text) {
         double value = 0;
@@ -110,7 +110,7 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
         ->check(one_of({"auto", "human", "mouse"}))
         ->capture_default_str();
     option(app, group, "--min-coverage", a.min_coverage, "Refuse below this share of known genes", "SHARE")
-        ->check(number(0, 1, "a number from 0 to 1"))
+        ->check(number_between(0, 1, "a number from 0 to 1"))
         ->capture_default_str();
     flag(app, group, "--accept-noninteger", a.accept_noninteger, "Take counts that are not whole numbers");
   }
@@ -142,10 +142,10 @@ void add_geometry(CLI::App& app, GeometryArguments& a) {
       ->check(integer(0, 100000))
       ->capture_default_str();
   option(app, group, "--alpha", a.alpha, "Weight of space against expression in the clustering", "NUMBER")
-      ->check(number(0, 1, "a number from 0 to 1"))
+      ->check(number_between(0, 1, "a number from 0 to 1"))
       ->capture_default_str();
   option(app, group, "--resolution", a.resolution, "Resolution of leiden", "NUMBER")
-      ->check(number(1e-6, 1e6, "a number from 1e-6 to 1e6"))
+      ->check(number_between(1e-6, 1e6, "a number from 1e-6 to 1e6"))
       ->capture_default_str();
   option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
       ->check(integer(1, 1000000))

@@ -27,7 +27,7 @@ inline CLI::Option* flag(CLI::App& app, const char* group, const char* names, bo
 }
 
 /// Finite number in [low, high].
-CLI::Validator number(double low, double high, const std::string& words);
+CLI::Validator number_between(double low, double high, const std::string& words);
 CLI::Validator integer(std::int64_t low, std::int64_t high);
 CLI::Validator one_of(const std::vector<std::string>& words);
 

@@ -37,7 +37,7 @@ void add_model(CLI::App& app, TrainingArguments& a, const char* what) {
          "Sizes with --from-scratch: tiny, small, published, or a config.json", "NAME|FILE")
       ->capture_default_str();
   option(app, group, "--dropout", a.dropout, "All dropout rates (-1: those of the configuration)", "RATE")
-      ->check(number(-1, 0.99, "-1 or a rate from 0 to 0.99"))
+      ->check(number_between(-1, 0.99, "-1 or a rate from 0 to 0.99"))
       ->capture_default_str();
 }
 
@@ -46,14 +46,14 @@ void add_optimizer(CLI::App& app, TrainingArguments& a, const char* batch) {
   auto* steps =
       option(app, group, "--steps", a.steps, "Optimizer steps", "N")->check(integer(1, 1'000'000'000));
   option(app, group, "--epochs", a.epochs, "Passes over the training data, in place of --steps [3]", "NUMBER")
-      ->check(number(1e-3, 1e6, "a number from 0.001 to 1e6"))
+      ->check(number_between(1e-3, 1e6, "a number from 0.001 to 1e6"))
       ->excludes(steps);
   option(app, group, "--batch", a.batch, batch, "N")->check(integer(1, 100'000))->capture_default_str();
   option(app, group, "--learning-rate", a.learning_rate, "Highest rate of AdamW", "RATE")
-      ->check(number(1e-12, 10, "a number above 0, 10 at most"))
+      ->check(number_between(1e-12, 10, "a number above 0, 10 at most"))
       ->capture_default_str();
   option(app, group, "--final-learning-rate", a.final_learning_rate, "Rate at the end of the decay", "RATE")
-      ->check(number(0, 10, "a number from 0 to 10"))
+      ->check(number_between(0, 10, "a number from 0 to 10"))
       ->capture_default_str();
   option(app, group, "--warmup", a.warmup, "Steps until the highest rate (-1: a twentieth of all)", "N")
       ->check(integer(-1, 1'000'000'000))
@@ -62,10 +62,10 @@ void add_optimizer(CLI::App& app, TrainingArguments& a, const char* batch) {
       ->check(one_of({"cosine", "linear", "constant"}))
       ->capture_default_str();
   option(app, group, "--weight-decay", a.weight_decay, "Decoupled decay; not on biases and norms", "RATE")
-      ->check(number(0, 100, "a number from 0 to 100"))
+      ->check(number_between(0, 100, "a number from 0 to 100"))
       ->capture_default_str();
   option(app, group, "--clip", a.clip, "Largest global gradient norm (0: no clipping)", "NORM")
-      ->check(number(0, 1e9, "a number from 0 to 1e9"))
+      ->check(number_between(0, 1e9, "a number from 0 to 1e9"))
       ->capture_default_str();
 }
 
@@ -126,7 +126,7 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
       ->capture_default_str();
   const auto share = [&](const char* name, double& value, const char* what) {
     option(app, task, name, value, what, "SHARE")
-        ->check(number(0, 1, "a share from 0 to 1"))
+        ->check(number_between(0, 1, "a share from 0 to 1"))
         ->capture_default_str();
   };
   share("--mask", a.mcm_masked, "Cells masked and predicted");
@@ -134,13 +134,13 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
   share("--move", a.pdr_moved, "Cells moved, their distances predicted");
   share("--move-kept", a.pdr_kept, "Cells not moved, their distances predicted");
   option(app, task, "--move-sigma", a.pdr_sigma, "How far: sigma in units of the mean cell spacing", "FACTOR")
-      ->check(number(0, 1000, "a number from 0 to 1000"))
+      ->check(number_between(0, 1000, "a number from 0 to 1000"))
       ->capture_default_str();
   option(app, task, "--mcm-weight", a.mcm_weight, "Weight of the masked cell loss (ours)", "WEIGHT")
-      ->check(number(0, 1e6, "a number from 0 to 1e6"))
+      ->check(number_between(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
   option(app, task, "--pdr-weight", a.pdr_weight, "Weight of the distance loss (ours)", "WEIGHT")
-      ->check(number(0, 1e6, "a number from 0 to 1e6"))
+      ->check(number_between(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
   option(
       app, task, "--masked-input", a.masked_input,
@@ -162,20 +162,20 @@ void add_adapt(CLI::App& app, AdaptArguments& a) {
   add_model(app, a.run, "Random weights of the cell encoder in place of those of the bundle");
   const char* task = "What is learnt (ours; the paper gives the two losses only)";
   option(app, task, "--mask", a.mask_rate, "Share of the genes of a cell that are predicted", "SHARE")
-      ->check(number(0, 1, "a share from 0 to 1"))
+      ->check(number_between(0, 1, "a share from 0 to 1"))
       ->capture_default_str();
   option(app, task, "--view-dropout", a.view_dropout,
          "Largest share of the genes left out of a view of a cell", "SHARE")
-      ->check(number(0, 0.95, "a share from 0 to 0.95"))
+      ->check(number_between(0, 0.95, "a share from 0 to 0.95"))
       ->capture_default_str();
   option(app, task, "--temperature", a.temperature, "Of the contrastive loss", "NUMBER")
-      ->check(number(1e-3, 100, "a number from 0.001 to 100"))
+      ->check(number_between(1e-3, 100, "a number from 0.001 to 100"))
       ->capture_default_str();
   option(app, task, "--mask-weight", a.mgm_weight, "Weight of the masked gene loss", "WEIGHT")
-      ->check(number(0, 1e6, "a number from 0 to 1e6"))
+      ->check(number_between(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
   option(app, task, "--contrastive-weight", a.contrastive_weight, "Weight of the contrastive loss", "WEIGHT")
-      ->check(number(0, 1e6, "a number from 0 to 1e6"))
+      ->check(number_between(0, 1e6, "a number from 0 to 1e6"))
       ->capture_default_str();
   option(app, task, "--max-tokens", a.max_tokens, "Genes of a cell (0: as the configuration has positions)",
          "N")

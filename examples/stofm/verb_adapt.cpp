@@ -24,7 +24,7 @@ namespace {
 constexpr std::int64_t projection = 256;       ///< width of a cell embedding from scratch: that of the paper
 constexpr std::int64_t held_out_batches = 16;  ///< at most, spread over the held-out cells
 
-struct Start {
+struct AdaptStart {
   io::Bundle bundle;
   std::shared_ptr<const pipeline::GeneTable> genes;
   std::shared_ptr<const pipeline::MouseMap> mouse;
@@ -32,8 +32,8 @@ struct Start {
   std::string sha256;
 };
 
-Start load_start(const TrainingArguments& a) {
-  Start start;
+AdaptStart load_start(const TrainingArguments& a) {
+  AdaptStart start;
   const std::string path = find_weights(a.weights);
   start.sha256 = io::sha256_file(path);
   start.bundle = io::read_bundle(path);
@@ -104,7 +104,7 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   ComputeDevice where = choose_device(a.run.device, ranks.rank());
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("adapt", arguments, a.run, ranks);
-  Start start = load_start(a.run);
+  AdaptStart start = load_start(a.run);
   const train::DataSplit split = train::split_slices(files, split_options(a.run));
   const auto open = [reader = training_reader(a.run)](const std::filesystem::path& path) {
     return reader.open(path);

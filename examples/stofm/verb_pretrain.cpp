@@ -30,7 +30,7 @@ namespace {
 /// run.
 constexpr std::int64_t window_bytes = std::int64_t{1} << 30;
 
-struct Start {
+struct PretrainStart {
   io::Bundle bundle;  ///< genes and cell encoder as they are; the SE(2) half is replaced at the end
   train::CellFeatures features;
   nlohmann::json se2_json;
@@ -38,8 +38,8 @@ struct Start {
   std::string sha256;
 };
 
-Start load_start(const PretrainArguments& a) {
-  Start start;
+PretrainStart load_start(const PretrainArguments& a) {
+  PretrainStart start;
   const std::string path = find_weights(a.run.weights);
   start.sha256 = io::sha256_file(path);
   start.bundle = io::read_bundle(path);
@@ -87,7 +87,7 @@ Start load_start(const PretrainArguments& a) {
   return start;
 }
 
-nlohmann::json own_config(const PretrainArguments& a, const Start& start) {
+nlohmann::json own_config(const PretrainArguments& a, const PretrainStart& start) {
   return {{"features", a.features},     {"weights-sha256", start.sha256}, {"model", start.se2_json},
           {"mask", a.mcm_masked},       {"mask-kept", a.mcm_kept},        {"move", a.pdr_moved},
           {"move-kept", a.pdr_kept},    {"move-sigma", a.pdr_sigma},      {"mcm-weight", a.mcm_weight},
@@ -100,7 +100,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   ComputeDevice where = choose_device(a.run.device, ranks.rank());
   const std::vector<std::filesystem::path> files = training_slices(a.run);
   TrainingRun run("pretrain", arguments, a.run, ranks);
-  Start start = load_start(a);
+  PretrainStart start = load_start(a);
   console.say(concat("cell features: ", start.features.name, " (", find_weights(a.run.weights), ")"));
 
   const bool joint = a.joint_after >= 0;

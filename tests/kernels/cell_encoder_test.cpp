@@ -2,11 +2,7 @@
 // The whole cell encoder of the CUDA backend, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/cell_encoder.cu"
-#include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/sequence_attention_forward_bf16.cu"
-#include "kernels/instantiate/sequence_attention_forward_float32.cu"
-#include "kernels/instantiate/sequence_attention_forward_split_bf16.cu"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/cell_encoder_cases.hpp"
 
 using namespace cell_encoder_cases;

@@ -2,10 +2,7 @@
 // Geometry of a slice on the emulated device, as the pipeline sees it.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/kmeans.cu"
-#include "kernels/instantiate/knn_2d.cu"
-#include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/sub_slices.cu"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/pipeline/cuda_geometry.hpp"
 #include "tests/kernels/support/device_array.hpp"
 

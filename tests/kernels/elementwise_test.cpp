@@ -2,6 +2,4 @@
 // The kernels of elementwise, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/elementwise.cu"
-#include "kernels/instantiate/runtime.cu"
 #include "tests/kernels/elementwise_cases.hpp"

@@ -2,11 +2,7 @@
 // Pieces of a slice from coordinates to hidden states, all kernels run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/gaussian_bias.cu"
-#include "kernels/instantiate/pair_attention_forward.cu"
-#include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/se2_encoder.cu"
-#include "kernels/instantiate/sub_slices.cu"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/embed_pieces_cases.hpp"
 
 using namespace embed_pieces_cases;

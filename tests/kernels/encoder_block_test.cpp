@@ -3,8 +3,7 @@
 // the CPU.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/sequence_attention_forward_float32.cu"
+#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/layer_norm.hpp"
 #include "stofm/kernels/encoder_block/launch.cuh"

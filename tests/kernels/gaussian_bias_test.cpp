@@ -2,8 +2,6 @@
 // The kernels of the distance bias, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/gaussian_bias.cu"
-#include "kernels/instantiate/runtime.cu"
 #include "tests/kernels/gaussian_bias_cases.hpp"
 
 TEST_CASE("no distance launches nothing") {

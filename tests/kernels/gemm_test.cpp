@@ -2,7 +2,6 @@
 // Products of operands in every form, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/runtime.cu"
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "tests/kernels/support/device_array.hpp"

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/kernels/runtime/graph.cuh"
 
 using namespace stofm;

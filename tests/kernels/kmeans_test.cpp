@@ -2,8 +2,8 @@
 // The k-means kernels, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/kmeans.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/kmeans/boundary.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/kmeans_cases.hpp"
 
 using namespace kmeans_cases;

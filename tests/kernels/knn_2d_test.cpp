@@ -2,8 +2,8 @@
 // The kNN kernels and radix sorts, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/knn_2d.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/knn_2d/launch.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/knn_2d_cases.hpp"
 
 TEST_CASE("a radix sort is stable and complete") {

@@ -5,8 +5,8 @@
 // After it: it uses the streams of the emulated runtime.
 #include "tests/kernels/support/emulated_nccl.hpp"
 
-#include "kernels/instantiate/nccl/nccl_sums.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/nccl/nccl_sums.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/distributed/cuda_gradient_sums.hpp"
 #include "stofm/distributed/thread_communicator.hpp"
 #include "tests/kernels/nccl_sums_cases.hpp"

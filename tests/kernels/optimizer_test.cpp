@@ -2,6 +2,4 @@
 // The optimizer, its kernels run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/optimizer.cu"
-#include "kernels/instantiate/runtime.cu"
 #include "tests/kernels/optimizer_cases.hpp"

@@ -2,11 +2,6 @@
 // The backward kernels of pair attention, run on the host, against the dense composition in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/pair_attention_backward.cu"
-#include "kernels/instantiate/pair_attention_backward_keys.cu"
-#include "kernels/instantiate/pair_attention_backward_queries.cu"
-#include "kernels/instantiate/pair_attention_forward.cu"
-#include "kernels/instantiate/runtime.cu"
 #include "tests/kernels/pair_attention_backward_cases.hpp"
 
 using namespace pair_test;

@@ -2,11 +2,10 @@
 // Pair attention with 128 own rows a block, run on the host, against the dense composition in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/pair_attention_backward.cu"
-#include "kernels/instantiate/pair_attention_backward_keys.cu"
-#include "kernels/instantiate/pair_attention_backward_queries.cu"
-#include "kernels/instantiate/pair_attention_forward.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/pair_attention/launch_backward.cuh"
+#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
+#include "stofm/kernels/pair_attention/launch_forward.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/pair_attention_case.hpp"
 
 using namespace pair_test;

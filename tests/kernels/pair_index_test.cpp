@@ -2,8 +2,8 @@
 // The kernels that sort listed pairs into strips, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/pair_index.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/kernels/pair_index/launch.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/pair_index_cases.hpp"
 
 TEST_CASE("one warp covers a strip of either side") {

@@ -3,8 +3,9 @@
 // call failing in turn.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/layer_norm.cu"
-#include "kernels/instantiate/runtime.cu"
+#include "stofm/backend/cuda/layer_norm.hpp"
+#include "stofm/kernels/layer_norm/launch.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;

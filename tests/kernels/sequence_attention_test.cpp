@@ -2,12 +2,7 @@
 // Attention over packed sequences, forward and backward, run on the host, against the CPU backend in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/sequence_attention_backward_bf16.cu"
-#include "kernels/instantiate/sequence_attention_backward_float32.cu"
-#include "kernels/instantiate/sequence_attention_backward_split_bf16.cu"
-#include "kernels/instantiate/sequence_attention_forward_bf16.cu"
-#include "kernels/instantiate/sequence_attention_forward_float32.cu"
-#include "kernels/instantiate/sequence_attention_forward_split_bf16.cu"
+#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "stofm/backend/cpu/sequence_attention_training.hpp"
 #include "tests/kernels/support/device_array.hpp"
 

@@ -2,8 +2,8 @@
 // The kernels that cut a slice and build its pieces, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "kernels/instantiate/runtime.cu"
-#include "kernels/instantiate/sub_slices.cu"
+#include "stofm/kernels/runtime/memory.cuh"
+#include "stofm/kernels/sub_slices/launch.cuh"
 #include "tests/kernels/sub_slices_cases.hpp"
 
 TEST_CASE("many rows are summed over several blocks") {

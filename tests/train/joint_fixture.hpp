@@ -20,7 +20,7 @@ inline model::CellEncoderConfig encoder_config() {
           .num_hidden_layers = 2,
           .max_position_embeddings = 16,
           .type_vocab_size = 2,
-          .projection_dim = width};
+          .projection_dim = feature_width};
 }
 
 /// A slice whose cells have tokens, and whose features are what the encoder gives for them.

@@ -13,11 +13,11 @@ namespace stofm::test {
 
 using namespace stofm::train;
 
-inline constexpr std::int64_t width = 12;
+inline constexpr std::int64_t feature_width = 12;
 
 inline model::Se2Config tiny_config() {
   model::Se2Config config;
-  config.input_dim = width;
+  config.input_dim = feature_width;
   config.embedding_dim = 16;
   config.ffn_embedding_dim = 24;
   config.num_attention_heads = 4;
@@ -32,7 +32,7 @@ inline PreparedSlice make_slice(std::int64_t side, std::uint64_t seed) {
   slice.name = concat("made-", seed);
   slice.hash = slice.name;
   const std::int64_t n = side * side;
-  slice.features = Tensor<float>({n, width});
+  slice.features = Tensor<float>({n, feature_width});
   PreparedFrame frame;
   frame.xy = Tensor<double>({n, 2});
   Random random(seed);
@@ -43,17 +43,17 @@ inline PreparedSlice make_slice(std::int64_t side, std::uint64_t seed) {
     frame.xy(i, 0) = 4 * x;
     frame.xy(i, 1) = 4 * y;
     double squares = 0;
-    for (std::int64_t c = 0; c < width; ++c) {
+    for (std::int64_t c = 0; c < feature_width; ++c) {
       const double value = std::sin(0.4 * x * static_cast<double>(c % 4)) +
                            std::cos(0.3 * y * static_cast<double>(c % 3)) + 0.2 * random.normal();
       slice.features(i, c) = static_cast<float>(value);
       squares += value * value;
     }
-    for (std::int64_t c = 0; c < width; ++c) slice.features(i, c) /= static_cast<float>(std::sqrt(squares));
+    for (std::int64_t c = 0; c < feature_width; ++c) slice.features(i, c) /= static_cast<float>(std::sqrt(squares));
   }
   frame.labels.assign(static_cast<std::size_t>(n), 0);
   frame.virtual_xy = Tensor<double>::zeros({1, 2});
-  frame.virtual_features = Tensor<float>::zeros({1, width});
+  frame.virtual_features = Tensor<float>::zeros({1, feature_width});
   for (std::int64_t half = 0; half < 2; ++half) {
     frame.pieces.emplace_back();
     for (std::int64_t i = half * n / 2; i < (half + 1) * n / 2; ++i) frame.pieces.back().push_back(i);

@@ -20,14 +20,14 @@ TEST_CASE("Joint features are those of the encoder where a cell is visible, and 
         joint_features(tape, world.piece, encoder, {.cells_with_gradient = cells}).value();
     REQUIRE(joint.shape() == prepared.shape());
     for (std::int64_t node = 0; node < joint.dim(0); ++node)
-      for (std::int64_t c = 0; c < width; ++c) {
+      for (std::int64_t c = 0; c < feature_width; ++c) {
         if (prepared(node, c) == masked_feature) ++masked;
         // The encoder runs on other batches than when the slice was prepared: float32 sums of 12 terms of
         // size 1.
         CHECK(std::abs(joint(node, c) - prepared(node, c)) <= 2e-6F * std::abs(prepared(node, c)) + 1e-6F);
       }
   }
-  CHECK(masked == 3 * 3 * width);  // int(0.12 * 32) cells
+  CHECK(masked == 3 * 3 * feature_width);  // int(0.12 * 32) cells
 }
 
 TEST_CASE("The encoder learns from the drawn cells, and not while it is frozen") {

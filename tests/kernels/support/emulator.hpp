@@ -160,6 +160,7 @@ struct Barrier {
 
 struct Block {
   std::vector<Thread> threads;
+  Thread* first = nullptr;  ///< of `threads`: not optimised, [] takes longer than the rest of a switch
   std::vector<Warp> warps;
   std::vector<Barrier> barriers;
   std::byte* shared = nullptr;
@@ -169,13 +170,12 @@ struct Block {
   int current = -1;
   char ended = 0;  ///< what comes after a launch comes after all of its blocks
 };
-inline Block& block() {
-  static Block running;
-  return running;
-}
+inline Block running_block;
+inline Block& block() { return running_block; }
 inline Thread& self() {
-  if (block().current < 0) throw Violation("device code called outside of emulator::launch");
-  return block().threads[static_cast<std::size_t>(block().current)];
+  const Block& running = running_block;
+  if (running.current < 0) throw Violation("device code called outside of emulator::launch");
+  return running.first[running.current];
 }
 inline int lane() { return self().number % warp_lanes; }
 
@@ -201,19 +201,19 @@ Out collective(const char* name, const In& in, const Compute& compute) {
   Thread& me = self();
   Warp& warp = *me.warp;
   const std::uintptr_t way = way_here(*me.fiber.stack);
-  const bool orders = std::strcmp(name, "warp_sync") == 0;
+  const bool orders = races_are_seen && std::strcmp(name, "warp_sync") == 0;
   void* const mark = &warp.marks[warp.generation % 2];
   if (orders) release_to(mark);
   if (warp.arrived == 0) {
     warp.name = name;
     warp.type = &type_mark;
     warp.way = way;
-  } else if (std::strcmp(warp.name, name) != 0 || warp.type != &type_mark) {
+  } else if ((warp.name != name && std::strcmp(warp.name, name) != 0) || warp.type != &type_mark) {
     violate(std::string("lanes of a warp are at different collectives: ") + name + " and " + warp.name);
   }
   if (warp.way != way) violate(std::string("lanes of a warp came to different places of the code: ") + name);
   Out out{};
-  const int mine = lane();
+  const int mine = me.number % warp_lanes;
   warp.in[mine] = &in;
   warp.out[mine] = &out;
   if (++warp.arrived < warp_lanes) {
@@ -231,9 +231,8 @@ Out collective(const char* name, const In& in, const Compute& compute) {
   warp.arrived = 0;
   ++warp.generation;
   if (orders) acquire_from(mark);
-  const int first = me.number - mine;
-  for (int i = 0; i < warp_lanes; ++i)
-    block().threads[static_cast<std::size_t>(first + i)].state = State::ready;
+  Thread* const first = &me - mine;
+  for (int i = 0; i < warp_lanes; ++i) first[i].state = State::ready;
   return out;
 }
 
@@ -246,12 +245,10 @@ inline void barrier(int id, int count) {
   release_to(mark);
   Thread& me = self();
   me.way = way_here(*me.fiber.stack);
-  const int first = me.number - lane();
-  for (int i = first; i < first + warp_lanes; ++i) {
-    const Thread& other = b.threads[static_cast<std::size_t>(i)];
-    if (other.waits_barrier == id && other.way != me.way)
+  const Thread* const first = &me - me.number % warp_lanes;
+  for (int i = 0; i < warp_lanes; ++i)
+    if (first[i].waits_barrier == id && first[i].way != me.way)
       violate("lanes of a warp came to different barriers of the code");
-  }
   const int expected = count == 0 ? static_cast<int>(b.threads.size()) : count;
   if (here.arrived == 0) here.expected = expected;
   if (here.expected != expected) violate("threads give different counts to one barrier");
@@ -264,11 +261,14 @@ inline void barrier(int id, int count) {
   acquire_from(mark);
   here.arrived = 0;
   ++here.generation;
-  for (Thread& t : b.threads)
+  const int count_of_block = static_cast<int>(b.threads.size());
+  for (int i = 0; i < count_of_block; ++i) {
+    Thread& t = b.first[i];
     if (t.state == State::waiting && t.waits_barrier == id) {
       t.waits_barrier = -1;
       t.state = State::ready;
     }
+  }
 }
 
 inline void queue_copy(void* to, const void* from, std::size_t bytes, bool valid) {
@@ -326,6 +326,7 @@ void run_block(const Call& call, dim3 shape, std::uint64_t salt) {
   const int count = static_cast<int>(shape.x * shape.y * shape.z);
   if (races_are_seen) b.threads = std::vector<Thread>();  // afresh: threads of two blocks share nothing
   b.threads.resize(static_cast<std::size_t>(count));
+  b.first = b.threads.data();
   b.warps = std::vector<Warp>(static_cast<std::size_t>(count / warp_lanes));
   b.barriers = std::vector<Barrier>(16);
   b.error = nullptr;
@@ -362,11 +363,11 @@ void run_block(const Call& call, dim3 shape, std::uint64_t salt) {
   int finished = 0;
   while (finished < count && !b.error) {
     bool progress = false;
-    for (const int i : order) {
-      Thread& t = b.threads[static_cast<std::size_t>(i)];
+    for (const int* next = order.data(); next != order.data() + count; ++next) {
+      Thread& t = b.first[*next];
       if (t.state != State::ready) continue;
       progress = true;
-      b.current = i;
+      b.current = *next;
       threadIdx = t.index;
       switch_fiber(b.scheduler, t.fiber);
       b.current = -1;

@@ -170,28 +170,25 @@ struct FiberSwitch {
   Fiber* from = nullptr;
   Fiber* to = nullptr;
 };
-inline FiberSwitch& fiber_switch() {
-  static FiberSwitch last;
-  return last;
-}
+inline FiberSwitch fiber_switch;
 
 /// First thing on the new stack.
 inline void fiber_arrived([[maybe_unused]] void* fake_stack) {
 #if defined(STOFM_FIBER_ASAN)
-  Fiber& from = *fiber_switch().from;
+  Fiber& from = *fiber_switch.from;
   __sanitizer_finish_switch_fiber(fake_stack, &from.known_base, &from.known_bytes);
 #endif
 }
 
 inline void fiber_entry() {
   fiber_arrived(nullptr);
-  fiber_switch().to->body();
+  fiber_switch.to->body();
   std::abort();  // the body leaves by leave_fiber
 }
 
 __attribute__((no_sanitize("thread"))) inline void switch_with(Fiber& from, Fiber& to,
                                                                [[maybe_unused]] void** fake_stack) {
-  fiber_switch() = {&from, &to};
+  fiber_switch = {&from, &to};
 #if defined(STOFM_FIBER_TSAN)
   if (from.thread == nullptr) from.thread = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(to.thread, __tsan_switch_to_fiber_no_sync);

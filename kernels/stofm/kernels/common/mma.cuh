@@ -32,13 +32,21 @@ struct MmaResult {
 struct MatrixRows {
   std::uint32_t r[4];
 };
-/// d += a b from the fragments of all lanes; K and how a register holds numbers differ.
+/// Uninstrumented: the sanitized tests would spend half of their time here.
+template <int K>
+__attribute__((no_sanitize("address", "undefined"))) double emulated_dot(const double* a, const double* b,
+                                                                         double sum) {
+  for (int k = 0; k < K; ++k) sum += a[k] * b[k];
+  return sum;
+}
+/// d += a b from the fragments of all lanes; K and how a register holds numbers differ. The elements of b
+/// come transposed.
 template <int K, class ElementA, class ElementB>
 void emulated_mma(float (&d)[4], const MmaOperands& mine, const char* name, const ElementA& element_a,
                   const ElementB& element_b) {
   const MmaResult result =
       emulator::detail::collective<MmaResult>(name, mine, [&](const auto& in, const auto& out) {
-        float a[16][K], b[K][8];
+        double a[16][K], b[8][K];
         for (int l = 0; l < warp_size; ++l) {
           element_a(*in[l], l / 4, l % 4, a);
           element_b(*in[l], l / 4, l % 4, b);
@@ -46,10 +54,8 @@ void emulated_mma(float (&d)[4], const MmaOperands& mine, const char* name, cons
         for (int l = 0; l < warp_size; ++l)
           for (int i = 0; i < 4; ++i) {
             const int row = l / 4 + i / 2 * 8, column = l % 4 * 2 + i % 2;
-            double sum = static_cast<double>(in[l]->d[i]);
-            for (int k = 0; k < K; ++k)
-              sum += static_cast<double>(a[row][k]) * static_cast<double>(b[k][column]);
-            out[l]->d[i] = static_cast<float>(sum);
+            out[l]->d[i] =
+                static_cast<float>(emulated_dot<K>(a[row], b[column], static_cast<double>(in[l]->d[i])));
           }
       });
   for (int i = 0; i < 4; ++i) d[i] = result.d[i];
@@ -95,12 +101,13 @@ __device__ __forceinline__ void mma_bfloat16(float (&d)[4], const std::uint32_t 
         for (int i = 0; i < 4; ++i)
           for (int e = 0; e < 2; ++e)
             to[g + i % 2 * 8][2 * t + e + i / 2 * 8] =
-                e == 0 ? low_bfloat16(in.a[i]) : high_bfloat16(in.a[i]);
+                static_cast<double>(e == 0 ? low_bfloat16(in.a[i]) : high_bfloat16(in.a[i]));
       },
       [](const auto& in, int g, int t, auto& to) {
         for (int i = 0; i < 2; ++i)
           for (int e = 0; e < 2; ++e)
-            to[2 * t + e + i * 8][g] = e == 0 ? low_bfloat16(in.b[i]) : high_bfloat16(in.b[i]);
+            to[g][2 * t + e + i * 8] =
+                static_cast<double>(e == 0 ? low_bfloat16(in.b[i]) : high_bfloat16(in.b[i]));
       });
 #else
   (void)d, (void)a, (void)b;
@@ -134,10 +141,11 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const std::uint32_t (&a)
   detail::emulated_mma<8>(
       d, mine, "mma_tf32",
       [](const auto& in, int g, int t, auto& to) {
-        for (int i = 0; i < 4; ++i) to[g + i % 2 * 8][t + i / 2 * 4] = float_of(in.a[i] & 0xffffe000U);
+        for (int i = 0; i < 4; ++i)
+          to[g + i % 2 * 8][t + i / 2 * 4] = static_cast<double>(float_of(in.a[i] & 0xffffe000U));
       },
       [](const auto& in, int g, int t, auto& to) {
-        for (int i = 0; i < 2; ++i) to[t + i * 4][g] = float_of(in.b[i] & 0xffffe000U);
+        for (int i = 0; i < 2; ++i) to[g][t + i * 4] = static_cast<double>(float_of(in.b[i] & 0xffffe000U));
       });
 #else
   (void)d, (void)a, (void)b;
