@@ -11,7 +11,7 @@ if(STOFM_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 option(STOFM_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(STOFM_EMULATED_TESTS "Build the tests that run CUDA kernels on the host (tests/kernels)" ON)
-option(STOFM_QUICK_TO_BUILD "For one run of the tests: large units, examples at -O1" OFF)
+option(STOFM_QUICK_TO_BUILD "Large units, examples at -O1: sooner from nothing, later after a change" OFF)
 
 add_library(stofm_developer_flags INTERFACE)
 target_compile_options(stofm_developer_flags INTERFACE
