@@ -16,7 +16,7 @@ held_out_bench masks cells in the model of each run (nothing is moved), three dr
 cells stands the ridge ceiling: the best linear use of means over the 3, 10, 30 and 100 nearest visible cells and of all, fitted
 by least squares with masks of its own on the training slices of that panel, its penalty chosen on the held-out slice itself, so
 rather too good. The interval is of the mean paired difference of cosines, SToFM less 10 nearest cells: bootstrap over the pieces
-(neighbouring cells are not independent), 2,000 times, 95 %. Needs numpy, scipy and anndata.
+(neighbouring cells are not independent), 2,000 times, 95 %. Needs numpy, scipy, scikit-learn and anndata.
 """
 import argparse
 import json
@@ -156,9 +156,12 @@ def paired_interval(lines, key="neighbours", repeats=2000):
 
 def single_cells(arguments):
     """One dict for each held-out slice."""
-    import anndata
-    import numpy as np
-    from probe_support import stofm_embeddings
+    try:
+        import anndata
+        import numpy as np
+        from probe_support import stofm_embeddings
+    except ImportError as missing:
+        sys.exit(f"training_quality.py: --held-out needs {missing.name}: pip install numpy scipy scikit-learn anndata")
     results = []
     models = [str(pathlib.Path(run) / "model.safetensors") for run in arguments.runs]
     path = lambda name: arguments.slices / f"{name}.h5ad"  # noqa: E731
