@@ -36,7 +36,11 @@ def read_validations(path):
     path = pathlib.Path(path)
     path = path / "log.jsonl" if path.is_dir() else path
     found = {}
-    for text in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        sys.exit(f"training_quality.py: {path}: {error.strerror}, expected the directory of a run of stofm pretrain or its log.jsonl")
+    for text in lines:
         try:
             line = json.loads(text)
         except ValueError:
