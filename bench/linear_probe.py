@@ -24,13 +24,10 @@ import platform
 import re
 import sys
 
-try:
-    import numpy as np
-    from sklearn.model_selection import StratifiedKFold
+import probe_support as support  # first: it says which package is missing
 
-    import probe_support as support
-except ImportError as missing:
-    sys.exit(f"linear_probe.py: {missing.name} is missing: pip install numpy scipy scikit-learn anndata")
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
 
 OSMFISH, DLPFC, MPOA = "osmfish_sscortex_6471", "visium_dlpfc_151510_500genes", "merfish_mpoa_6509"
 XENIUM, BZ5, BZ9 = "xenium_mousebrain_4261", "starmap_BZ5", "starmap_BZ9"

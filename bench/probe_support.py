@@ -7,18 +7,22 @@ A representation is one row per cell. Nothing here but `probe` sees a label, and
 import dataclasses
 import pathlib
 import subprocess
+import sys
 import warnings
 
-import anndata
-import numpy as np
-import scipy.sparse
-from scipy.spatial import cKDTree
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.preprocessing import StandardScaler
+try:
+    import anndata
+    import numpy as np
+    import scipy.sparse
+    from scipy.spatial import cKDTree
+    from sklearn.decomposition import PCA
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.model_selection import StratifiedShuffleSplit
+    from sklearn.preprocessing import StandardScaler
+except ImportError as missing:
+    sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {missing.name} is missing: pip install numpy scipy scikit-learn anndata")
 
 NO_LABEL = ("Excluded", "unlabelled", "Ambiguous", "NA", "nan", "None", "")
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # C of scikit-learn, the inverse of the L2 penalty

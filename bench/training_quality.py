@@ -160,12 +160,10 @@ def paired_interval(lines, key="neighbours", repeats=2000):
 
 def single_cells(arguments):
     """One dict for each held-out slice."""
-    try:
-        import anndata
-        import numpy as np
-        from probe_support import stofm_embeddings
-    except ImportError as missing:
-        sys.exit(f"training_quality.py: --held-out needs {missing.name}: pip install numpy scipy scikit-learn anndata")
+    from probe_support import stofm_embeddings  # first: it says which package is missing
+
+    import anndata
+    import numpy as np
     results = []
     models = [str(pathlib.Path(run) / "model.safetensors") for run in arguments.runs]
     path = lambda name: arguments.slices / f"{name}.h5ad"  # noqa: E731

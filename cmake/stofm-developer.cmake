@@ -30,8 +30,8 @@ endif()
 
 # The CPU kernels, compiled once for program, examples, benchmarks and tests (include/stofm/backend/cpu/instances.hpp).
 # That the headers are enough is what the consumers of tests/packaging/ show.
-file(GLOB STOFM_KERNEL_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/kernels/*.cpp")
-add_library(stofm_compiled_kernels STATIC ${STOFM_KERNEL_SOURCES})
+file(GLOB STOFM_CPU_KERNELS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/kernels/*.cpp")
+add_library(stofm_compiled_kernels STATIC ${STOFM_CPU_KERNELS})
 target_compile_definitions(stofm_compiled_kernels PUBLIC STOFM_KERNELS_ELSEWHERE)
 target_link_libraries(stofm_compiled_kernels PUBLIC stofm_developer_flags)
 if(STOFM_SANITIZE)  # not optimised, except where the tests spend their time: the build takes longer than the tests
@@ -51,7 +51,7 @@ if(STOFM_CUDA)
   target_include_directories(stofm_gpu_test_main PUBLIC "${PROJECT_SOURCE_DIR}")
 endif()
 if(STOFM_EMULATED_TESTS)  # the CUDA kernels for tests/kernels/: kernels/instantiate/*.cu, compiled for the emulator
-  file(GLOB_RECURSE STOFM_EMULATED CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/kernels/instantiate/*.cu")
+  file(GLOB_RECURSE STOFM_EMULATED CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${STOFM_KERNEL_SOURCES}/*.cu")
   set(units "")
   foreach(source IN LISTS STOFM_EMULATED)
     cmake_path(GET source STEM name)
@@ -146,10 +146,7 @@ if(benchmark_FOUND AND NOT STOFM_SANITIZE)
 endif()
 
 # Examples: examples/NN_name.cpp -> build/examples/NN_name. The program: examples/stofm/*.cpp -> build/stofm.
-set(STOFM_EXAMPLES "")
-if(NOT (STOFM_SANITIZE AND STOFM_QUICK_TO_BUILD))  # they add nothing that the sanitized tests and program do not run
-  file(GLOB STOFM_EXAMPLES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/[0-9][0-9]_*.cpp")
-endif()
+file(GLOB STOFM_EXAMPLES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/[0-9][0-9]_*.cpp")
 foreach(source IN LISTS STOFM_EXAMPLES)
   get_filename_component(name "${source}" NAME_WE)
   file(STRINGS "${source}" needs_hdf5 REGEX "stofm/io/h5ad")

@@ -3,8 +3,9 @@
 # (the library's inline code) is then compiled once instead of once a file, which is most of the time of a build from
 # nothing. Every file stays in a namespace of its own and keeps its own CTest entry; only the executable is shared.
 
-# stofm_test_joins_group(RESULT SOURCE FOLDER): whether SOURCE may share an executable. Kernel tests include .cu files,
-# which have no guard; a counted heap (tests/support/heap_count.hpp) would count for all.
+# stofm_test_joins_group(RESULT SOURCE FOLDER): whether SOURCE may share an executable. Not kernel tests: their cases stand
+# in headers, so a CTest entry could not choose them by source file. A counted heap (tests/support/heap_count.hpp) would
+# count for all.
 function(stofm_test_joins_group result source folder)
   set(joins NO)
   if(STOFM_QUICK_TO_BUILD AND folder MATCHES "^(autograd|io|model|nn|ops|pipeline|train)$")

@@ -3,12 +3,12 @@
 // the CPU.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/layer_norm.hpp"
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/sequence_attention/first_row.cuh"
+#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;

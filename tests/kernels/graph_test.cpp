@@ -5,8 +5,8 @@
 
 #include <doctest/doctest.h>
 
-#include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/kernels/runtime/graph.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 
 using namespace stofm;
 

@@ -5,10 +5,10 @@
 // After it: it uses the streams of the emulated runtime.
 #include "tests/kernels/support/emulated_nccl.hpp"
 
-#include "stofm/kernels/nccl/nccl_sums.cuh"
-#include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/distributed/cuda_gradient_sums.hpp"
 #include "stofm/distributed/thread_communicator.hpp"
+#include "stofm/kernels/nccl/nccl_sums.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/nccl_sums_cases.hpp"
 
 using namespace stofm;

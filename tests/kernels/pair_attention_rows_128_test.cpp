@@ -3,8 +3,8 @@
 #include "tests/kernels/support/emulator.hpp"
 
 #include "stofm/kernels/pair_attention/launch_backward.cuh"
-#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
 #include "stofm/kernels/pair_attention/launch_forward.cuh"
+#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/pair_attention_case.hpp"
 

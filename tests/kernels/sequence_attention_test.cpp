@@ -2,8 +2,8 @@
 // Attention over packed sequences, forward and backward, run on the host, against the CPU backend in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "stofm/backend/cpu/sequence_attention_training.hpp"
+#include "stofm/kernels/sequence_attention/launch.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;

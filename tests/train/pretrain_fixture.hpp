@@ -49,7 +49,8 @@ inline PreparedSlice make_slice(std::int64_t side, std::uint64_t seed) {
       slice.features(i, c) = static_cast<float>(value);
       squares += value * value;
     }
-    for (std::int64_t c = 0; c < feature_width; ++c) slice.features(i, c) /= static_cast<float>(std::sqrt(squares));
+    for (std::int64_t c = 0; c < feature_width; ++c)
+      slice.features(i, c) /= static_cast<float>(std::sqrt(squares));
   }
   frame.labels.assign(static_cast<std::size_t>(n), 0);
   frame.virtual_xy = Tensor<double>::zeros({1, 2});

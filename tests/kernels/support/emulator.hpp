@@ -261,14 +261,11 @@ inline void barrier(int id, int count) {
   acquire_from(mark);
   here.arrived = 0;
   ++here.generation;
-  const int count_of_block = static_cast<int>(b.threads.size());
-  for (int i = 0; i < count_of_block; ++i) {
-    Thread& t = b.first[i];
+  for (Thread& t : b.threads)
     if (t.state == State::waiting && t.waits_barrier == id) {
       t.waits_barrier = -1;
       t.state = State::ready;
     }
-  }
 }
 
 inline void queue_copy(void* to, const void* from, std::size_t bytes, bool valid) {
@@ -363,11 +360,11 @@ void run_block(const Call& call, dim3 shape, std::uint64_t salt) {
   int finished = 0;
   while (finished < count && !b.error) {
     bool progress = false;
-    for (const int* next = order.data(); next != order.data() + count; ++next) {
-      Thread& t = b.first[*next];
+    for (const int i : order) {
+      Thread& t = b.first[i];
       if (t.state != State::ready) continue;
       progress = true;
-      b.current = *next;
+      b.current = i;
       threadIdx = t.index;
       switch_fiber(b.scheduler, t.fiber);
       b.current = -1;
