@@ -15,7 +15,10 @@
 #include <vector>
 
 #include "stofm/io/h5ad_counts.hpp"
+#include "stofm/io/h5ad_counts_scale.hpp"
 #include "stofm/io/h5ad_genes.hpp"
+#include "stofm/io/h5ad_library.hpp"
+#include "stofm/io/h5ad_relatives.hpp"
 
 namespace stofm::io {
 
@@ -31,61 +34,6 @@ inline std::int64_t memory_limit_of(const H5adReadOptions& options) {
   while (info >> name >> kibibytes >> unit)
     if (name == "MemAvailable:") return kibibytes / 5 * 4 * 1024;
   return std::int64_t{4} << 30;
-}
-
-/// Refuses relatives of .h5ad by name.
-inline void require_anndata(const Hdf5File& file) {
-  const auto kind_of = [&file](const char* path) { return open_hdf5_object(file, path).kind; };
-  const Hdf5Object root = open_hdf5_object(file, "/");
-  const std::string encoding = read_encoding(file, root);
-  if (encoding == "MuData" || (kind_of("mod") == Hdf5Kind::group && kind_of("obs") != Hdf5Kind::absent &&
-                               kind_of("X") == Hdf5Kind::absent))
-    throw FileError({"STOFM-3504", file.path, "", "a MuData file (.h5mu)", "an AnnData file (.h5ad)",
-                     "Take one modality out with mudata and write it as .h5ad."});
-  if (kind_of("obs") == Hdf5Kind::absent && kind_of("matrix/barcodes") == Hdf5Kind::dataset)
-    throw FileError(
-        {"STOFM-3504", file.path, "", "a 10x file (feature-barcode matrix)", "an AnnData file (.h5ad)",
-         "Convert with scanpy: sc.read_10x_h5(FILE).write(\"out.h5ad\"), and add obsm[\"spatial\"]."});
-  if (!encoding.empty() && encoding != "anndata")
-    throw FileError({"STOFM-3508", file.path, "", "encoding " + stofm::quoted(encoding, 60), "anndata",
-                     "Write the file again with anndata."});
-}
-
-/// "layers/counts, raw/X": where counts may be, each with its option.
-inline std::string count_candidates(const Hdf5File& file, const std::string& but) {
-  std::string text;
-  const auto add = [&text](const std::string& piece) { text += (text.empty() ? "" : ", ") + piece; };
-  if (but != "X" && open_hdf5_object(file, "X").kind != Hdf5Kind::absent) add("X (--layer X)");
-  const Hdf5Object layers = open_hdf5_object(file, "layers");
-  if (layers.kind == Hdf5Kind::group) {
-    std::vector<std::string> names = hdf5_names(file, layers, 20);
-    std::stable_partition(names.begin(), names.end(),
-                          [](const std::string& name) { return name == "counts"; });
-    for (const auto& name : names)
-      if (but != "layers/" + name)
-        add("layers[" + stofm::quoted(name, 60) + "] (--layer " + name.substr(0, 60) + ")");
-  }
-  if (but != "raw/X" && open_hdf5_object(file, "raw/X").kind != Hdf5Kind::absent) add("raw/X (--use-raw)");
-  return text;
-}
-
-/// Counts look normalised, or there are none: D16, D06.
-inline void require_counts(const Hdf5File& file, H5adMatrix& matrix, const H5adReadOptions& options) {
-  const H5adValueCheck check = check_values(matrix);
-  if (check.complete && check.positive == 0)
-    throw DataError({"STOFM-3528", file.path, matrix.path(), "no count above 0 in any cell", "counts",
-                     "Give the file with the counts."});
-  if (check.fractional == 0 || options.accept_noninteger) return;
-  const std::string candidates = count_candidates(file, matrix.path());
-  const double percent = 100.0 * static_cast<double>(check.fractional) / static_cast<double>(check.looked_at);
-  std::ostringstream found;
-  found.imbue(std::locale::classic());
-  found.precision(percent < 1 ? 1 : 3);
-  found << "values that look normalised: max " << check.maximum << ", " << percent << " % of "
-        << check.looked_at << " stored values fractional";
-  throw DataError({"STOFM-3529", file.path, matrix.path(), found.str(), "raw counts",
-                   (candidates.empty() ? std::string("Give raw counts") : "Give raw counts: " + candidates) +
-                       ", or accept these with --accept-noninteger."});
 }
 
 }  // namespace detail
@@ -124,46 +72,6 @@ struct H5adOpen {
              counts->duplicates()}};
   }
 };
-
-namespace detail {
-
-/// D28: does a column say that there are several slices in the file?
-inline void read_library(const Hdf5File& file, const H5adFrame& obs, const std::string& key, Slice& slice) {
-  static constexpr std::array names{"library_id", "library", "sample_id",  "sample",
-                                    "slice",      "section", "section_id", "fov"};
-  if (!key.empty()) {
-    if (!obs.has(key))
-      throw UsageError({"STOFM-3538", file.path, "obs/" + key,
-                        "nothing; obs has " + name_list(obs.columns(), 20), "the column of the slices",
-                        "Name a column of obs with --library-key."});
-    H5adCategorical groups = obs.categorical(key);
-    for (const std::int64_t code : groups.codes) slice.library.push_back(static_cast<std::int32_t>(code));
-    slice.library_names = std::move(groups.categories);
-    return;
-  }
-  for (const char* name : names) {
-    if (!obs.has(name)) continue;
-    H5adCategorical groups;
-    try {
-      groups = obs.categorical(name);
-    } catch (const Error&) {
-      continue;  // not asked for: an odd column is none of our business
-    }
-    std::vector<char> used(groups.categories.size(), 0);
-    for (const std::int64_t code : groups.codes)
-      if (code >= 0) used[static_cast<std::size_t>(code)] = 1;
-    const auto several = std::count(used.begin(), used.end(), 1);
-    if (several < 2) continue;
-    slice.notices.push_back(
-        {"STOFM-W3504",
-         concat("obs[\"", name, "\"] has ", several,
-                " values: if these are several slices, keep them apart with --library-key ", name),
-         several});
-    return;
-  }
-}
-
-}  // namespace detail
 
 /// Opens `path` and reads all but the counts. `progress` is called now and then, also later while counts are
 /// read. \throws FileError, DataError, UsageError, ResourceError
@@ -233,6 +141,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   }
   slice.cells = static_cast<std::int64_t>(positions.xy.size()) / 2;
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(positions.xy));
+  slice.coordinates_source = positions.source;
   slice.gene_ids = genes.ids;
   slice.gene_symbols = std::move(genes.symbols);
   open.counts = std::make_unique<H5adCounts>(std::move(matrix), std::move(genes.column_of_gene),

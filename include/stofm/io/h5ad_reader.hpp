@@ -46,7 +46,8 @@ inline void get(ByteSource& source, Notices& notices) {
 
 inline std::string pack(const Slice& slice) {
   ByteSink sink;
-  sink.put(slice.counts_source);
+  for (const auto* text : {&slice.counts_source, &slice.counts_scale, &slice.coordinates_source})
+    sink.put(*text);
   sink.put(slice.cells);
   sink.put(slice.file_cells);
   for (const auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})
@@ -63,7 +64,7 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
   ByteSource source(std::move(bytes));
   Slice slice;
   slice.path = path;
-  source.get(slice.counts_source);
+  for (auto* text : {&slice.counts_source, &slice.counts_scale, &slice.coordinates_source}) source.get(*text);
   source.get(slice.cells);
   source.get(slice.file_cells);
   for (auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})

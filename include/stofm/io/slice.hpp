@@ -26,8 +26,10 @@ struct CountRows {
 
 /// One slice. Rows keep the order of the file, always.
 struct Slice {
-  std::string path;                 ///< where it came from, for messages
-  std::string counts_source = "X";  ///< "X", "layers/counts", "raw/X"
+  std::string path;                     ///< where it came from, for messages
+  std::string counts_source = "X";      ///< "X", "layers/counts", "raw/X"
+  std::string counts_scale = "counts";  ///< what its values are and what was done with them, in words
+  std::string coordinates_source;       ///< "obsm/spatial", "obs/x, obs/y", "given"
   std::int64_t cells = 0;
   std::vector<std::string> gene_ids;      ///< [genes], as in the file
   std::vector<std::string> gene_symbols;  ///< [genes], or empty if the file has none
