@@ -11,6 +11,10 @@
 
 #include "stofm/core/error.hpp"
 
+#if !H5_VERSION_GE(1, 10, 7) || (H5_VERSION_GE(1, 12, 0) && !H5_VERSION_GE(1, 12, 1))
+#error "stofm needs libhdf5 1.10.7 or newer (of 1.12: 1.12.1), which opens a file without a lock"
+#endif
+
 namespace stofm::io {
 
 /// Debian's libhdf5 is not thread-safe: whoever calls it holds this mutex.

@@ -71,6 +71,20 @@ inline std::vector<std::string> split_path(std::string_view path) {
   return parts;
 }
 
+/// What the object `name` of a group is. libhdf5 1.12 replaced the call and its struct.
+inline H5O_type_t object_type(hid_t group, const std::string& name, const std::string& file,
+                              const std::string& path) {
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t info{};
+  const herr_t status = H5Oget_info_by_name3(group, name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#else
+  H5O_info_t info{};
+  const herr_t status = H5Oget_info_by_name2(group, name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#endif
+  require_hdf5(status >= 0, file, path, "read an object header");
+  return info.type;
+}
+
 }  // namespace detail
 
 /// An open object, its kind and its path as asked for.
@@ -123,13 +137,10 @@ inline Hdf5Object open_hdf5_object(const Hdf5File& file, const std::string& path
       continue;
     }
     if (link.type != H5L_TYPE_HARD) detail::throw_link(file, path, "a user-defined link");
-    H5O_info_t info{};
-    require_hdf5(
-        H5Oget_info_by_name2(object.handle.get(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT) >= 0,
-        file.path, path, "read an object header");
-    const Hdf5Kind kind = info.type == H5O_TYPE_GROUP     ? Hdf5Kind::group
-                          : info.type == H5O_TYPE_DATASET ? Hdf5Kind::dataset
-                                                          : Hdf5Kind::other;
+    const H5O_type_t type = detail::object_type(object.handle.get(), name, file.path, path);
+    const Hdf5Kind kind = type == H5O_TYPE_GROUP     ? Hdf5Kind::group
+                          : type == H5O_TYPE_DATASET ? Hdf5Kind::dataset
+                                                     : Hdf5Kind::other;
     Hdf5Handle next = checked_handle(H5Oopen(object.handle.get(), name.c_str(), H5P_DEFAULT), H5Oclose,
                                      file.path, path, "open an object");
     object.handle = std::move(next);
