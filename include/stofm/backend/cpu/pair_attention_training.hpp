@@ -22,9 +22,9 @@
 namespace stofm::backend {
 
 template <class T>
-std::shared_ptr<const PairTrainingLayer<T>> pair_training_layer(Cpu, const PairTrainingState<T>& state,
-                                                                TensorView<const T> q, TensorView<const T> k,
-                                                                double scale) {
+std::shared_ptr<const PairTrainingLayer<T>> pair_training_layer(
+    Cpu, [[maybe_unused]] const PairTrainingState<T>& state, TensorView<const T> q, TensorView<const T> k,
+    double scale) {
   auto layer = std::make_shared<PairTrainingLayer<T>>();
   layer->scale = static_cast<T>(scale);
   auto copy = [](TensorView<const T> from, T factor) {
