@@ -59,7 +59,10 @@ class Shape {
     }
     return strides;
   }
-  bool operator==(const Shape& other) const { return std::ranges::equal(sizes(), other.sizes()); }
+  bool operator==(const Shape& other) const {
+    const auto mine = sizes(), theirs = other.sizes();
+    return std::equal(mine.begin(), mine.end(), theirs.begin(), theirs.end());
+  }
 
  private:
   std::array<std::int64_t, max_rank> sizes_{};

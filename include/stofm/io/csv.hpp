@@ -6,7 +6,6 @@
 ///
 /// The coordinates of a slice as CSV are in io/spatial_csv.hpp, the writer in io/csv_writer.hpp.
 
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "stofm/core/error.hpp"
+#include "stofm/core/parse_double.hpp"
 #include "stofm/io/file.hpp"
 #include "stofm/io/utf8.hpp"
 
@@ -225,7 +225,7 @@ inline std::optional<double> parse_decimal(std::string_view text) {
   text = text.substr(first, text.find_last_not_of(" \t") - first + 1);
   if (text.front() == '+' && text.size() > 1 && text[1] != '-') text.remove_prefix(1);
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto [end, error] = parse_double(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size()) return std::nullopt;
   if (error == std::errc::result_out_of_range) {
     const std::size_t exponent = text.find_first_of("eE");

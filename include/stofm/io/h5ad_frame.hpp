@@ -9,7 +9,6 @@
 /// __categories/<name>, anndata < 0.8); nullable-integer, -boolean and -string-array (values and mask).
 /// Source: anndata's on-disk format page, and files of anndata 0.7 to 0.13.
 
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -18,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/parse_double.hpp"
 #include "stofm/io/hdf5_strings.hpp"
 
 namespace stofm::io {
@@ -173,7 +173,7 @@ inline bool parse_number(std::string_view text, double& value) {
   if (first == std::string_view::npos) return false;
   text = text.substr(first, text.find_last_not_of(" \t") - first + 1);
   if (text.front() == '+') text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto [end, error] = parse_double(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
 

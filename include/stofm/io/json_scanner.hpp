@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "stofm/core/parse_double.hpp"
 #include "stofm/io/json_events.hpp"
 #include "stofm/io/utf8.hpp"
 
@@ -293,7 +294,7 @@ class JsonScanner {
     if (std::uint64_t value = 0; whole && std::from_chars(token.data(), end, value).ec == std::errc{})
       return handler_.large_integer(value, start);
     double value = 0;
-    if (std::from_chars(token.data(), end, value).ec == std::errc::result_out_of_range) {
+    if (parse_double(token.data(), end, value).ec == std::errc::result_out_of_range) {
       if (exceeds_one(token)) {
         at_ = first;
         refuse("STOFM-3207", "the number " + quoted(token, 40), "a number that a double can hold");

@@ -18,6 +18,7 @@
 
 #include "stofm/core/error.hpp"
 #include "stofm/core/notice.hpp"
+#include "stofm/core/parse_double.hpp"
 
 namespace stofm::pipeline {
 
@@ -170,7 +171,7 @@ inline GeneTable GeneTable::parse(std::string_view text, const std::string& sour
       lines.refuse("STOFM-4106", concat("token ", token, " of ", quoted(id, 60)),
                    "0 and 1 kept for <pad> and <mask>", remedy);
     double median = 0;
-    const auto number = std::from_chars(f[3].data(), f[3].data() + f[3].size(), median);
+    const auto number = parse_double(f[3].data(), f[3].data() + f[3].size(), median);
     if (number.ec != std::errc{} || number.ptr != f[3].data() + f[3].size() || !std::isfinite(median) ||
         median <= 0)
       lines.refuse("STOFM-4107", concat("median ", quoted(f[3], 40), " of ", quoted(id, 60)),

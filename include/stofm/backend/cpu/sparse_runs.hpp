@@ -50,7 +50,7 @@ inline SparseRuns make_sparse_runs(std::int64_t nodes, std::span<const std::int6
   std::int64_t slots = 0;
   for (std::int64_t first = 0; first < nodes; first += 32) {
     const std::int64_t last = (std::min)(nodes, first + 32);
-    std::ranges::fill(count, 0);
+    std::fill(count.begin(), count.end(), 0);
     for (std::int64_t e = row_offsets[static_cast<std::size_t>(first)];
          e < row_offsets[static_cast<std::size_t>(last)]; ++e)
       ++count[static_cast<std::size_t>(columns[static_cast<std::size_t>(e)] / 32)];
