@@ -3,7 +3,6 @@
 
 #include <glob.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -16,6 +15,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "stofm/core/machine.hpp"
+#include "stofm/core/parse_double.hpp"
 #include "stofm/io/file.hpp"
 
 namespace stofm::program {
@@ -36,18 +37,6 @@ std::int64_t to_integer(const std::string& text, std::int64_t otherwise) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc{} && end != text.data() ? value : otherwise;
-}
-
-std::int64_t meminfo(const std::string& key) {
-  std::ifstream file("/proc/meminfo");
-  file.imbue(std::locale::classic());
-  std::string name, unit;
-  std::int64_t value = 0;
-  while (file >> name >> value) {
-    if (name == key + ":") return value * 1024;
-    std::getline(file, unit);
-  }
-  return no_limit;
 }
 
 /// Room under the limits of this process' cgroup and its parents (version 2), and of version 1 where mounted.
@@ -77,20 +66,16 @@ std::int64_t cgroup_room() {
 }  // namespace
 
 std::int64_t available_memory() {
-  std::int64_t room = std::min(meminfo("MemAvailable"), cgroup_room());
+  std::int64_t room = std::min(available_physical_memory(), cgroup_room());
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    const std::int64_t used = to_integer(first_line("/proc/self/statm"), 0) * ::sysconf(_SC_PAGESIZE);
-    room = std::min(room, std::max<std::int64_t>(0, static_cast<std::int64_t>(limit.rlim_cur) - used));
+    const std::int64_t most = static_cast<std::int64_t>(limit.rlim_cur);
+    room = std::min(room, std::max<std::int64_t>(0, most - address_space_in_use()));
   }
   return room;
 }
 
-std::int64_t peak_memory() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-}
+std::int64_t peak_memory() { return peak_resident_memory(); }
 
 std::int64_t parse_memory_size(const std::string& text, std::int64_t available) {
   const auto refuse = [&]() -> std::int64_t {
@@ -99,7 +84,7 @@ std::int64_t parse_memory_size(const std::string& text, std::int64_t available) 
                       "Give a size, or leave the option out."});
   };
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto [end, error] = parse_double(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || !std::isfinite(value) || value < 0) return refuse();
   const std::string unit(end, text.data() + text.size());
   double scale = 0;
@@ -121,9 +106,8 @@ std::int64_t parse_memory_size(const std::string& text, std::int64_t available) 
 }
 
 std::filesystem::path program_directory() {
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::filesystem::path(".") : self.parent_path();
+  const std::filesystem::path self = program_file();
+  return self.empty() ? std::filesystem::path(".") : self.parent_path();
 }
 
 std::string find_weights(const std::string& given) {

@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "stofm/core/machine.hpp"
 #include "stofm/io/h5ad_counts.hpp"
 #include "stofm/io/h5ad_counts_scale.hpp"
 #include "stofm/io/h5ad_genes.hpp"
@@ -27,13 +27,8 @@ namespace detail {
 /// The cap of one held array: the option, else 80 % of the memory that is free now.
 inline std::int64_t memory_limit_of(const H5adReadOptions& options) {
   if (options.memory_limit > 0) return options.memory_limit;
-  std::ifstream info("/proc/meminfo");
-  std::string name;
-  std::int64_t kibibytes = 0;
-  std::string unit;
-  while (info >> name >> kibibytes >> unit)
-    if (name == "MemAvailable:") return kibibytes / 5 * 4 * 1024;
-  return std::int64_t{4} << 30;
+  const std::int64_t available = available_physical_memory();
+  return available == unknown_memory ? std::int64_t{4} << 30 : available / 5 * 4;
 }
 
 }  // namespace detail

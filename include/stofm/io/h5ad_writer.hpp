@@ -13,8 +13,6 @@
 /// to it keep the old content.
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -38,30 +36,21 @@ inline void clone_file(const std::string& from, const std::string& to, mode_t mo
   if (mode != 0) (void)!::fchmod(target.get(), mode);
   struct stat status {};
   if (stat_descriptor(source.get(), status) != 0) throw_errno(errno, from, "read");
-  if (::ioctl(target.get(), FICLONE, source.get()) != 0) {
-    std::int64_t left = status.st_size;
-    while (left > 0) {
-      const ssize_t moved =
-          ::copy_file_range(source.get(), nullptr, target.get(), nullptr, static_cast<std::size_t>(left), 0);
-      if (moved < 0 && errno == EINTR) continue;
-      if (moved <= 0) break;  // not between these two file systems: by hand
-      left -= moved;
+  std::int64_t left = platform::copy_inside_kernel(source.get(), target.get(), status.st_size);
+  std::vector<char> buffer(left > 0 ? std::size_t{1} << 20 : 0);
+  while (left > 0) {
+    const std::int64_t got =
+        read_at(source.get(), buffer.data(), (std::min<std::int64_t>)(left, 1 << 20), status.st_size - left);
+    if (got < 0) throw_errno(errno, from, "read");
+    if (got == 0)
+      throw FileError(
+          {"STOFM-3502", from, "", "a file that shrank while it was copied", "a file at rest", "Run again."});
+    for (std::int64_t put = 0; put < got;) {
+      const std::int64_t wrote = write_some(target.get(), buffer.data() + put, got - put);
+      if (wrote <= 0) throw_errno(wrote < 0 ? errno : ENOSPC, name, "write");
+      put += wrote;
     }
-    std::vector<char> buffer(left > 0 ? std::size_t{1} << 20 : 0);
-    while (left > 0) {
-      const std::int64_t got = read_at(source.get(), buffer.data(), (std::min<std::int64_t>)(left, 1 << 20),
-                                       status.st_size - left);
-      if (got < 0) throw_errno(errno, from, "read");
-      if (got == 0)
-        throw FileError({"STOFM-3502", from, "", "a file that shrank while it was copied", "a file at rest",
-                         "Run again."});
-      for (std::int64_t put = 0; put < got;) {
-        const std::int64_t wrote = write_some(target.get(), buffer.data() + put, got - put);
-        if (wrote <= 0) throw_errno(wrote < 0 ? errno : ENOSPC, name, "write");
-        put += wrote;
-      }
-      left -= got;
-    }
+    left -= got;
   }
   if (target.close() != 0) throw_errno(errno, name, "close");
 }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/platform.hpp"
 
 namespace stofm::io {
 
@@ -156,7 +157,7 @@ class Channel {
   }
   bool send_all(const char* bytes, std::size_t size) const {
     while (size > 0) {
-      const ssize_t sent = ::send(fd_, bytes, size, MSG_NOSIGNAL);
+      const ssize_t sent = platform::send_without_signal(fd_, bytes, size);
       if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return false;
       bytes += sent;

@@ -33,6 +33,7 @@
 
 #include "stofm/core/error.hpp"
 #include "stofm/io/hdf5_channel.hpp"
+#include "stofm/io/platform.hpp"
 
 namespace stofm::io {
 
@@ -47,7 +48,7 @@ class Hdf5Process {
   Hdf5Process(std::string file, double silence_limit_s, const Body& body)
       : file_(std::move(file)), silence_limit_s_(silence_limit_s) {
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail_start();
+    if (platform::socket_pair(ends) != 0) fail_start();
     child_ = ::fork();
     if (child_ < 0) {
       ::close(ends[0]);
@@ -174,7 +175,7 @@ class Hdf5Process {
       ::dup2(nowhere, 2);
     }
 #endif
-    close_others(fd);
+    platform::close_descriptors_except(fd);
     Channel channel(fd);
     try {
       body(channel);
@@ -189,11 +190,6 @@ class Hdf5Process {
                  {"STOFM-3532", file_, "", stofm::quoted(error.what()), "a readable file", ""});
     }
     ::_exit(0);
-  }
-
-  static void close_others(int keep) {
-    if (keep > 3) ::close_range(3, static_cast<unsigned>(keep) - 1, 0);
-    ::close_range(static_cast<unsigned>(keep) + 1, ~0U, 0);
   }
 
   std::string file_;

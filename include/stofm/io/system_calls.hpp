@@ -18,7 +18,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <new>
 #include <string>
@@ -26,6 +25,7 @@
 #include <utility>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/platform.hpp"
 
 namespace stofm::io {
 
@@ -88,7 +88,7 @@ inline std::int64_t read_at(int descriptor, void* data, std::int64_t count, std:
   });
 }
 inline int sync_descriptor(int descriptor) {
-  return retried(IoCall::sync, [&](IoFault) { return ::fsync(descriptor); });
+  return retried(IoCall::sync, [&](IoFault) { return platform::sync_to_disk(descriptor); });
 }
 /// Never retried: on Linux the descriptor is gone even after EINTR.
 inline int close_descriptor(int descriptor) {
@@ -129,15 +129,10 @@ enum class RenameMode { replace, keep_existing, exchange };
 /// where the file system has no such operation.
 inline int rename_file(const std::string& from, const std::string& to, RenameMode mode) {
   return retried(IoCall::rename, [&](IoFault) {
-#if defined(__linux__) && defined(RENAME_NOREPLACE) && defined(RENAME_EXCHANGE)
-    const unsigned flags = mode == RenameMode::keep_existing ? RENAME_NOREPLACE
-                           : mode == RenameMode::exchange    ? RENAME_EXCHANGE
-                                                             : 0U;
-    if (flags != 0) return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
-#else
-    if (mode != RenameMode::replace) return errno = EINVAL, -1;
-#endif
-    return ::rename(from.c_str(), to.c_str());
+    if (mode == RenameMode::replace) return ::rename(from.c_str(), to.c_str());
+    return platform::rename_by_rule(
+        from.c_str(), to.c_str(),
+        mode == RenameMode::exchange ? platform::RenameRule::exchange : platform::RenameRule::keep_existing);
   });
 }
 
@@ -157,10 +152,7 @@ class HeldWriteSignals {
   HeldWriteSignals& operator=(const HeldWriteSignals&) = delete;
   ~HeldWriteSignals() {
     const int kept = errno;
-    const timespec no_wait{};
-    if (kept == EPIPE || kept == EFBIG)
-      while (::sigtimedwait(&mine_, nullptr, &no_wait) > 0) {
-      }
+    if (kept == EPIPE || kept == EFBIG) platform::drop_pending_signals(mine_);
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
     errno = kept;
   }

@@ -7,8 +7,6 @@
 /// configuration that was converted with the weights. Source: SPEC sections 2 and 5; keys of the authors' and
 /// of Hugging Face's `config.json`.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,6 +15,7 @@
 
 #include "stofm/core/checked.hpp"
 #include "stofm/core/error.hpp"
+#include "stofm/core/machine.hpp"
 #include "stofm/core/memory.hpp"
 
 namespace stofm::model {
@@ -123,10 +122,7 @@ inline void require_division(const char* width_key, std::int64_t width, std::int
 
 /// Memory that a model may take: the library's cap or the machine's memory, whichever is smaller.
 inline double available_bytes() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGE_SIZE);
-  const double machine =
-      pages > 0 && page > 0 ? static_cast<double>(pages) * static_cast<double>(page) : 0x1p62;
-  return (std::min)(machine, static_cast<double>(memory_state().cap.load()));
+  return static_cast<double>((std::min)(physical_memory(), memory_state().cap.load()));
 }
 
 inline void require_memory(const char* what, double parameters) {

@@ -6,14 +6,13 @@
 /// virtual cells were averaged before), so a slice holds one [cells, 256] matrix, not two. Source: SPEC
 /// sections 1 to 5.
 
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "stofm/core/machine.hpp"
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/embed_pieces.hpp"
 #include "stofm/pipeline/embed_plan.hpp"
@@ -163,12 +162,6 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
   return coincident;
 }
 
-inline std::int64_t peak_resident_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-}
-
 }  // namespace detail
 
 /// Embeds every cell of a slice.
@@ -198,7 +191,7 @@ inline EmbedResult embed_slice(const io::Slice& slice, const Model& model, const
   Tensor<float> features = detail::cell_stage(slice, model, options, prepared, progress, result);
   if (options.target == EmbedTarget::cells_only) {
     result.embeddings = std::move(features);
-    result.peak_memory = detail::peak_resident_bytes();
+    result.peak_memory = peak_resident_memory();
     return result;
   }
 
@@ -230,7 +223,7 @@ inline EmbedResult embed_slice(const io::Slice& slice, const Model& model, const
                 " pairs of cells share their place and count as far from each other, as "
                 "the published weights were trained; --geometry stable makes them neighbours"),
          coincident});
-  result.peak_memory = detail::peak_resident_bytes();
+  result.peak_memory = peak_resident_memory();
   return result;
 }
 

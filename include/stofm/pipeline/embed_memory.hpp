@@ -4,15 +4,13 @@
 /// How much memory embedding takes, before any of it is asked for; and how much there is. Rows R11 and C15.
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <fstream>
-#include <limits>
-#include <string>
 
+#include "stofm/core/machine.hpp"
+#include "stofm/core/memory.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/pipeline/embed_options.hpp"
 #include "stofm/pipeline/model.hpp"
@@ -22,17 +20,10 @@ namespace stofm::pipeline {
 /// Bytes of host memory this process can still get: the least of what the system calls available, the room
 /// under RLIMIT_AS, and the room under the library's own cap.
 inline std::int64_t free_memory() {
-  std::int64_t room = (std::numeric_limits<std::int64_t>::max)();
-  std::ifstream file("/proc/meminfo");
-  std::string name, rest;
-  for (std::int64_t value = 0; file >> name >> value; std::getline(file, rest))
-    if (name == "MemAvailable:") room = value * 1024;
+  std::int64_t room = available_physical_memory();
   rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    std::int64_t pages = 0;
-    std::ifstream("/proc/self/statm") >> pages;
-    room = (std::min)(room, static_cast<std::int64_t>(limit.rlim_cur) - pages * ::sysconf(_SC_PAGESIZE));
-  }
+  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    room = (std::min)(room, static_cast<std::int64_t>(limit.rlim_cur) - address_space_in_use());
   const MemoryState& state = memory_state();
   room = (std::min)(room, state.cap.load() - state.in_use.load());
   return (std::max<std::int64_t>)(room, 0);
