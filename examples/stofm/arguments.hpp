@@ -39,6 +39,7 @@ struct GeometryArguments {
   double alpha = 0.2;
   double resolution = 1.0;
   std::int64_t split = 1000;
+  bool merge_slivers = false;
   std::string geometry = "reference";
   std::uint64_t seed = 0;
 };

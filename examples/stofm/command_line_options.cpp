@@ -150,6 +150,8 @@ void add_geometry(CLI::App& app, GeometryArguments& a) {
   option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
       ->check(integer(1, 1000000))
       ->capture_default_str();
+  flag(app, group, "--merge-slivers", a.merge_slivers,
+       "Join sub-slices below a tenth of --split to a neighbour (ours, not published)");
   option(
       app, group, "--geometry", a.geometry,
       "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",

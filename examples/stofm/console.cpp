@@ -199,6 +199,12 @@ std::string format_count(std::int64_t n) {
   return concat(n < 0 ? "-" : "", out);
 }
 
+std::string sliver_text(std::int64_t pieces, std::int64_t cells, std::int64_t limit) {
+  return concat(format_count(cells), cells == 1 ? " cell is" : " cells are", " in ", format_count(pieces),
+                pieces == 1 ? " sub-slice" : " sub-slices", " of fewer than ", format_count(limit),
+                " cells, with few surroundings to see; --merge-slivers joins such pieces to a neighbour");
+}
+
 std::string format_number(double value, int digits) {
   char text[64];
   const double size = std::fabs(value);

@@ -62,6 +62,8 @@ std::string format_count(std::int64_t n);                 ///< 1,234,567
 std::string format_bytes(double bytes);                   ///< 1.2 GB
 std::string format_seconds(double seconds);               ///< 0.42 s, 3 min 12 s
 std::string format_number(double value, int digits = 3);  ///< %.*g, decimal point always
+/// What is said of sub-slices with few cells; a remark on the published method, no notice.
+std::string sliver_text(std::int64_t pieces, std::int64_t cells, std::int64_t limit);
 std::string json_text(std::string_view text);  ///< "..." with escapes, valid UTF-8, '<' escaped too
 
 }  // namespace stofm::program

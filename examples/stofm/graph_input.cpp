@@ -48,6 +48,7 @@ void write_graph_result(const GraphArguments& a, const std::vector<io::Safetenso
                                                     {"alpha", format_number(g.alpha, 17)},
                                                     {"resolution", format_number(g.resolution, 17)},
                                                     {"split", std::to_string(g.split)},
+                                                    {"merge_slivers", g.merge_slivers ? "yes" : "no"},
                                                     {"geometry", g.geometry},
                                                     {"seed", std::to_string(g.seed)}};
   {

@@ -10,6 +10,7 @@
 #include "slice_input.hpp"
 #include "stofm/io/npy.hpp"
 #include "stofm/pipeline/embed.hpp"
+#include "stofm/pipeline/merge_slivers.hpp"
 
 namespace stofm::program {
 namespace {
@@ -37,6 +38,7 @@ pipeline::EmbedOptions embed_options(const SliceJob& job, const io::Slice& slice
   options.resolution = a.geometry.resolution;
   options.seed = a.geometry.seed;
   options.split = a.geometry.split;
+  options.merge_slivers = a.geometry.merge_slivers;
   options.geometry =
       a.geometry.geometry == "stable" ? pipeline::Geometry::stable : pipeline::Geometry::reference;
   options.max_memory = job.max_memory;
@@ -85,6 +87,8 @@ void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::Embed
   else
     lines.push_back("cell embeddings from " + a.cell_embeddings + ", counts are not read");
   lines.push_back(plan_text(plan, a.cells_only));
+  if (plan.slivers > 0)
+    lines.push_back(sliver_text(plan.slivers, plan.sliver_cells, pipeline::sliver_limit(a.geometry.split)));
   if (a.dry_run) {
     lines.push_back(concat("output: ", job.outputs.h5ad, " (nothing was written: --dry-run)"));
     std::string text;
@@ -122,6 +126,7 @@ OptionList result_options(const EmbedArguments& a) {
           {"alpha", real(a.geometry.alpha)},
           {"resolution", real(a.geometry.resolution)},
           {"split", std::to_string(a.geometry.split)},
+          {"merge-slivers", yes(a.geometry.merge_slivers)},
           {"geometry", a.geometry.geometry},
           {"seed", std::to_string(a.geometry.seed)},
           {"dtype", a.dtype}};

@@ -269,6 +269,7 @@ train::PrepareOptions prepare_options(const TrainingArguments& a) {
   options.embed.resolution = a.geometry.resolution;
   options.embed.seed = a.geometry.seed;
   options.embed.split = a.geometry.split;
+  options.embed.merge_slivers = a.geometry.merge_slivers;
   options.embed.geometry =
       a.geometry.geometry == "stable" ? pipeline::Geometry::stable : pipeline::Geometry::reference;
   return options;

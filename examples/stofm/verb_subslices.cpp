@@ -9,6 +9,7 @@
 #include "graph_input.hpp"
 #include "stofm/ops/cast.hpp"
 #include "stofm/pipeline/coordinates.hpp"
+#include "stofm/pipeline/merge_slivers.hpp"
 #include "stofm/pipeline/sub_slices.hpp"
 #include "verbs.hpp"
 
@@ -28,7 +29,8 @@ int run_subslices(const GraphArguments& a) {
     const std::int64_t count = *std::max_element(input.labels.begin(), input.labels.end()) + std::int64_t{1};
     clusters = pipeline::mean_of_clusters(std::move(input.labels), count, xy, input.features.view());
   }
-  const auto pieces = pipeline::split_cells(xy, a.geometry.split);
+  auto pieces = pipeline::split_cells(xy, a.geometry.split);
+  if (a.geometry.merge_slivers) pipeline::merge_slivers(pieces, xy, a.geometry.split);
   std::vector<std::int64_t> sizes, indices;
   for (const auto& piece : pieces) {
     sizes.push_back(static_cast<std::int64_t>(piece.size()));
@@ -55,6 +57,10 @@ int run_subslices(const GraphArguments& a) {
       concat(format_count(static_cast<std::int64_t>(pieces.size())), " pieces of ", format_count(xy.dim(0)),
              " cells, ", format_count(clusters.count()), " virtual cells"),
       {{"pieces", std::to_string(pieces.size())}});
+  const pipeline::Slivers slivers = pipeline::count_slivers(pieces, a.geometry.split);
+  if (slivers.pieces > 0)
+    Console::get().say("  " +
+                       sliver_text(slivers.pieces, slivers.cells, pipeline::sliver_limit(a.geometry.split)));
   write_graph_result(a, entries);
   return 0;
 }

@@ -120,7 +120,7 @@ TEST_CASE("keys differ where content would") {
   CHECK(key != train::slice_key("g", features, options));
   CHECK(key != train::slice_key("f", test::tiny_features(9), options));
   CHECK(key != train::slice_key("f", features, options, "other reader"));
-  for (int i = 0; i < 7; ++i) {
+  for (int i = 0; i < 8; ++i) {
     train::PrepareOptions other;
     if (i == 0) other.keep_tokens = true;
     if (i == 1) other.embed.split = 999;
@@ -129,6 +129,7 @@ TEST_CASE("keys differ where content would") {
     if (i == 4) other.embed.clustering = pipeline::ClusterMethod::kmeans;
     if (i == 5) other.embed.geometry = pipeline::Geometry::stable;
     if (i == 6) other.embed.max_tokens = 9;
+    if (i == 7) other.embed.merge_slivers = true;
     CAPTURE(i);
     CHECK(key != train::slice_key("f", features, other));
   }

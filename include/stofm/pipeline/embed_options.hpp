@@ -32,6 +32,7 @@ struct EmbedOptions {
   std::uint64_t seed = 0;
   std::int64_t split = 1000;  ///< cells of a piece (SPEC section 4)
   Geometry geometry = Geometry::reference;
+  bool merge_slivers = false;  ///< join pieces below a tenth of `split` to a neighbour; ours
   std::int64_t max_memory =
       0;  ///< bytes; a larger estimate is refused before the work starts; 0: 80 % of free memory
   /// Cell embeddings from elsewhere, [cells, input_dim]: counts are not read. Empty: computed from the
@@ -77,6 +78,8 @@ struct EmbedPlan {
   GeneCoverage coverage{};  ///< empty with precomputed cell embeddings
   std::int64_t pieces = 0;
   std::int64_t largest_piece = 0;    ///< cells
+  std::int64_t slivers = 0;          ///< pieces below a tenth of `split` beside others
+  std::int64_t sliver_cells = 0;     ///< cells in them
   std::int64_t width = 0;            ///< of the embedding
   std::int64_t estimated_bytes = 0;  ///< at the peak, weights and slice aside
   std::int64_t allowed_bytes = 0;    ///< max_memory, or 80 % of what is free

@@ -14,6 +14,7 @@
 #include "stofm/pipeline/coordinates.hpp"
 #include "stofm/pipeline/embed_memory.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
+#include "stofm/pipeline/merge_slivers.hpp"
 #include "stofm/pipeline/model.hpp"
 #include "stofm/pipeline/split_cells.hpp"
 
@@ -133,6 +134,11 @@ inline void prepare_frames(PreparedEmbedding& prepared, const io::Slice& slice, 
       throw DataError(std::move(parts));
     }
     frame.pieces = split_cells(std::as_const(frame.coordinates.xy).view(), options.split);
+    if (options.merge_slivers)
+      merge_slivers(frame.pieces, std::as_const(frame.coordinates.xy).view(), options.split);
+    const Slivers slivers = count_slivers(frame.pieces, options.split);
+    plan.slivers += slivers.pieces;
+    plan.sliver_cells += slivers.cells;
     append_notices(plan.notices, frame.coordinates.notices);
     plan.pieces += static_cast<std::int64_t>(frame.pieces.size());
     for (const auto& piece : frame.pieces)

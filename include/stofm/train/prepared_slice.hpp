@@ -22,7 +22,8 @@
 namespace stofm::train {
 
 struct PrepareOptions {
-  /// Used: genes, max_tokens, clustering, clusters, alpha, resolution, seed, split, geometry.
+  /// Used: genes, max_tokens, clustering, clusters, alpha, resolution, seed, split, geometry,
+  /// merge_slivers.
   pipeline::EmbedOptions embed{};
   bool keep_tokens = false;  ///< keep the token sequence of every cell (training the cell encoder jointly)
 
@@ -141,7 +142,7 @@ inline std::string PrepareOptions::identity() const {
                 embed.genes.fold_symbol_case, " ", embed.genes.control_features_count, "; clusters ",
                 static_cast<int>(embed.clustering), " ", embed.clusters, " ", bits(embed.alpha), " ",
                 bits(embed.resolution), " ", embed.seed, "; pieces ", embed.split, " ",
-                static_cast<int>(embed.geometry));
+                static_cast<int>(embed.geometry), embed.merge_slivers ? "; slivers merged" : "");
 }
 
 inline std::vector<std::int64_t> PreparedSlice::piece_cells(std::int64_t piece) const {
