@@ -66,6 +66,7 @@
 #include "stofm/ops/varlen_attention.hpp"
 #include "stofm/ops/varlen_attention_gradient.hpp"
 #include "stofm/pipeline/embed.hpp"
+#include "stofm/pipeline/embedding_clusters.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 #include "stofm/pipeline/model.hpp"
 #include "stofm/pipeline/progress.hpp"

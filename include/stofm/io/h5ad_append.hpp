@@ -48,6 +48,11 @@ class H5adAppender {
     }
     write_columns(frame, result);
     if (!result.uns.empty()) write_uns(result);
+    for (const auto& [key, list] : result.uns_lists) {
+      const Hdf5Handle uns = group("uns");
+      writer_.remove(uns.get(), key);
+      writer_.set_encoding(writer_.write_strings(uns.get(), key, list).get(), "string-array", "0.2.0");
+    }
     errno = 0;
     writer_.require(H5Fflush(file_.handle.get(), H5F_SCOPE_GLOBAL) >= 0, "", "write the file");
     writer_.require(file_.handle.close(), "", "close the file");
@@ -90,6 +95,7 @@ class H5adAppender {
     }
     check_name(result.uns_key);
     for (const auto& [name, value] : result.uns) check_name(name);
+    for (const auto& [key, list] : result.uns_lists) check_name(key);
   }
 
   /// A group below the root, made as an empty dict if it is absent.

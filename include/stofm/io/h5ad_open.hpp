@@ -17,6 +17,7 @@
 #include "stofm/io/h5ad_counts.hpp"
 #include "stofm/io/h5ad_counts_scale.hpp"
 #include "stofm/io/h5ad_genes.hpp"
+#include "stofm/io/h5ad_labels.hpp"
 #include "stofm/io/h5ad_library.hpp"
 #include "stofm/io/h5ad_relatives.hpp"
 
@@ -110,6 +111,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   detail::require_counts(file, matrix, options);
   detail::read_library(file, obs, options.library_key, slice);
   if (options.cell_names) slice.cell_names = obs.strings(obs.index());
+  detail::read_labels(file, obs, options.label_columns, limit, slice);
 
   if (!positions.bad_rows.empty()) {
     std::size_t bad = 0;
@@ -125,11 +127,13 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
       positions.xy[2 * kept + 1] = positions.xy[2 * from + 1];
       if (options.cell_names && kept != from) slice.cell_names[kept] = std::move(slice.cell_names[from]);
       if (!slice.library.empty()) slice.library[kept] = slice.library[from];
+      for (SliceLabels& labels : slice.labels) labels.codes[kept] = labels.codes[from];
       ++kept;
     }
     positions.xy.resize(2 * kept);
     if (options.cell_names) slice.cell_names.resize(kept);
     if (!slice.library.empty()) slice.library.resize(kept);
+    for (SliceLabels& labels : slice.labels) labels.codes.resize(kept);
     if (kept == 0)
       throw DataError({"STOFM-3531", path, positions.source, "no cell with finite coordinates",
                        "at least one", "Mend the coordinates."});

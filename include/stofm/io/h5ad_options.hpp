@@ -35,6 +35,7 @@ struct H5adReadOptions {
   bool drop_bad_coords = false;  ///< leave cells with NaN or inf coordinates out instead of refusing the file
   bool accept_noninteger = false;  ///< fractional values are counts
   bool cell_names = false;         ///< fill Slice::cell_names
+  std::int64_t label_columns = 0;  ///< fill Slice::labels with at most so many columns of obs
   H5adIsolation isolation = H5adIsolation::child_process;
   /// Seconds without a sign of life after which the child is given up (hanging file system, damaged file).
   double silence_limit_s = 60;

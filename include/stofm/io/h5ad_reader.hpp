@@ -57,6 +57,13 @@ inline std::string pack(const Slice& slice) {
   sink.put(
       std::vector<double>(slice.coordinates.data(), slice.coordinates.data() + slice.coordinates.numel()));
   put(sink, slice.notices);
+  sink.put(static_cast<std::uint64_t>(slice.labels.size()));
+  for (const SliceLabels& labels : slice.labels) {
+    sink.put(labels.name);
+    sink.put(labels.codes);
+    sink.put(labels.categories);
+    sink.put(labels.colours);
+  }
   return sink.take();
 }
 
@@ -75,6 +82,15 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
   source.get(xy);
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(xy));
   get(source, slice.notices);
+  std::uint64_t columns = 0;
+  source.get(columns);
+  for (std::uint64_t i = 0; i < columns; ++i) {
+    SliceLabels& labels = slice.labels.emplace_back();
+    source.get(labels.name);
+    source.get(labels.codes);
+    source.get(labels.categories);
+    source.get(labels.colours);
+  }
   return slice;
 }
 

@@ -40,6 +40,7 @@ struct H5adResult {
   std::vector<H5adColumn> obs;
   std::map<std::string, H5adValue> uns;  ///< becomes uns[uns_key], a dict
   std::string uns_key = "stofm";
+  std::map<std::string, std::vector<std::string>> uns_lists;  ///< each becomes uns[its key], a list of texts
   std::vector<std::int64_t> file_rows;  ///< Slice::file_rows; empty: the cells are the rows of the file
 };
 

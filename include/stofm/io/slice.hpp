@@ -24,6 +24,14 @@ struct CountRows {
   std::int64_t rows() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
 };
 
+/// Labels of cells that the file has, for pictures: cell types, regions, ...
+struct SliceLabels {
+  std::string name;                     ///< of the column
+  std::vector<std::int32_t> codes;      ///< [cells] which of `categories`, -1: missing
+  std::vector<std::string> categories;  ///< 2 to 60, each with a cell
+  std::vector<std::string> colours;     ///< "#rrggbb" of each, or empty if the file has none
+};
+
 /// One slice. Rows keep the order of the file, always.
 struct Slice {
   std::string path;                     ///< where it came from, for messages
@@ -44,7 +52,8 @@ struct Slice {
   std::vector<std::string> cell_names;  ///< [cells] if the reader was asked for them, else empty
   std::vector<std::int32_t> library;    ///< [cells] which of `library_names`, if a library key was given
   std::vector<std::string> library_names;
-  std::int64_t file_cells = 0;  ///< cells of the file: `cells` plus those that were left out
+  std::vector<SliceLabels> labels;  ///< if the reader was asked for them, else empty
+  std::int64_t file_cells = 0;      ///< cells of the file: `cells` plus those that were left out
 
   std::int64_t genes() const { return static_cast<std::int64_t>(gene_ids.size()); }
 };
