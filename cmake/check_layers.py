@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "io": {"core", "io", "nlohmann", "hdf5"},
     "pipeline": {"core", "backend/cpu", "backend/cuda", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
     "train": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
+    "tasks": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "tasks", "Eigen"},
     "distributed": {"core", "backend/cuda", "io", "autograd", "distributed", "mpi"},
 }
 
@@ -76,11 +77,11 @@ def main(root):
                 continue
             if seen not in MAY_INCLUDE[layer]:
                 problems.append(f"{name}:{number}: layer {layer} may not include {target}")
-    umbrellas = reached(root, ["stofm.hpp", "training.hpp"])
+    umbrellas = reached(root, ["stofm.hpp", "training.hpp", "tasks.hpp"])
     for header in headers:
         name = header.relative_to(root).as_posix()
         if name not in umbrellas and not OWN_INCLUDE.search(name):
-            problems.append(f"{name}: neither stofm.hpp nor training.hpp includes it")
+            problems.append(f"{name}: none of stofm.hpp, training.hpp and tasks.hpp includes it")
     for problem in problems:
         print(problem)
     print(f"{len(headers)} headers, {len(problems)} layer violations")

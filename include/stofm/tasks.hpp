@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// training.hpp and what is done with embeddings afterwards: measuring, predicting, clustering, looking.
+
+#include "stofm/tasks/classification_metrics.hpp"
+#include "stofm/tasks/clustering_metrics.hpp"
+#include "stofm/tasks/regression_metrics.hpp"
+#include "stofm/tasks/silhouette.hpp"
+#include "stofm/tasks/spatial_coherence.hpp"
+#include "stofm/training.hpp"
