@@ -6,6 +6,8 @@
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/clustering_metrics.hpp"
 #include "stofm/tasks/logistic_regression.hpp"
+#include "stofm/tasks/neighbours.hpp"
+#include "stofm/tasks/principal_components.hpp"
 #include "stofm/tasks/regression_metrics.hpp"
 #include "stofm/tasks/silhouette.hpp"
 #include "stofm/tasks/spatial_coherence.hpp"

@@ -19,14 +19,9 @@
 
 #include "stofm/core/random.hpp"
 #include "stofm/tasks/checks.hpp"
+#include "stofm/tasks/distances.hpp"
 
 namespace stofm::tasks {
-
-/// How far two rows are from each other.
-enum class Distance {
-  euclidean,
-  cosine,  ///< 1 - a . b / (|a| |b|); a row of zeros is at distance 1 from every other
-};
 
 struct SilhouetteOptions {
   Distance distance = Distance::euclidean;
@@ -41,34 +36,6 @@ struct Silhouette {
 };
 
 namespace detail {
-/// Sum over j of |a_j - b_j|^2 (euclidean) or a . b (cosine) in four running sums, so that the order is
-/// fixed.
-template <class T>
-double square_distance(const T* a, const T* b, std::int64_t width) {
-  double sum[4] = {0, 0, 0, 0};
-  std::int64_t j = 0;
-  for (; j + 4 <= width; j += 4)
-    for (std::int64_t l = 0; l < 4; ++l) {
-      const double d = static_cast<double>(a[j + l]) - static_cast<double>(b[j + l]);
-      sum[l] += d * d;
-    }
-  for (; j < width; ++j) {
-    const double d = static_cast<double>(a[j]) - static_cast<double>(b[j]);
-    sum[j % 4] += d * d;
-  }
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-template <class T>
-double dot_product(const T* a, const T* b, std::int64_t width) {
-  double sum[4] = {0, 0, 0, 0};
-  std::int64_t j = 0;
-  for (; j + 4 <= width; j += 4)
-    for (std::int64_t l = 0; l < 4; ++l)
-      sum[l] += static_cast<double>(a[j + l]) * static_cast<double>(b[j + l]);
-  for (; j < width; ++j) sum[j % 4] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
 /// `count` of [0, n) without repetition, ascending.
 inline std::vector<std::int64_t> sample_without_repetition(std::int64_t n, std::int64_t count,
                                                            std::uint64_t seed) {
@@ -134,13 +101,11 @@ Silhouette silhouette(TensorView<const T> rows, std::span<const std::int32_t> la
       std::fill(sums.begin(), sums.end(), 0.0);
       for (std::int64_t j = 0; j < n; ++j) {
         if (j == i) continue;
-        double distance = 0;
-        if (options.distance == Distance::euclidean) {
-          distance = std::sqrt(detail::square_distance(rows.row(i), rows.row(j), width));
-        } else {
-          const double scale = lengths[static_cast<std::size_t>(i)] * lengths[static_cast<std::size_t>(j)];
-          distance = scale > 0 ? 1.0 - detail::dot_product(rows.row(i), rows.row(j), width) / scale : 1.0;
-        }
+        const double distance = options.distance == Distance::euclidean
+                                    ? std::sqrt(detail::square_distance(rows.row(i), rows.row(j), width))
+                                    : detail::cosine_distance(rows.row(i), rows.row(j), width,
+                                                              lengths[static_cast<std::size_t>(i)],
+                                                              lengths[static_cast<std::size_t>(j)]);
         sums[cluster[static_cast<std::size_t>(j)]] += distance;
       }
       const double a = sums[own] / static_cast<double>(sizes[own] - 1);
