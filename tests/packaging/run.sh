@@ -11,15 +11,30 @@ configure() { cmake -S "$1" -B "$2" -DCMAKE_BUILD_TYPE=None "${@:3}" >"$work/log
 
 case "$kind" in
   find_package | pkg_config)
-    configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
-    cmake --install "$work/stofm" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF
+    cmake --install "$work/stofm" --prefix "$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
     ;;
 esac
 if [ "$kind" = pkg_config ]; then
   export PKG_CONFIG_PATH="$work/prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
   # shellcheck disable=SC2046
-  "${CXX:-c++}" $(pkg-config --cflags stofm) "$here/consumer/main.cpp" "$here/consumer/other.cpp" -o "$work/consumer" $(pkg-config --libs stofm)
-  exec "$work/consumer"
+  "${CXX:-c++}" -std=c++20 $(pkg-config --cflags stofm) "$here"/consumer/{main,other}.cpp -o "$work/consumer" \
+    $(pkg-config --libs stofm)
+  "$work/consumer"
+  if pkg-config --exists stofm-hdf5; then  # in a standard that the user chose, which the flags must not take back
+    # shellcheck disable=SC2046
+    "${CXX:-c++}" -std=c++23 -DSTANDARD=202100L $(pkg-config --cflags stofm-hdf5) "$here/consumer/reads_h5ad.cpp" \
+      -o "$work/reader" $(pkg-config --libs stofm-hdf5)
+    "$work/reader" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
+  fi
+  exit 0
+fi
+if [ "$kind" = find_package ]; then  # a component that does not exist is named
+  if cmake -S "$here/find_package" -B "$work/unknown" -DCMAKE_PREFIX_PATH="$work/prefix" -DSTOFM_COMPONENT=hdf6 >"$work/log" 2>&1 ||
+    ! grep -q 'no component "hdf6"' "$work/log"; then
+    cat "$work/log"
+    exit 1
+  fi
 fi
 configure "$here/$kind" "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DSTOFM_SOURCE="$source_dir"
 cmake --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
