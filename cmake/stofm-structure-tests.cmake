@@ -38,7 +38,7 @@ if(STOFM_PYTHON3)
     structure.kernels structure.kernel_headers_alone PROPERTIES LABELS packaging)
 endif()
 if(NOT STOFM_SANITIZE)
-  foreach(kind find_package subdirectory fetch_content pkg_config)
+  foreach(kind find_package subdirectory fetch_content pkg_config rounding)
     add_test(NAME packaging.${kind}
       COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind})
     set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 300)

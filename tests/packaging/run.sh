@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds a consumer project the way users do and runs it.
-# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config
+# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config|rounding
 set -euo pipefail
 source_dir=$1 kind=$2
 work=$(mktemp -d)
@@ -18,7 +18,7 @@ esac
 if [ "$kind" = pkg_config ]; then
   export PKG_CONFIG_PATH="$work/prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
   # shellcheck disable=SC2046
-  "${CXX:-c++}" -std=c++20 $(pkg-config --cflags stofm) "$here"/consumer/{main,other}.cpp -o "$work/consumer" \
+  "${CXX:-c++}" -std=c++20 $(pkg-config --cflags stofm) "$here"/consumer/{main,other,rounding}.cpp -o "$work/consumer" \
     $(pkg-config --libs stofm)
   "$work/consumer"
   if pkg-config --exists stofm-hdf5; then  # in a standard that the user chose, which the flags must not take back
@@ -27,6 +27,21 @@ if [ "$kind" = pkg_config ]; then
       -o "$work/reader" $(pkg-config --libs stofm-hdf5)
     "$work/reader" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
   fi
+  exit 0
+fi
+if [ "$kind" = rounding ]; then  # what is promised to the bit, with flags that consumers like
+  eigen=$(pkg-config --cflags eigen3 2>/dev/null || echo -I/usr/include/eigen3)
+  for compiler in g++ clang++; do
+    command -v "$compiler" >/dev/null || continue
+    for flags in -O2 "-O2 -march=native" "-O3 -march=native"; do
+      # shellcheck disable=SC2086
+      "$compiler" $flags -x c++ -fsyntax-only /dev/null 2>/dev/null || continue  # clang 14 on ARM knows no native
+      # shellcheck disable=SC2086
+      "$compiler" -std=c++20 $flags -pthread -DSTOFM_ROUNDING_ALONE "-I$source_dir/include" $eigen \
+        "$here/consumer/rounding.cpp" -o "$work/rounding"
+      "$work/rounding" || { echo "compiled by $compiler $flags"; exit 1; }
+    done
+  done
   exit 0
 fi
 if [ "$kind" = find_package ]; then  # a component that does not exist is named

@@ -17,6 +17,7 @@
 
 #include "stofm/cluster/kmeans_start.hpp"
 #include "stofm/cluster/nearest_centre.hpp"
+#include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/random.hpp"
 
@@ -124,9 +125,12 @@ inline void drop_empty_centres(Tensor<float>& centres, std::vector<std::int32_t>
 }
 
 /// The batches. \return how many.
-inline std::int64_t run_batches(TensorView<const float> rows, const MiniBatchKMeansOptions& options,
-                                Random& random, Tensor<float>& centres) {
-  const std::int64_t n = rows.dim(0), d = rows.dim(1), size = (std::min)(options.batch, n);
+STOFM_UNFUSED inline std::int64_t run_batches(TensorView<const float> rows,
+                                              const MiniBatchKMeansOptions& options, Random& random,
+                                              Tensor<float>& centres) {
+  STOFM_UNFUSED_BODY  // a GPU gives the same bits
+      const std::int64_t n = rows.dim(0),
+                         d = rows.dim(1), size = (std::min)(options.batch, n);
   Tensor<float> batch({size, d});
   std::vector<std::int32_t> labels(static_cast<std::size_t>(size));
   std::vector<float> distances(static_cast<std::size_t>(size));

@@ -2,7 +2,8 @@
 #pragma once
 /// \file
 /// The nearest of K centres for each of N points, any dimension: d = sum_j (x_j - c_j)^2 in float, in the
-/// order of j, so that the bits do not depend on the width of the vectors; ties go to the lowest centre.
+/// order of j, each product rounded, so that the bits depend neither on the width of the vectors nor on the
+/// build; ties go to the lowest centre.
 ///
 /// Centres are packed 16 side by side, so that one vector instruction serves 16 of them; four points share
 /// each load.
@@ -13,6 +14,8 @@
 #include <span>
 #include <vector>
 
+#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -55,6 +58,7 @@ using LaneSums = float[nearest_rows_at_once][centre_lanes];
 /// Squared distances of four rows to one block of 16.
 [[gnu::always_inline]] inline void block_distances(const float* const (&x)[nearest_rows_at_once],
                                                    const float* block, std::int64_t d, LaneSums& sum) {
+  STOFM_UNFUSED_BODY
   for (auto& row : sum)
     for (float& lane : row) lane = 0.0F;
   for (std::int64_t j = 0; j < d; ++j) {
@@ -123,37 +127,33 @@ using LaneSums = float[nearest_rows_at_once][centre_lanes];
   }
 }
 
-#if defined(__x86_64__)
-[[gnu::target("avx512f")]] inline void nearest_avx512(const float* rows, std::int64_t stride,
-                                                      std::int64_t count, const float* packed,
-                                                      std::int64_t blocks, std::int64_t d,
-                                                      std::int32_t* label, float* distance) {
+#if defined(STOFM_X86_KERNELS)
+STOFM_TARGET_AVX512 inline void nearest_avx512(const float* rows, std::int64_t stride, std::int64_t count,
+                                               const float* packed, std::int64_t blocks, std::int64_t d,
+                                               std::int32_t* label, float* distance) {
   nearest_body(rows, stride, count, packed, blocks, d, label, distance);
 }
-[[gnu::target("avx512f")]] inline void distances_avx512(const float* rows, std::int64_t stride,
-                                                        std::int64_t count, const float* packed,
-                                                        std::int64_t blocks, std::int64_t d, float* out) {
+STOFM_TARGET_AVX512 inline void distances_avx512(const float* rows, std::int64_t stride, std::int64_t count,
+                                                 const float* packed, std::int64_t blocks, std::int64_t d,
+                                                 float* out) {
   distances_body(rows, stride, count, packed, blocks, d, out);
-}
-inline bool wide_vectors() {
-  static const bool wide = __builtin_cpu_supports("avx512f");
-  return wide;
 }
 #endif
 
-inline void nearest_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
-                               const PackedPoints& centres, std::int32_t* label, float* distance) {
-#if defined(__x86_64__)
-  if (wide_vectors())
+STOFM_UNFUSED inline void nearest_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
+                                             const PackedPoints& centres, std::int32_t* label,
+                                             float* distance) {
+#if defined(STOFM_X86_KERNELS)
+  if (cpu_kernels() >= CpuKernels::avx512)
     return nearest_avx512(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label,
                           distance);
 #endif
   nearest_body(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label, distance);
 }
-inline void distances_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
-                                 const PackedPoints& points, float* out) {
-#if defined(__x86_64__)
-  if (wide_vectors())
+STOFM_UNFUSED inline void distances_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
+                                               const PackedPoints& points, float* out) {
+#if defined(STOFM_X86_KERNELS)
+  if (cpu_kernels() >= CpuKernels::avx512)
     return distances_avx512(rows, stride, count, points.data(), points.blocks(), points.dimension(), out);
 #endif
   distances_body(rows, stride, count, points.data(), points.blocks(), points.dimension(), out);

@@ -11,7 +11,9 @@
 #include <limits>
 #include <vector>
 
+#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/cluster/symmetric_eigen.hpp"
+#include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -33,9 +35,11 @@ inline constexpr std::int64_t gram_columns = 32;
 
 /// gram += rows^T rows (blocks on and above the diagonal) for `count` centred rows of `c` doubles, c a
 /// multiple of gram_columns. Four rows of the result by four vectors stay in registers. Each entry sums over
-/// the rows in their order, so the bits do not depend on the width of the vectors.
+/// the rows in their order, each product rounded, so the bits depend neither on the width of the vectors nor
+/// on the build.
 [[gnu::always_inline]] inline void add_gram(const double* rows, std::int64_t count, std::int64_t c,
                                             double* gram) {
+  STOFM_UNFUSED_BODY
   constexpr std::int64_t height = 4, width = gram_columns / 8;
   for (std::int64_t i = 0; i < c; i += height) {
     for (std::int64_t j = i - i % gram_columns; j < c; j += gram_columns) {
@@ -55,16 +59,16 @@ inline constexpr std::int64_t gram_columns = 32;
     }
   }
 }
-#if defined(__x86_64__)
-[[gnu::target("avx512f")]] inline void add_gram_avx512(const double* rows, std::int64_t count, std::int64_t c,
-                                                       double* gram) {
+#if defined(STOFM_X86_KERNELS)
+STOFM_TARGET_AVX512 inline void add_gram_avx512(const double* rows, std::int64_t count, std::int64_t c,
+                                                double* gram) {
   add_gram(rows, count, c, gram);
 }
 #endif
-inline void add_gram_dispatched(const double* rows, std::int64_t count, std::int64_t c, double* gram) {
-#if defined(__x86_64__)
-  static const bool wide = __builtin_cpu_supports("avx512f");
-  if (wide) return add_gram_avx512(rows, count, c, gram);
+STOFM_UNFUSED inline void add_gram_dispatched(const double* rows, std::int64_t count, std::int64_t c,
+                                              double* gram) {
+#if defined(STOFM_X86_KERNELS)
+  if (cpu_kernels() >= CpuKernels::avx512) return add_gram_avx512(rows, count, c, gram);
 #endif
   add_gram(rows, count, c, gram);
 }

@@ -79,10 +79,7 @@ struct HiddenBlock {
     for (; j < a.units; ++j) unit_rows<1>(a, j);
   }
 #if defined(STOFM_X86_KERNELS)
-  __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma"))) static void run_avx512(
-      const Arguments& a) {
-    run(a);
-  }
+  STOFM_TARGET_AVX512 static void run_avx512(const Arguments& a) { run(a); }
 #endif
   static void run_generic(const Arguments& a) { run(a); }
   static void run_best(const Arguments& a) {

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// One AdamW step of a run of numbers (formula in nn/adamw.hpp): values and both moments in one pass. The
-/// AVX-512 form does the same roundings in the same order as the plain loop.
+/// AVX-512 form does the same roundings in the same order as the plain loop, in every build.
 
 #include <cmath>
 #include <concepts>
@@ -10,6 +10,7 @@
 
 #include "stofm/backend/cpu/avx512/vector_math.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/core/exact_rounding.hpp"
 
 namespace stofm::backend {
 
@@ -53,7 +54,8 @@ STOFM_KERNELS_END
 
 /// x, m, v <- after one step with gradient `grad`, `n` dense elements each.
 template <class T>
-void adamw_step(T* x, T* m, T* v, const T* grad, std::int64_t n, const AdamWStep<T>& step) {
+STOFM_UNFUSED void adamw_step(T* x, T* m, T* v, const T* grad, std::int64_t n, const AdamWStep<T>& step) {
+  STOFM_UNFUSED_BODY
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::same_as<T, float>)
     if (cpu_kernels() >= CpuKernels::avx512) return avx512::adamw_step(x, m, v, grad, n, step);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "stofm/core/error.hpp"
+#include "stofm/core/exact_rounding.hpp"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(STOFM_NO_X86_KERNELS)
 #define STOFM_X86_KERNELS 1
@@ -18,10 +19,11 @@
 #include <unistd.h>
 #endif
 /// On every function that uses the instructions of a level; never on code that runs before the level was
-/// checked.
-#define STOFM_TARGET_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")))
+/// checked. A product and a sum are one rounding only where the code says fmadd.
+#define STOFM_TARGET_AVX512 \
+  STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")))
 #define STOFM_TARGET_AMX \
-  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
+  STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
 /// Around kernels: the intrinsics of g++ before 13 pass registers "undefined" on purpose and are warned
 /// about.
 #if defined(__clang__)
@@ -43,7 +45,8 @@ namespace stofm {
 enum class CpuKernels : int {
   generic = 0,  ///< Eigen and plain loops: any CPU
   avx512 = 1,   ///< AVX-512 F, BW, VL, DQ: float32 arithmetic throughout
-  amx = 2,      ///< AMX tiles: products of floats split in three bfloat16, float32 sums
+  amx = 2,      ///< AMX tiles on floats split in bfloat16, float32 sums: in three parts (float32 accuracy) for
+                ///< inference, in two (each product to about 2^-16) for gradients and attention in training
 };
 
 inline std::string_view to_string(CpuKernels level) {

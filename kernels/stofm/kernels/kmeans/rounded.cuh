@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// Sums, differences and products that are rounded one by one. nvcc contracts a * b + c into one rounding by
-/// default; where the bits must be those of the CPU code, which is compiled without contraction, these are
-/// used.
+/// default; where the bits must be those of the CPU code, which rounds every product (STOFM_UNFUSED), these
+/// are used.
 
 #include "stofm/kernels/common/scalar.cuh"
 
