@@ -36,11 +36,16 @@ say "3/3 embed a slice of mouse brain (Xenium, 4,261 cells)"
 
 say "done"
 cat <<END
-  $here/slice.stofm.h5ad   the slice with obsm["X_stofm"], for scanpy and friends
+  $here/slice.stofm.h5ad   the slice with obsm["X_stofm"] and obs["stofm_cluster"], for scanpy and friends
   $here/report.html        open it in a browser: nothing is loaded from anywhere
 
-The bundled model is a small demonstration, pretrained for minutes (examples/data/MODEL_CARD.md). Next:
+In Python: import scanpy as sc; adata = sc.read_h5ad("slice.stofm.h5ad")
+           sc.pp.neighbors(adata, use_rep="X_stofm"); sc.tl.umap(adata); sc.tl.leiden(adata)
+
+The weights that were used are a DEMONSTRATION, pretrained for minutes, and this slice is one that they were trained on
+(examples/data/MODEL_CARD.md). For your own work:
   python3 $root/weights_tools/convert.py CHECKPOINT_DIR -o stofm.safetensors
+  $build/stofm info your_slice.h5ad
   $build/stofm embed your_slice.h5ad --weights stofm.safetensors --report report.html
   $build/stofm embed --help
 END

@@ -58,6 +58,8 @@ struct EmbedArguments {
   std::string dtype = "float32";
   std::string max_memory;  ///< "8G", "80%"; empty: 80 % of what is free
   bool cells_only = false;
+  std::int64_t embedding_clusters = 0;  ///< of obs/stofm_cluster; 0 chooses from the number of cells
+  bool no_clusters = false;
   bool strict = false, dry_run = false, force = false, fail_fast = false;
   SliceArguments slice;
   GeometryArguments geometry;

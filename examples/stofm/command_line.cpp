@@ -110,6 +110,12 @@ void add_embed(CLI::App& app, EmbedArguments& a) {
   auto* given = app.get_option("--cell-embeddings");
   flag(app, files, "--cells-only", a.cells_only, "Stop at the cell embeddings (obsm/X_stofm_cells)")
       ->excludes(given);
+  auto* clusters =
+      option(app, files, "--embedding-clusters", a.embedding_clusters,
+             "k of obs/stofm_cluster, k-means of the embedding (0: 10, fewer in small slices)", "N")
+          ->check(integer(0, 1000))
+          ->capture_default_str();
+  flag(app, files, "--no-clusters", a.no_clusters, "Leave obs/stofm_cluster out")->excludes(clusters);
 
   add_slice(app, a.slice, true, true);
   add_geometry(app, a.geometry);

@@ -2,8 +2,9 @@
 #include "report.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
+#include <cstdio>
 
 #include "console.hpp"
 #include "report_html.hpp"
@@ -12,17 +13,14 @@
 namespace stofm::program {
 namespace {
 
-/// Little-endian bytes of an array as base64, quoted.
-template <class T>
-std::string base64(const std::vector<T>& values) {
+/// Bytes as base64, quoted.
+std::string base64_text(const void* data, std::size_t size) {
   static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  static_assert(sizeof(T) == 4);
-  std::vector<unsigned char> bytes(values.size() * sizeof(T));
-  if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+  const auto* bytes = static_cast<const unsigned char*>(data);
   std::string out = "\"";
-  out.reserve(bytes.size() / 3 * 4 + 8);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t left = bytes.size() - i;
+  out.reserve(size / 3 * 4 + 8);
+  for (std::size_t i = 0; i < size; i += 3) {
+    const std::size_t left = size - i;
     const unsigned word = static_cast<unsigned>(bytes[i]) << 16 |
                           (left > 1 ? static_cast<unsigned>(bytes[i + 1]) << 8 : 0U) |
                           (left > 2 ? static_cast<unsigned>(bytes[i + 2]) : 0U);
@@ -32,6 +30,25 @@ std::string base64(const std::vector<T>& values) {
     out += left > 2 ? digits[word & 63] : '=';
   }
   return out + '"';
+}
+
+/// Little-endian bytes of an array as base64, quoted.
+template <class T>
+std::string base64(const std::vector<T>& values) {
+  static_assert(sizeof(T) == 4);
+  return base64_text(values.data(), values.size() * sizeof(T));
+}
+
+/// Numbers of groups from -1 up, in as few bytes as hold them: ["u1", base64] of the number + 1.
+std::string packed(const std::vector<std::int32_t>& values) {
+  const std::int32_t most = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+  const int width = most < 255 ? 1 : most < 65535 ? 2 : 4;
+  std::string bytes;
+  bytes.reserve(values.size() * static_cast<std::size_t>(width));
+  for (const std::int32_t value : values)
+    for (int b = 0; b < width; ++b)
+      bytes += static_cast<char>(static_cast<std::uint32_t>(value + 1) >> (8 * b) & 255U);
+  return concat("[\"u", width, "\",", base64_text(bytes.data(), bytes.size()), "]");
 }
 
 std::string number(double value) {
@@ -56,7 +73,42 @@ std::string pair_number(const std::pair<std::string, Number>& pair) {
   return concat("[", json_text(pair.first), ",", number(static_cast<double>(pair.second)), "]");
 }
 
+std::string group_text(const ReportGroups& groups) {
+  return concat("{\"key\":", json_text(groups.key), ",\"label\":", json_text(groups.label),
+                ",\"heading\":", json_text(groups.heading), ",\"note\":", json_text(groups.note),
+                ",\"prefix\":", json_text(groups.prefix), ",\"names\":", list(groups.names, json_text),
+                ",\"colours\":", list(groups.colours, json_text), "}");
+}
+
+std::vector<std::string> palette() {
+  std::vector<std::string> colours;
+  for (std::size_t i = 0; i < 256; ++i) colours.push_back(group_colour(i));
+  return colours;
+}
+
 }  // namespace
+
+std::string group_colour(std::size_t i) {
+  // The first are told apart by eyes of every kind (Okabe and Ito's, then others between them); further ones
+  // step round the circle of hues by the golden angle.
+  static constexpr std::array<const char*, 12> first{"#0072b2", "#e69f00", "#009e73", "#cc79a7",
+                                                     "#56b4e9", "#d55e00", "#8c6bb1", "#b8a100",
+                                                     "#7f4b2a", "#3fb6a8", "#e05a80", "#6b7fd7"};
+  if (i < first.size()) return first[i];
+  const double hue = std::fmod(static_cast<double>(i) * 137.508 + 20, 360.0);
+  const double lightness = std::array{0.52, 0.64, 0.44}[i % 3];
+  const double saturation = std::array{0.62, 0.48, 0.72}[(i >> 1U) % 3];
+  const double reach = saturation * std::min(lightness, 1 - lightness);
+  std::string text = "#";
+  for (const double corner : {0.0, 8.0, 4.0}) {  // hsl to rgb, CSS Color 4
+    const double k = std::fmod(corner + hue / 30, 12.0);
+    const double value = lightness - reach * std::max(-1.0, std::min({k - 3, 9 - k, 1.0}));
+    char digits[8];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(std::lround(255 * value)) & 255U);
+    text += digits;
+  }
+  return text;
+}
 
 std::string report_html(const ReportData& d) {
   std::string html =
@@ -73,25 +125,32 @@ std::string report_html(const ReportData& d) {
   member("title", json_text(d.title));
   member("created", json_text(d.created));
   member("version", json_text(d.version));
-  member("limits", json_text(d.limits));
-  member("macro_method", json_text(d.macro_method));
-  member("cluster_method", json_text(d.cluster_method));
+  member("banner", list(d.banner, json_text));
   member("explained", list(d.explained, number));
   member("facts", list(d.facts, pair_text));
+  member("source", list(d.source, pair_text));
+  member("next", list(d.next, pair_text));
   member("stages", list(d.stages, pair_number<double>));
   member("coverage", list(d.coverage, pair_number<std::int64_t>));
   member("unmatched", list(d.unmatched, json_text));
   member("notices", list(d.notices, json_text));
   member("options", list(d.options, pair_text));
   member("model", list(d.model, pair_text));
-  member("grid", list(d.grid, [](const auto& square) { return list(square, number); }));
+  member("libraries", list(d.libraries, json_text));
+  member("names", list(d.cell_names, json_text));
+  member("palette", list(palette(), json_text));
+  member("groups", list(d.groups, group_text));
+  member("grid", list(d.grid, [](const ReportSquare& square) {
+           return concat("[", list(square.corners, number), ",", square.library, "]");
+         }));
   html += ",\n\"arrays\":{";
   member("x", base64(d.x));
   member("y", base64(d.y));
-  member("macro", base64(d.macro));
-  member("cluster", base64(d.cluster));
-  member("genes", base64(d.genes));
-  member("piece", base64(d.piece));
+  member("library", packed(d.library));
+  member("virtual_library", packed(d.virtual_library));
+  for (const ReportGroups& groups : d.groups) member(groups.key.c_str(), packed(groups.codes));
+  member("rows", packed(d.rows));
+  member("genes", packed(d.genes));
   member("pc1", base64(d.pc1));
   member("pc2", base64(d.pc2));
   member("virtual_x", base64(d.virtual_x));

@@ -30,7 +30,7 @@ std::vector<std::string> cell_names_of(const std::string& path) {
 }  // namespace
 
 io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int64_t memory_limit,
-                     bool cell_names) {
+                     bool cell_names, std::int64_t label_columns) {
   io::H5adReadOptions options;
   options.layer = a.layer;
   options.use_raw = a.use_raw;
@@ -43,6 +43,7 @@ io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int6
   options.accept_noninteger = a.accept_noninteger;
   options.memory_limit = memory_limit;
   options.cell_names = cell_names;
+  options.label_columns = label_columns;
   Notices joined;
   if (!a.spatial_csv.empty()) {
     io::SpatialCsvResult csv = io::read_spatial_csv(a.spatial_csv, cell_names_of(path));
@@ -54,7 +55,7 @@ io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int6
   return slice;
 }
 #else
-io::Slice open_slice(const std::string& path, const SliceArguments&, std::int64_t, bool) {
+io::Slice open_slice(const std::string& path, const SliceArguments&, std::int64_t, bool, std::int64_t) {
   throw FileError({"STOFM-2040", path, "input", "an .h5ad file", "a program built with HDF5",
                    "Install libhdf5-dev and build again."});
 }

@@ -26,9 +26,10 @@ std::string json_object(const OptionList& members) {
   return concat("{", text, "}");
 }
 
-void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
+                const pipeline::EmbeddingClusters& clusters) {
   io::H5adResult file;
-  file.obsm.push_back({job.arguments->cells_only ? "X_stofm_cells" : "X_stofm", result.embeddings.view()});
+  file.obsm.push_back({embedding_key(*job.arguments), result.embeddings.view()});
   if (!result.macro_labels.empty()) {
     io::H5adColumn macro, piece;
     macro.name = "stofm_macro";
@@ -38,26 +39,47 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
     piece.integers.assign(result.piece_of_cell.begin(), result.piece_of_cell.end());
     file.obs = {std::move(macro), std::move(piece)};
   }
+  if (!clusters.labels.empty()) {
+    io::H5adColumn column;
+    column.name = cluster_key(*job.arguments);
+    column.codes = clusters.labels;
+    std::vector<std::string>& colours = file.uns_lists[column.name + "_colors"];  // where scanpy looks
+    for (std::int64_t c = 0; c < clusters.clusters; ++c) {
+      column.categories.push_back(std::to_string(c));
+      colours.push_back(group_colour(static_cast<std::size_t>(c)));
+    }
+    file.obs.push_back(std::move(column));
+  }
   file.file_rows = slice.file_rows;
   std::vector<std::string> notices;
   if (!job.model->limits.empty()) notices.push_back(job.model->limits);
   for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
-  file.uns = {{"program", "stofm " STOFM_VERSION},
-              {"model", job.model->name},
-              {"model_sha256", job.model->sha256},
-              {"model_info", job.model->model.info},
-              {"options", json_object(job.options)},
-              {"counts", slice.counts_source},
-              {"genes_matched", result.coverage.matched},
-              {"genes", result.coverage.genes},
-              {"virtual_cells", result.virtual_cells()},
-              {"pieces", static_cast<std::int64_t>(result.pieces.size())},
-              {"notices", notices}};
+  file.uns = {
+      {"program", "stofm " STOFM_VERSION},
+      {"model", job.model->name},
+      {"model_sha256", job.model->sha256},
+      {"model_kind", job.model->demonstration ? "demonstration weights, not for research" : "weights given"},
+      {"model_info", job.model->model.info},
+      {"options", json_object(job.options)},
+      {"counts", slice.counts_source},
+      {"counts_scale", slice.counts_scale},
+      {"positions", slice.coordinates_source},
+      {"species", result.coverage.genes == 0                            ? "not read"
+                  : result.coverage.species == pipeline::Species::mouse ? "mouse"
+                                                                        : "human"},
+      {"clusters", clusters.method},
+      {"sliver_cells", result.plan.sliver_cells},
+      {"genes_matched", result.coverage.matched},
+      {"genes", result.coverage.genes},
+      {"virtual_cells", result.virtual_cells()},
+      {"pieces", static_cast<std::int64_t>(result.pieces.size())},
+      {"notices", notices}};
   io::write_h5ad_result(job.outputs.input, job.outputs.h5ad, file,
                         {.in_place = job.outputs.in_place, .overwrite = job.overwrite});
 }
 #else
-void write_h5ad(const SliceJob& job, const io::Slice&, const pipeline::EmbedResult&) {
+void write_h5ad(const SliceJob& job, const io::Slice&, const pipeline::EmbedResult&,
+                const pipeline::EmbeddingClusters&) {
   throw FileError({"STOFM-2040", job.outputs.h5ad, "output", "an .h5ad file", "a program built with HDF5",
                    "Install libhdf5-dev and build again."});
 }
@@ -94,7 +116,8 @@ void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::Embe
 
 }  // namespace
 
-void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
+                   const pipeline::EmbeddingClusters& clusters) {
   if (!job.outputs.npy.empty()) {
     const WriteSection section(job.outputs.npy);
     io::write_npy(job.outputs.npy, rows_of_file(slice, result.embeddings), {.overwrite = job.overwrite});
@@ -104,7 +127,7 @@ void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::
     write_csv(job, slice, result);
   }
   const WriteSection section(job.outputs.h5ad);
-  write_h5ad(job, slice, result);
+  write_h5ad(job, slice, result, clusters);
 }
 
 }  // namespace stofm::program

@@ -89,6 +89,8 @@ void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::Embed
   lines.push_back(plan_text(plan, a.cells_only));
   if (plan.slivers > 0)
     lines.push_back(sliver_text(plan.slivers, plan.sliver_cells, pipeline::sliver_limit(a.geometry.split)));
+  if (was_trained_on(*job.model, job.outputs.input))
+    lines.emplace_back("these weights were trained on a file of this name: its result flatters them");
   if (a.dry_run) {
     lines.push_back(concat("output: ", job.outputs.h5ad, " (nothing was written: --dry-run)"));
     std::string text;
@@ -129,7 +131,8 @@ OptionList result_options(const EmbedArguments& a) {
           {"merge-slivers", yes(a.geometry.merge_slivers)},
           {"geometry", a.geometry.geometry},
           {"seed", std::to_string(a.geometry.seed)},
-          {"dtype", a.dtype}};
+          {"dtype", a.dtype},
+          {"embedding-clusters", a.no_clusters ? "none" : std::to_string(a.embedding_clusters)}};
 }
 
 void embed_one(const SliceJob& job) {
@@ -137,7 +140,8 @@ void embed_one(const SliceJob& job) {
   const EmbedArguments& a = *job.arguments;
   const std::string& input = job.outputs.input;
   Stopwatch watch, whole;
-  const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty());
+  const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty() || !a.report.empty(),
+                                     a.report.empty() ? 0 : 12);
   const pipeline::EmbedOptions options = embed_options(job, slice);
   const double read_seconds = watch.lap();
   const pipeline::EmbedPlan plan = pipeline::plan_embed(slice, job.model->model, options);
@@ -161,14 +165,20 @@ void embed_one(const SliceJob& job) {
   say_notices(result.notices, input);
   if (a.strict) require_none(result.notices, input);
   watch.lap();
-  write_results(job, slice, result);
+  pipeline::EmbeddingClusters clusters;
+  if (!a.no_clusters) {
+    clusters = pipeline::cluster_embedding(std::as_const(result.embeddings).view(),
+                                           {.clusters = a.embedding_clusters, .seed = a.geometry.seed});
+    result.timings.push_back({"clusters", watch.lap()});
+  }
+  write_results(job, slice, result, clusters);
   const double write_seconds = watch.lap();
 
   OptionList times;
   result.timings.insert(result.timings.begin(), {"read", read_seconds});
   result.timings.push_back({"write", write_seconds});
   if (!job.outputs.report.empty()) {
-    ReportData report = report_of(job, slice, result);
+    ReportData report = report_of(job, slice, result, clusters);
     result.timings.push_back({"report", watch.lap()});
     for (const auto& time : result.timings)
       report.stages.emplace_back(std::string(stage_name(time.stage)), time.seconds);
@@ -195,6 +205,7 @@ void embed_one(const SliceJob& job) {
   for (const std::string& file : {job.outputs.npy, job.outputs.csv, job.outputs.report})
     if (!file.empty()) files += ", " + file;
   console.say(concat("  wrote ", files), {{"output", job.outputs.h5ad}});
+  if (job.alone) console.say("  " + next_step_line(a, slice.file_cells > slice.cells));
 }
 
 }  // namespace stofm::program

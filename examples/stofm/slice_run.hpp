@@ -14,6 +14,7 @@
 #include "report.hpp"
 #include "stofm/io/slice.hpp"
 #include "stofm/pipeline/embed_options.hpp"
+#include "stofm/pipeline/embedding_clusters.hpp"
 
 namespace stofm::program {
 
@@ -26,6 +27,7 @@ struct SliceJob {
   const LoadedModel* model = nullptr;
   std::int64_t max_memory = 0;  ///< bytes for this slice, weights aside
   bool overwrite = false;
+  bool alone = true;   ///< the only slice of the run: what to do next is said after it
   OptionList options;  ///< those that change the result, for provenance
 };
 
@@ -35,10 +37,22 @@ OptionList result_options(const EmbedArguments& arguments);
 /// Embeds one slice and writes its files; with --dry-run prints the plan alone. \throws Error, std::bad_alloc
 void embed_one(const SliceJob& job);
 
-/// Writes .h5ad, .npy and .csv. \param notices goes to uns
-void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result);
+/// Writes .h5ad, .npy and .csv.
+void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
+                   const pipeline::EmbeddingClusters& clusters);
 
 /// The report as far as the result holds it; time and memory are added by the caller.
-ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result);
+ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
+                     const pipeline::EmbeddingClusters& clusters);
+
+/// obsm key of the embedding, and obs key of its clusters.
+std::string embedding_key(const EmbedArguments& arguments);
+std::string cluster_key(const EmbedArguments& arguments);
+
+/// What to do with the result: language and lines. `left_out`: some cells of the file have no embedding.
+std::vector<std::pair<std::string, std::string>> next_steps(const SliceJob& job, bool left_out);
+
+/// The same in one line, for the terminal.
+std::string next_step_line(const EmbedArguments& arguments, bool left_out);
 
 }  // namespace stofm::program

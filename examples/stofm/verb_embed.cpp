@@ -33,8 +33,10 @@ LoadedModel load(const EmbedArguments& a, ComputeDevice where) {
   const bool half = a.dtype == "bfloat16";
   LoadedModel loaded =
       load_model_bundle(find_weights(a.weights), half ? MatmulGrade::bfloat16 : MatmulGrade::float32);
-  console.say(concat("model ", loaded.name, " (", loaded.path, "), kernels ", to_string(cpu_kernels())),
-              {{"weights", loaded.path}, {"sha256", loaded.sha256}});
+  console.say(
+      concat("model ", loaded.name, loaded.demonstration ? ": DEMONSTRATION weights, not for research" : "",
+             " (", loaded.path, "), kernels ", to_string(cpu_kernels())),
+      {{"weights", loaded.path}, {"sha256", loaded.sha256}});
   if (!loaded.limits.empty()) console.say("  " + loaded.limits);
   put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade,
                a.batch);
@@ -161,6 +163,8 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
       {{"embedded", std::to_string(done)},
        {"skipped", std::to_string(skipped)},
        {"failed", std::to_string(failed)}});
+  if (done > 0 && !a.dry_run && ranks.is_first())
+    console.say("  " + next_step_line(a, a.slice.drop_bad_coords));
   return worst;
 }
 
@@ -186,6 +190,7 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   const LoadedModel model = load(a, where);
   job.model = &model;
   memory_state().cap = memory_state().in_use.load() + allowance;
+  job.alone = !several;
   if (several) return run_batch(a, plans, inputs, job, ranks);
   embed_one(job);
   return 0;

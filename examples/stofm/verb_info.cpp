@@ -2,11 +2,15 @@
 /// \file
 /// `stofm info`: what a bundle, a safetensors file or a slice holds, for people or as one JSON object.
 
+#include <algorithm>
 #include <map>
 
 #include "console.hpp"
 #include "model_bundle.hpp"
+#include "resources.hpp"
+#include "slice_input.hpp"
 #include "stofm/io/json.hpp"
+#include "stofm/pipeline/gene_mapping.hpp"
 #include "verbs.hpp"
 #if defined(STOFM_WITH_HDF5)
 #include "stofm/io/h5ad_info.hpp"
@@ -23,6 +27,22 @@ std::string padded(const std::string& text, std::size_t width) {
     if (escaped[k] != '\\' || escaped[k + 1] == 'x') shown += escaped[k];
   if (shown.size() < width) shown.append(width - shown.size(), ' ');
   return shown + "  ";
+}
+
+/// A line of the form "  field     value", the value in as many lines as it takes.
+std::string field_lines(const std::string& field, const std::string& value, std::size_t width = 16) {
+  constexpr std::size_t columns = 100;
+  std::string text = padded(value, 0), lines = "  " + padded(field, width);
+  text.erase(text.find_last_not_of(' ') + 1);
+  const std::string margin(lines.size(), ' ');
+  while (text.size() > columns) {
+    std::size_t cut = text.rfind(' ', columns);
+    if (cut == std::string::npos || cut == 0) cut = text.find(' ', columns);
+    if (cut == std::string::npos) break;
+    lines += text.substr(0, cut) + "\n" + margin;
+    text.erase(0, cut + 1);
+  }
+  return lines + text + "\n";
 }
 
 /// "embedding_dim 256, heads 8"
@@ -76,15 +96,15 @@ int info_of_safetensors(const InfoArguments& a) {
                             format_bytes(static_cast<double>(file.file_bytes())), ", ", file.tensors().size(),
                             " tensors, ", format_count(elements), " numbers\n");
   if (bundle) {
-    const auto card = card_of(metadata_json(file, "model_info"));
-    for (const auto& [key, value] : card) text += concat("  ", padded(key, 14), padded(value, 0), "\n");
-    for (const char* key : {"se2_config", "cell_encoder_config"}) {
-      const nlohmann::json config = metadata_json(file, key);
-      text += concat("  ", padded(key, 14),
-                     config.is_null() ? std::string("absent") : padded(members(config), 0), "\n");
+    for (const auto& [key, value] : card_of(metadata_json(file, "model_info")))
+      text += field_lines(key, value);
+    for (const auto& [part, words] :
+         {std::pair{"se2", "SE(2) Transformer"}, {"cell_encoder", "cell encoder"}}) {
+      const nlohmann::json config = metadata_json(file, concat(part, "_config").c_str());
+      text += field_lines(
+          words, config.is_null() ? std::string("absent")
+                                  : concat(format_count(parameters[part]), " parameters; ", members(config)));
     }
-    for (const auto& [part, count] : parameters)
-      if (part != "genes") text += concat("  ", padded(part, 14), format_count(count), " parameters\n");
   } else {
     for (const auto& [key, value] : file.metadata())
       text += concat("  ", padded(key, 14), padded(value, 0), "\n");
@@ -97,16 +117,74 @@ int info_of_safetensors(const InfoArguments& a) {
 }
 
 #if defined(STOFM_WITH_HDF5)
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+/// How many genes the default weights know, or why this can not be said.
+std::string genes_of(const io::Slice& slice) {
+  try {
+    const std::string weights = find_weights("");
+    const auto file = io::SafetensorsFile::open(weights);
+    const auto table = pipeline::GeneTable::parse(file.read_bytes("genes/table"), weights);
+    const auto mouse = pipeline::MouseMap::parse(
+        file.contains("genes/mouse_to_human") ? file.read_bytes("genes/mouse_to_human") : std::string(),
+        table, weights);
+    pipeline::GeneMappingOptions options;
+    options.refuse_below = 0;  // how few is what is asked
+    const auto mapping =
+        pipeline::map_genes(slice.gene_ids, slice.gene_symbols, table, mouse, options, slice.path);
+    return concat(pipeline::coverage_text(mapping.coverage), " (gene table of ", weights, ")");
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+/// What `embed` would take from the file without options: counts, genes, positions, labels; or why it would
+/// stop.
+Rows uses_of(const std::string& path) {
+  Rows rows;
+  try {
+    const io::Slice slice = open_slice(path, SliceArguments{}, 0, false, 12);
+    rows.emplace_back("counts", concat(slice.counts_source, " (", slice.counts_scale, ")"));
+    rows.emplace_back("genes", genes_of(slice));
+    double low[2] = {0, 0}, high[2] = {0, 0};
+    for (std::int64_t i = 0; i < slice.cells; ++i)
+      for (int a = 0; a < 2; ++a) {
+        const double v = slice.coordinates(i, a);
+        low[a] = i == 0 ? v : std::min(low[a], v);
+        high[a] = i == 0 ? v : std::max(high[a], v);
+      }
+    rows.emplace_back("positions",
+                      concat(slice.coordinates_source, ", ", format_number(high[0] - low[0], 4), " x ",
+                             format_number(high[1] - low[1], 4), " in the unit of the file"));
+    std::string labels;
+    for (const auto& column : slice.labels)
+      labels +=
+          concat(labels.empty() ? "" : ", ", quoted(column.name, 60), " (", column.categories.size(), ")");
+    rows.emplace_back("labels", labels.empty() ? "none" : "in obs: " + labels);
+    for (const Notice& notice : slice.notices) rows.emplace_back("note", notice.text);
+  } catch (const Error& error) {
+    rows.emplace_back("embed", std::string("would stop here: ") + error.what());
+  }
+  return rows;
+}
+
 int info_of_slice(const InfoArguments& a) {
   const io::H5adInfo info = io::describe_h5ad(a.file);
+  const Rows uses = uses_of(a.file);
   if (a.json) {
     nlohmann::json out{{"file", a.file},
                        {"bytes", info.file_bytes},
                        {"kind", "slice"},
+                       {"for_embedding", {{"notes", nlohmann::json::array()}}},
                        {"cells", info.cells},
                        {"genes", info.genes},
                        {"encoding", info.encoding},
                        {"entries", nlohmann::json::array()}};
+    for (const auto& [field, text] : uses)
+      if (field == "note")
+        out["for_embedding"]["notes"].push_back(text);
+      else
+        out["for_embedding"][field] = text;
     for (const auto& e : info.entries)
       out["entries"].push_back({{"path", e.path},
                                 {"shape", e.shape},
@@ -121,6 +199,9 @@ int info_of_slice(const InfoArguments& a) {
                             info.cells < 0 ? "?" : format_count(info.cells), " cells x ",
                             info.genes < 0 ? "?" : format_count(info.genes), " genes",
                             info.encoding.empty() ? "" : ", " + info.encoding, "\n");
+  for (const auto& [field, words] : uses) text += field_lines(field, words, 10);
+  text += field_lines("next", "stofm embed FILE --dry-run says what embedding it would do and take", 10);
+  text += "what is in it\n";
   for (const auto& e : info.entries) {
     std::string line = "  " + padded(e.path, 26);
     line += padded(e.shape, 14) + padded(e.type, 4) + padded(e.encoding, 18) + padded(e.storage, 0);

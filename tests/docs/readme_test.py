@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp; every file and folder it names exists.
+"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp; every file, folder and heading that it and
+the pages of docs/ name exists, and every option of the program too.
 
 Usage: readme_test.py SOURCE_DIR
 """
@@ -18,11 +19,22 @@ wanted = textwrap.dedent(marked.group(1)).strip()
 blocks = [block.strip() for block in re.findall(r"```cpp\n(.*?)```", readme, re.S)]
 if wanted not in blocks:
     failures.append("the C++ block differs from examples/01_embed_slice.cpp")
-for path in re.findall(r"`((?:include|kernels|examples|bench|tests|weights_tools|cmake)/[\w./-]*)`", readme):
-    if not (root / path).exists():
-        failures.append(f"{path} does not exist")
-for path in re.findall(r"\]\(([\w./-]+)\)", readme):
-    if not (root / path).exists():
-        failures.append(f"link to {path}, which does not exist")
-print("\n".join(failures) if failures else "README.md agrees with the tree")
+headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in readme.splitlines() if line.startswith("#")}
+options = set(re.findall(r"--[a-z][a-z-]+", "".join(path.read_text() for path in (root / "examples" / "stofm").glob("*.cpp"))))
+for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    text = page.read_text()
+    for path in re.findall(r"`((?:include|kernels|examples|bench|tests|weights_tools|cmake|docs)/[\w./-]*)`", text):
+        if not (root / path).exists():
+            failures.append(f"{page.name}: {path} does not exist")
+    for path, heading in re.findall(r"\]\(([\w./-]*)#?([\w-]*)\)", text):
+        if path and not (page.parent / path).exists():
+            failures.append(f"{page.name}: link to {path}, which does not exist")
+        if heading and path in ("", "../README.md") and heading not in headings:
+            failures.append(f"{page.name}: link to #{heading}, which is no heading of README.md")
+    for line in re.findall(r"`((?:build/)?stofm (?:embed|info) [^`]*)`|`(--[a-z][^`]*)`", text):
+        for option in re.findall(r"--[a-z][a-z-]+", "".join(line)):
+            if option not in options:
+                failures.append(f"{page.name}: the program has no {option}")
+print("\n".join(failures) if failures else "README.md and docs/ agree with the tree")
 sys.exit(1 if failures else 0)

@@ -54,7 +54,7 @@ class Output(support.EmbedCase):
         self.assertIn("default-src 'none'", text)
         self.assertIsNone(re.search(r"https?://|src=|@import|fetch\(", text))
         data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
-        self.assertIn("small demonstration model", data["limits"])
+        self.assertIn("small demonstration model", data["banner"][0])
         self.assertEqual(data["title"], "slice.h5ad")
         self.assertIn(["cells", "60"], data["facts"])
         self.assertEqual(len(data["arrays"]["x"]), 60 * 4 * 4 // 3)

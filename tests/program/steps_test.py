@@ -95,7 +95,7 @@ class Tokenize(support.Case):
 class Info(support.Case):
     def test_a_bundle_is_described(self):
         text = self.ok("info", bundle("se2_small")).stdout
-        for word in ["model bundle", "se2_config", "parameters", "training"]:
+        for word in ["model bundle", "SE(2) Transformer", "num_attention_heads 4", "parameters", "training"]:
             self.assertIn(word, text)
         described = json.loads(self.ok("info", bundle("se2_small"), "--json").stdout)
         self.assertEqual(described["kind"], "bundle")

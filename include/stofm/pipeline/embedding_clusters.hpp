@@ -16,7 +16,7 @@ namespace stofm::pipeline {
 
 struct EmbeddingClusterOptions {
   std::int64_t clusters = 0;  ///< 0: embedding_cluster_count(N)
-  int starts = 3;             ///< k-means from so many starts, the tightest is kept
+  int starts = 2;             ///< k-means from so many starts, the tightest is kept
   std::uint64_t seed = 0;
 };
 
@@ -35,7 +35,7 @@ inline std::int64_t embedding_cluster_count(std::int64_t n) {
 
 /// k-means of the rows of an embedding [N, C], numbered by falling size (of equals, the one with the first
 /// cell). All libraries of a file at once, so that a number means the same in each.
-/// \throws as cluster::mini_batch_kmeans. Cost: about 12 N K C multiplications a start. Deterministic: yes
+/// \throws as cluster::mini_batch_kmeans. Cost: about 6 N K C multiplications a start. Deterministic: yes
 /// for a seed, any thread count.
 inline EmbeddingClusters cluster_embedding(TensorView<const float> embeddings,
                                            const EmbeddingClusterOptions& options = {}) {
@@ -44,7 +44,7 @@ inline EmbeddingClusters cluster_embedding(TensorView<const float> embeddings,
   for (int start = 0; start < (std::max)(1, options.starts); ++start) {
     auto found = cluster::mini_batch_kmeans(
         embeddings,
-        {.clusters = k, .full_steps = 10, .seed = options.seed + static_cast<std::uint64_t>(start)});
+        {.clusters = k, .full_steps = 4, .seed = options.seed + static_cast<std::uint64_t>(start)});
     if (start == 0 || found.inertia < best.inertia) best = std::move(found);
   }
   EmbeddingClusters result;
