@@ -15,6 +15,7 @@ import sklearn
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from sklearn import metrics
+from sklearn.manifold import trustworthiness
 
 warnings.simplefilter("ignore")  # absent classes and constant columns are what is to be recorded
 
@@ -145,6 +146,11 @@ def main():
             regression("one value", np.array([2.0]), np.array([3.0])),
         ],
     }
+    rows, plane = rng.normal(size=(70, 5)).astype(np.float32), rng.normal(size=(70, 2)).astype(np.float32)
+    pictures = [("first two columns", rows[:, :2]), ("strewn", plane), ("itself", rows)]
+    document["layout"] = [{"name": name, "rows": rows.astype(float).ravel(), "width": 5, "layout": p.astype(float).ravel(),
+                           "layout_width": p.shape[1], "k": k, "trustworthiness": trustworthiness(rows.astype(float), p.astype(float), n_neighbors=k)}
+                          for name, p in pictures for k in (3, 12)]
     with open(sys.argv[1], "w") as out:
         json.dump(plain(document), out, separators=(",", ":"))
         out.write("\n")
