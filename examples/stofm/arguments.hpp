@@ -30,6 +30,7 @@ struct SliceArguments {
   std::string library_key;
   bool drop_bad_coords = false;
   bool accept_noninteger = false;
+  std::string counts_scale = "auto";
 };
 
 /// How cells become virtual cells and pieces.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/counts_scale.hpp"
 
 namespace stofm::program {
 namespace {
@@ -112,7 +113,13 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
     option(app, group, "--min-coverage", a.min_coverage, "Refuse below this share of known genes", "SHARE")
         ->check(number_between(0, 1, "a number from 0 to 1"))
         ->capture_default_str();
-    flag(app, group, "--accept-noninteger", a.accept_noninteger, "Take counts that are not whole numbers");
+    auto* scale =
+        option(app, group, "--counts-scale", a.counts_scale,
+               "What the values are; auto finds out and turns log1p or normalised ones back into counts",
+               "auto|counts|linear|log1p|log2|log10")
+            ->check(one_of({io::counts_scale_names.begin(), io::counts_scale_names.end()}))
+            ->capture_default_str();
+    flag(app, group, "--accept-noninteger", a.accept_noninteger, "As --counts-scale linear")->excludes(scale);
   }
   if (places) {
     auto* key = option(app, group, "--spatial-key", a.spatial_key,

@@ -41,6 +41,7 @@ io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int6
   options.library_key = a.library_key;
   options.drop_bad_coords = a.drop_bad_coords;
   options.accept_noninteger = a.accept_noninteger;
+  options.counts_scale = io::parse_counts_scale(a.counts_scale);
   options.memory_limit = memory_limit;
   options.cell_names = cell_names;
   options.label_columns = label_columns;

@@ -121,6 +121,7 @@ OptionList result_options(const EmbedArguments& a) {
           {"library-key", a.slice.library_key},
           {"drop-bad-coords", yes(a.slice.drop_bad_coords)},
           {"accept-noninteger", yes(a.slice.accept_noninteger)},
+          {"counts-scale", a.slice.counts_scale},
           {"cell-embeddings", a.cell_embeddings},
           {"cells-only", yes(a.cells_only)},
           {"clustering", a.geometry.clustering},

@@ -249,6 +249,7 @@ train::SliceReader training_reader(const TrainingArguments& a) {
   options.library_key = a.slice.library_key;
   options.drop_bad_coords = a.slice.drop_bad_coords;
   options.accept_noninteger = a.slice.accept_noninteger;
+  options.counts_scale = io::parse_counts_scale(a.slice.counts_scale);
   options.cell_names = false;
   return train::h5ad_reader(options);
 }

@@ -30,6 +30,8 @@
 #include "stofm/core/random.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/bundle.hpp"
+#include "stofm/io/counts_scale.hpp"
+#include "stofm/io/counts_scale_vote.hpp"
 #include "stofm/io/csv.hpp"
 #include "stofm/io/csv_writer.hpp"
 #include "stofm/io/json.hpp"

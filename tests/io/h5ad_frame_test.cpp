@@ -208,7 +208,7 @@ TEST_CASE("D06 D17 D18: no counts at all, negative, NaN, infinite and very large
 TEST_CASE("D16: fractional counts are refused with their share, or accepted on demand") {
   const H5Case test;
   change_values(test.path, [](auto& v) { v[10] = 0.5; });
-  check_refused(test.path, "STOFM-3529", ErrorKind::data, "fractional", "--accept-noninteger");
+  check_refused(test.path, "STOFM-3529", ErrorKind::data, "is fractional: row", "--counts-scale linear");
   H5adReadOptions options;
   options.accept_noninteger = true;
   const Read read = read_all(test.path, options);

@@ -39,6 +39,7 @@ class H5adMatrix {
     }
   }
 
+  const Hdf5File& file() const { return *file_; }
   const std::string& path() const { return path_; }
   H5adStorage storage() const { return storage_; }
   std::int64_t rows() const { return rows_; }

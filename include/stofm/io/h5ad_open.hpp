@@ -15,7 +15,7 @@
 
 #include "stofm/core/machine.hpp"
 #include "stofm/io/h5ad_counts.hpp"
-#include "stofm/io/h5ad_counts_scale.hpp"
+#include "stofm/io/h5ad_counts_choice.hpp"
 #include "stofm/io/h5ad_genes.hpp"
 #include "stofm/io/h5ad_labels.hpp"
 #include "stofm/io/h5ad_library.hpp"
@@ -61,12 +61,7 @@ struct H5adOpen {
     return rows;
   }
 
-  Notices stream_notices() const {
-    if (counts->duplicates() == 0) return {};
-    return {{"STOFM-W3503",
-             concat(counts->duplicates(), " entries repeat a gene of their cell; they are summed"),
-             counts->duplicates()}};
-  }
+  Notices stream_notices() const { return counts->notices(); }
 };
 
 /// Opens `path` and reads all but the counts. `progress` is called now and then, also later while counts are
@@ -108,7 +103,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   H5adMatrix matrix(file, slice.counts_source, obs.length(), var.length(), limit);
   H5adGenes genes = read_genes(file, var, options, slice.notices);
   H5adCoordinates positions = read_coordinates(file, obs, options, limit, slice.notices);
-  detail::require_counts(file, matrix, options);
+  const CountsReading reading = detail::choose_counts(matrix, genes, options, limit, slice);
   detail::read_library(file, obs, options.library_key, slice);
   if (options.cell_names) slice.cell_names = obs.strings(obs.index());
   detail::read_labels(file, obs, options.label_columns, limit, slice);
@@ -144,7 +139,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   slice.gene_ids = genes.ids;
   slice.gene_symbols = std::move(genes.symbols);
   open.counts = std::make_unique<H5adCounts>(std::move(matrix), std::move(genes.column_of_gene),
-                                             std::move(genes.ids), options.accept_noninteger, path);
+                                             std::move(genes.ids), reading);
   return open;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "stofm/core/tensor.hpp"
+#include "stofm/io/counts_scale.hpp"
 
 namespace stofm::io {
 
@@ -33,7 +34,9 @@ struct H5adReadOptions {
   std::string symbol_key;        ///< column of var with symbols; empty: gene_symbol and its usual other names
   std::string library_key;       ///< column of obs that tells slices in one file apart (fills Slice::library)
   bool drop_bad_coords = false;  ///< leave cells with NaN or inf coordinates out instead of refusing the file
-  bool accept_noninteger = false;  ///< fractional values are counts
+  /// What the values are. automatic: whole numbers, or what counts come back from; a notice says the scale.
+  CountsScale counts_scale = CountsScale::automatic;
+  bool accept_noninteger = false;  ///< as CountsScale::linear, where counts_scale is automatic
   bool cell_names = false;         ///< fill Slice::cell_names
   std::int64_t label_columns = 0;  ///< fill Slice::labels with at most so many columns of obs
   H5adIsolation isolation = H5adIsolation::child_process;
