@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "stofm/io/input_lock.hpp"
 #include "stofm/io/output_file.hpp"
 
 namespace stofm::program {
@@ -78,6 +79,7 @@ std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, con
 
 void check_outputs(const OutputPlan& plan, const std::vector<std::string>& inputs, bool overwrite) {
   const std::vector<fs::path> sources(inputs.begin(), inputs.end());
+  if (plan.in_place) io::check_in_place(plan.h5ad);
   for (const std::string& file : {plan.h5ad, plan.npy, plan.csv, plan.report})
     if (!file.empty() && !(plan.in_place && file == plan.h5ad))
       io::check_output(file, sources, {.overwrite = overwrite});

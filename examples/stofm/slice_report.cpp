@@ -52,7 +52,7 @@ std::vector<std::int32_t> genes_per_cell(const io::Slice& slice) {
   std::vector<std::int32_t> genes;
   constexpr std::int64_t block = 8192;
   for (std::int64_t begin = 0; begin < slice.cells; begin += block) {
-    const io::CountRows rows = slice.read_counts(begin, std::min(slice.cells, begin + block));
+    const io::CountRows rows = io::read_count_rows(slice, begin, std::min(slice.cells, begin + block));
     for (std::size_t i = 1; i < rows.offsets.size(); ++i)
       genes.push_back(static_cast<std::int32_t>(rows.offsets[i] - rows.offsets[i - 1]));
   }

@@ -51,6 +51,7 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
     file.obs.push_back(std::move(column));
   }
   file.file_rows = slice.file_rows;
+  file.input = slice.identity;
   std::vector<std::string> notices;
   if (!job.model->limits.empty()) notices.push_back(job.model->limits);
   for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
@@ -118,6 +119,7 @@ void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::Embe
 
 void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
                    const pipeline::EmbeddingClusters& clusters) {
+  io::require_unchanged(job.outputs.input, slice.identity);
   if (!job.outputs.npy.empty()) {
     const WriteSection section(job.outputs.npy);
     io::write_npy(job.outputs.npy, rows_of_file(slice, result.embeddings), {.overwrite = job.overwrite});

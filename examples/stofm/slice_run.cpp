@@ -143,6 +143,7 @@ void embed_one(const SliceJob& job) {
   Stopwatch watch, whole;
   const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty() || !a.report.empty(),
                                      a.report.empty() ? 0 : 12);
+  io::require_unchanged(input, job.hashed, slice.identity);
   const pipeline::EmbedOptions options = embed_options(job, slice);
   const double read_seconds = watch.lap();
   const pipeline::EmbedPlan plan = pipeline::plan_embed(slice, job.model->model, options);

@@ -27,8 +27,9 @@ struct SliceJob {
   const LoadedModel* model = nullptr;
   std::int64_t max_memory = 0;  ///< bytes for this slice, weights aside
   bool overwrite = false;
-  bool alone = true;   ///< the only slice of the run: what to do next is said after it
-  OptionList options;  ///< those that change the result, for provenance
+  bool alone = true;        ///< the only slice of the run: what to do next is said after it
+  OptionList options;       ///< those that change the result, for provenance
+  io::FileIdentity hashed;  ///< the input as the journal's hash was made of it, if there is a journal
 };
 
 /// Options that change the result, with their values, in a fixed order.

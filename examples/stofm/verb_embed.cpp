@@ -135,6 +135,7 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
     job.outputs = plans[i];
     int code = 0;
     try {
+      job.hashed = batch ? io::file_identity(plans[i].input) : io::FileIdentity{};
       if (batch && batch->is_done(plans[i], job.options)) {
         console.say("  done before, skipped (--force does it again)", {{"skipped", plans[i].input}});
         ++skipped;

@@ -46,8 +46,8 @@ int run_tokenize(const TokenizeArguments& a) {
   std::int64_t bare = 0, cut = 0;
   constexpr std::int64_t block = 4096;
   for (std::int64_t begin = 0; begin < cells; begin += block) {
-    const auto part = pipeline::tokenize(slice.read_counts(begin, std::min(cells, begin + block)), mapping,
-                                         {.keep_values = true}, a.input);
+    const auto part = pipeline::tokenize(io::read_count_rows(slice, begin, std::min(cells, begin + block)),
+                                         mapping, {.keep_values = true}, a.input);
     for (std::size_t i = 1; i < part.offsets.size(); ++i)
       offsets.push_back(static_cast<std::int64_t>(tokens.size()) + part.offsets[i]);
     tokens.insert(tokens.end(), part.tokens.begin(), part.tokens.end());

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/foreign_files.hpp"
 #include "stofm/io/output_file.hpp"
 #include "stofm/io/system_calls.hpp"
 
@@ -22,8 +23,8 @@ namespace stofm::io {
 /// several threads at once.
 class File {
  public:
-  /// \throws FileError (STOFM-3001, 3002) if there is no such file, it may not be read, or is not a regular
-  /// file; ResourceError if handles ran out.
+  /// \throws FileError (STOFM-3001, 3002, 3504 for a folder of an instrument or zarr) if there is no such
+  /// file, it may not be read, or is not a regular file; ResourceError if handles ran out.
   static File open(const std::filesystem::path& path) {
     return detail::with_memory_errors(path, [&] { return open_regular(path); });
   }
@@ -84,6 +85,8 @@ class File {
     return file;
   }
   static void require_regular(const std::string& path, const struct stat& status) {
+    if (ForeignFile foreign; S_ISDIR(status.st_mode) && !(foreign = recognise_foreign(path)).what.empty())
+      throw FileError({"STOFM-3504", path, "open", foreign.what, "a regular file", foreign.remedy});
     if (!S_ISREG(status.st_mode))
       throw FileError({"STOFM-3002", path, "open", detail::kind_of_file(status.st_mode), "a regular file",
                        "Check the path."});

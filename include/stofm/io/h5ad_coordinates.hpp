@@ -94,10 +94,13 @@ inline std::vector<double> read_coordinate_table(const Hdf5File& file, const std
     if (data.dim(0) != cells) refuse_rows(data.dim(0));
     return data.type().is_string() ? numbers_of_text(data, memory_limit) : read_doubles(data, memory_limit);
   }
-  std::vector<double> table(static_cast<std::size_t>(checked_mul(cells, columns)));
+  // Memory is taken once the lengths are known to be real.
+  std::vector<double> table;
+  const auto allocate = [&] { table.resize(static_cast<std::size_t>(checked_mul(cells, columns))); };
   if (read_encoding(file, object) == "dataframe") {
     const H5adFrame frame(file, path, memory_limit);
     if (frame.length() != cells) refuse_rows(frame.length());
+    allocate();
     const std::vector<std::string> names = frame.columns();
     for (std::size_t c = 0; c < names.size(); ++c) {
       const std::vector<double> column = frame.numbers(names[c]);
@@ -108,6 +111,7 @@ inline std::vector<double> read_coordinate_table(const Hdf5File& file, const std
   const auto shape = read_integer_list(file, object, "shape");
   if (shape && shape->size() == 2 && (*shape)[0] != cells) refuse_rows((*shape)[0]);
   H5adMatrix matrix(file, path, cells, columns, memory_limit);
+  allocate();
   matrix.visit_rows(0, cells,
                     [&](std::int64_t row, std::span<const std::int64_t> index, std::span<const double> values,
                         std::int64_t) {
@@ -161,12 +165,13 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
                                         Notices& notices) {
   H5adCoordinates result;
   const std::int64_t cells = obs.length();
-  result.xy.resize(static_cast<std::size_t>(checked_mul(cells, 2)));
+  const auto allocate = [&] { result.xy.resize(static_cast<std::size_t>(checked_mul(cells, 2))); };
   if (options.coordinates) {
     const Tensor<double>& given = *options.coordinates;
     if (given.rank() != 2 || given.dim(0) != cells || given.dim(1) != 2)
       throw DataError({"STOFM-3526", file.path, "the coordinates given", "shape " + to_string(given.shape()),
                        concat("[", cells, ", 2]"), "Give one position for each cell of the file."});
+    allocate();
     for (std::int64_t i = 0; i < cells; ++i)
       for (std::int64_t c = 0; c < 2; ++c)
         result.xy[static_cast<std::size_t>(2 * i + c)] =
@@ -183,6 +188,7 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
                          "nothing; obs has " + detail::name_list(obs.columns(), 20),
                          "a column of coordinates", "Name a column of obs with --x and --y."});
       const std::vector<double> column = obs.numbers(name);
+      allocate();
       for (std::size_t i = 0; i < column.size(); ++i) result.xy[2 * i + c] = column[i];
     }
     result.source = "obs/" + options.x_column + ", obs/" + options.y_column;
@@ -196,6 +202,7 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
                        "2 or 3 columns of numbers", "Name another key with --spatial-key."});
     const std::vector<double> table =
         detail::read_coordinate_table(file, result.source, cells, columns, memory_limit);
+    allocate();
     for (std::int64_t i = 0; i < cells; ++i)
       for (std::int64_t c = 0; c < 2; ++c)
         result.xy[static_cast<std::size_t>(2 * i + c)] = table[static_cast<std::size_t>(i * columns + c)];

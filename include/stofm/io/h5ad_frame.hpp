@@ -138,6 +138,7 @@ class H5adFrame {
     const Hdf5Dataset data = open_hdf5_dataset(*file_, data_path);
     if (data.rank() != 1)
       data.fail("STOFM-3507", concat("rank ", data.rank()), "a list", "Write the file again with anndata.");
+    data.require_stored(std::int64_t{1} << 20);  // other arrays are allocated by this length
     return data.dim(0);
   }
 

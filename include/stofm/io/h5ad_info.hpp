@@ -61,6 +61,10 @@ inline H5adEntry describe_entry(const Hdf5File& file, const std::string& path) {
   entry.path = path;
   try {
     Hdf5Object object = open_hdf5_object(file, path);
+    if (object.kind == Hdf5Kind::absent) {
+      entry.note = "nothing (None)";
+      return entry;
+    }
     entry.encoding = encoding_text(file, object);
     if (object.kind == Hdf5Kind::dataset) {
       describe_dataset(Hdf5Dataset(file, std::move(object)), entry);
@@ -123,6 +127,7 @@ inline H5adInfo describe_open_h5ad(const Hdf5File& file) {
 /// Describes `path`, in a child process like read_h5ad. Parts that can not be used carry the reason as a
 /// note. \throws FileError not an .h5ad file, or too damaged to list. Cost: metadata only.
 inline H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& options = {}) {
+  const std::shared_ptr<InputLock> input_lock = InputLock::share(path);
   if (options.isolation == H5adIsolation::none) {
     const std::lock_guard lock(hdf5_mutex());
     const Hdf5Quiet quiet;

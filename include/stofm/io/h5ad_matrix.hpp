@@ -81,6 +81,8 @@ class H5adMatrix {
 
  private:
   static constexpr std::int64_t segment = std::int64_t{1} << 20;
+  /// Chunks that were never written are streamed as what they are, zeros, but not for hours.
+  static constexpr std::int64_t most_unstored = std::int64_t{16} << 30;
 
   Hdf5Dataset& indices() { return parts_[1]; }
 
@@ -104,6 +106,7 @@ class H5adMatrix {
     if (data.rank() != 2) fail("STOFM-3510", "", concat("an array of rank ", data.rank()), "cells x genes");
     require_numbers();
     check_shape(data.dim(0), data.dim(1));
+    data.require_stored(most_unstored);
   }
 
   void check_shape(std::int64_t rows, std::int64_t columns) const {
@@ -141,6 +144,8 @@ class H5adMatrix {
     if (indices().elements() != values().elements())
       fail("STOFM-3514", "/indices", concat(indices().elements(), " entries"),
            concat(values().elements(), ", as data has"));
+    values().require_stored(most_unstored);
+    indices().require_stored(most_unstored);
     read_starts();
     parts_.pop_back();
   }
@@ -217,17 +222,22 @@ class H5adMatrix {
     std::int64_t block = (std::max<std::int64_t>)(1, segment / columns_);
     if (data.layout() == Hdf5Layout::chunked) {  // whole strips of chunks, so that each is decoded once
       const std::int64_t strip = data.chunk_dim(0);
-      if (strip <= hdf5_chunk_limit / (std::max<std::int64_t>)(1, data.row_bytes()) || strip < block)
+      // A strip is held as stored, its rows are converted one by one. What it may take follows what is there.
+      const std::int64_t most =
+          (std::min)(hdf5_chunk_limit, (std::max)(hdf5_cache_bytes, 16 * data.stored_bytes()));
+      if (strip <= most / (std::max<std::int64_t>)(1, data.row_bytes()) || strip < block)
         block = (std::max<std::int64_t>)(1, block / strip) * strip;
     }
+    const auto width = static_cast<std::size_t>(data.row_bytes());
+    std::vector<double> dense(static_cast<std::size_t>(columns_));
     for (std::int64_t first = begin; first < end;) {
       const std::int64_t last = (std::min)(end, (first / block + 1) * block);
-      const std::vector<double> dense = stored_values(first, last);
-      for (std::int64_t row = first; row < last; ++row)
-        visit(row, std::span<const std::int64_t>{},
-              std::span<const double>(dense).subspan(static_cast<std::size_t>((row - first) * columns_),
-                                                     static_cast<std::size_t>(columns_)),
-              row * columns_);
+      raw_.resize(static_cast<std::size_t>(last - first) * width);
+      parts_.front().read_rows(first, last, raw_);
+      for (std::int64_t row = first; row < last; ++row) {
+        convert_to_double(data.type(), raw_.data() + static_cast<std::size_t>(row - first) * width, dense);
+        visit(row, std::span<const std::int64_t>{}, std::span<const double>(dense), row * columns_);
+      }
       first = last;
     }
   }

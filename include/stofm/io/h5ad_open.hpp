@@ -76,6 +76,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   detail::require_anndata(file);
   Slice& slice = open.slice;
   slice.path = path;
+  slice.identity = file.identity;
   if (options.use_raw && !options.layer.empty())
     throw UsageError({"STOFM-3537", path, "", "--layer and --use-raw", "one of them", "Leave one out."});
   slice.counts_source = options.use_raw                                 ? "raw/X"
@@ -101,6 +102,10 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
                      "Write the file again."});
   slice.file_cells = obs.length();
   H5adMatrix matrix(file, slice.counts_source, obs.length(), var.length(), limit);
+  if (matrix.values().is_all_zero())
+    throw DataError({"STOFM-3528", path, slice.counts_source,
+                     concat("no count: ", matrix.entries(), " values declared, none ever stored"),
+                     "counts above 0", "Give the file with the counts."});
   H5adGenes genes = read_genes(file, var, options, slice.notices);
   H5adCoordinates positions = read_coordinates(file, obs, options, limit, slice.notices);
   const CountsReading reading = detail::choose_counts(matrix, genes, options, limit, slice);

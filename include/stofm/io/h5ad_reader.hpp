@@ -6,8 +6,9 @@
 ///     stofm::io::Slice slice = stofm::io::read_h5ad("slice.h5ad", {});
 ///     stofm::io::CountRows rows = slice.read_counts(0, slice.cells);
 ///
-/// Everything but the counts is read at once; the counts come in blocks of rows. By default libhdf5 runs in a
-/// forked child, because libhdf5 1.10 crashes on some damaged files (bench figure:
+/// Everything but the counts is read at once; the counts come in blocks of rows. While the slice lives, the
+/// file is locked for reading: programs that would write it (h5py, anndata) are told so. By default libhdf5
+/// runs in a forked child, because libhdf5 1.10 crashes on some damaged files (bench figure:
 /// tests/io/h5ad_flip_test.cpp); the child lives as long as the slice's functions do.
 
 #include <cstdint>
@@ -18,6 +19,7 @@
 
 #include "stofm/io/h5ad_open.hpp"
 #include "stofm/io/hdf5_process.hpp"
+#include "stofm/io/input_lock.hpp"
 
 namespace stofm::io {
 
@@ -50,6 +52,7 @@ inline std::string pack(const Slice& slice) {
     sink.put(*text);
   sink.put(slice.cells);
   sink.put(slice.file_cells);
+  sink.put(slice.identity);
   for (const auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})
     sink.put(*list);
   sink.put(slice.file_rows);
@@ -74,6 +77,7 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
   for (auto* text : {&slice.counts_source, &slice.counts_scale, &slice.coordinates_source}) source.get(*text);
   source.get(slice.cells);
   source.get(slice.file_cells);
+  source.get(slice.identity);
   for (auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})
     source.get(*list);
   source.get(slice.file_rows);
@@ -125,13 +129,25 @@ inline void serve_h5ad(Channel& channel, const std::string& path, const H5adRead
 class H5adRemote {
  public:
   H5adRemote(const std::string& path, const H5adReadOptions& options)
-      : process_(path, options.silence_limit_s,
-                 [&](Channel& channel) { serve_h5ad(channel, path, options); }) {}
+      : lock_(InputLock::share(path)), process_(path, options.silence_limit_s, [&](Channel& channel) {
+          serve_h5ad(channel, path, options);
+        }) {}
 
-  Slice slice(const std::string& path) { return unpack_slice(path, process_.receive()); }
+  Slice slice(const std::string& path) {
+    return reading_uncut(lock_, [&] { return unpack_slice(path, process_.receive()); });
+  }
 
   CountRows read(std::int64_t begin, std::int64_t end) {
     const std::lock_guard lock(mutex_);
+    return reading_uncut(lock_, [&] { return receive_rows(begin, end); });
+  }
+  Notices notices() {
+    const std::lock_guard lock(mutex_);
+    return notices_;
+  }
+
+ private:
+  CountRows receive_rows(std::int64_t begin, std::int64_t end) {
     ByteSink request;
     request.put(begin);
     request.put(end);
@@ -146,13 +162,9 @@ class H5adRemote {
     get(answer, notices_);
     return rows;
   }
-  Notices notices() {
-    const std::lock_guard lock(mutex_);
-    return notices_;
-  }
 
- private:
   std::mutex mutex_;
+  std::shared_ptr<InputLock> lock_;
   Hdf5Process process_;
   Notices notices_;
 };
@@ -179,16 +191,19 @@ inline Slice read_h5ad(const std::string& path, const H5adReadOptions& options =
   }
   const std::lock_guard lock(hdf5_mutex());
   const Hdf5Quiet quiet;
-  const std::shared_ptr<H5adOpen> open(new H5adOpen(open_h5ad(path, options)), [](H5adOpen* closing) {
-    const std::lock_guard closing_lock(hdf5_mutex());
-    const Hdf5Quiet closing_quiet;
-    delete closing;
-  });
+  const std::shared_ptr<InputLock> input_lock = InputLock::share(path);
+  const std::shared_ptr<H5adOpen> open(
+      reading_uncut(input_lock, [&] { return new H5adOpen(open_h5ad(path, options)); }),
+      [input_lock](H5adOpen* closing) {
+        const std::lock_guard closing_lock(hdf5_mutex());
+        const Hdf5Quiet closing_quiet;
+        delete closing;
+      });
   Slice slice = open->slice;
-  slice.read_counts = [open](std::int64_t begin, std::int64_t end) {
+  slice.read_counts = [open, input_lock](std::int64_t begin, std::int64_t end) {
     const std::lock_guard reading_lock(hdf5_mutex());
     const Hdf5Quiet reading_quiet;
-    return open->read(begin, end);
+    return reading_uncut(input_lock, [&] { return open->read(begin, end); });
   };
   slice.stream_notices = [open] {
     const std::lock_guard asking_lock(hdf5_mutex());

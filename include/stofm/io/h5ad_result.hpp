@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "stofm/core/tensor.hpp"
+#include "stofm/io/file_identity.hpp"
 #include "stofm/io/h5ad_options.hpp"
 
 namespace stofm::io {
@@ -42,6 +43,8 @@ struct H5adResult {
   std::string uns_key = "stofm";
   std::map<std::string, std::vector<std::string>> uns_lists;  ///< each becomes uns[its key], a list of texts
   std::vector<std::int64_t> file_rows;  ///< Slice::file_rows; empty: the cells are the rows of the file
+  /// Slice::identity: the write is refused if the input is another file by now, or was changed (STOFM-3543).
+  FileIdentity input;
 };
 
 /// How the file comes into being.

@@ -8,39 +8,41 @@
 ///     stofm::io::write_h5ad_result("slice.h5ad", "slice.stofm.h5ad", result, {});
 ///
 /// The input is cloned beside the target (reflink where the file system can, else a copy inside the kernel,
-/// else read and write), changed by libhdf5 in a child process, synced, and takes its name by one rename. In
-/// place works the same way with the input as target: the old file stays whole until the rename; hard links
-/// to it keep the old content.
+/// else read and write), changed by libhdf5 in a child process, read back, synced, and takes its name by one
+/// rename, if the input is still the file that was read. In place works the same way with the input as
+/// target: the old file stays whole until the rename; hard links to it keep the old content.
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "stofm/io/h5ad_append.hpp"
 #include "stofm/io/hdf5_process.hpp"
+#include "stofm/io/input_lock.hpp"
 #include "stofm/io/output_file.hpp"
 
 namespace stofm::io {
 
 namespace detail {
 
-/// Copies `from` to the new file `to`. \throws ResourceError
-inline void clone_file(const std::string& from, const std::string& to, mode_t mode, const std::string& name) {
-  const Descriptor source(open_file(from, O_RDONLY));
-  if (!source.valid()) throw_errno(errno, from, "open");
+/// Copies the open file `source` (called `from`) to the new file `to`, which we may write whatever `mode`
+/// says. \throws ResourceError
+inline void clone_file(const RawDescriptor& source, const std::string& from, const std::string& to,
+                       mode_t mode, const std::string& name) {
   Descriptor target(open_file(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
   if (!target.valid()) throw_errno(errno, name, "create");
-  if (mode != 0) (void)!::fchmod(target.get(), mode);
+  if (mode != 0) (void)!::fchmod(target.get(), mode | S_IRUSR | S_IWUSR);
   struct stat status {};
-  if (stat_descriptor(source.get(), status) != 0) throw_errno(errno, from, "read");
-  std::int64_t left = platform::copy_inside_kernel(source.get(), target.get(), status.st_size);
+  if (stat_descriptor(source.fd, status) != 0) throw_errno(errno, from, "read");
+  std::int64_t left = platform::copy_inside_kernel(source.fd, target.get(), status.st_size);
   std::vector<char> buffer(left > 0 ? std::size_t{1} << 20 : 0);
   while (left > 0) {
     const std::int64_t got =
-        read_at(source.get(), buffer.data(), (std::min<std::int64_t>)(left, 1 << 20), status.st_size - left);
+        read_at(source.fd, buffer.data(), (std::min<std::int64_t>)(left, 1 << 20), status.st_size - left);
     if (got < 0) throw_errno(errno, from, "read");
     if (got == 0)
       throw FileError(
@@ -65,23 +67,38 @@ inline std::int64_t result_bytes(const H5adResult& result, std::int64_t cells) {
                      checked_mul(checked_mul(cells, 8), static_cast<std::int64_t>(result.obs.size()) + 1));
 }
 
+/// Gives an exclusive lock back at the end of a scope.
+struct SharedAgain {
+  std::shared_ptr<InputLock> lock;
+  ~SharedAgain() {
+    if (lock) lock->share_again();
+  }
+};
+
 }  // namespace detail
 
 /// Writes `output`: `input` and the results. Keys that are there already are replaced.
 /// \param input an .h5ad file that read_h5ad accepts
 /// \param output path; ignored with options.in_place
-/// \throws UsageError the output exists (STOFM-3010), is the input (3011), results do not fit the file
-/// (3542);
-///   FileError damage; ResourceError disk, processes. Then the output is as before and no temporary file is
-///   left.
-/// Cost: one clone of the input and one write of the results; no copy of the results in memory.
+/// \throws UsageError the output exists (STOFM-3010), is the input (3011), is write-protected (3013), results
+/// do not fit the file (3542); FileError damage, in place: open in another process (3503), the input changed
+/// since `result.input` (3543); ResourceError disk, processes, other bytes on the disk than were written
+/// (5038). Then the output is as before and no temporary file is left. Cost: one clone of the input, one
+/// write and one read of the results; no copy of the results in memory.
 inline void write_h5ad_result(const std::string& input, const std::string& output, const H5adResult& result,
                               const H5adWriteOptions& options = {}) {
   const std::string target = options.in_place ? input : output;
-  const Hdf5Superblock whole = check_superblock(input);
+  const detail::RawDescriptor source(::open(input.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Hdf5Superblock whole = check_superblock(input, source);
+  const FileIdentity read_from = result.input.known() ? result.input : detail::identity_of(source.fd);
   if (!options.in_place && same_file(output, input))
     throw UsageError({"STOFM-3011", output, "output", "the same file as the input " + input,
                       "an output of its own", "Choose another output path, or ask for --in-place."});
+  if (options.in_place) check_in_place(input);
+  const std::shared_ptr<InputLock> input_lock = InputLock::share(input);
+  if (options.in_place && input_lock) input_lock->hold_alone();
+  const detail::SharedAgain at_the_end{options.in_place ? input_lock : nullptr};
+  require_unchanged(input, read_from, detail::identity_of(source.fd));
   const std::int64_t cells =
       result.obsm.empty() || result.obsm.front().values.rank() != 2 ? 0 : result.obsm.front().values.dim(0);
   PendingOutput pending(
@@ -90,13 +107,13 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
   if (pending.is_stream())
     throw UsageError({"STOFM-3014", target, "output", "a pipe or device", "a regular file",
                       "Name a file: .h5ad is not a stream."});
-  detail::clone_file(input, pending.temporary_path(), pending.mode(), target);
+  detail::clone_file(source, input, pending.temporary_path(), pending.mode(), target);
   const std::string temporary = pending.temporary_path();
   if (options.isolation == H5adIsolation::child_process) {
     std::unique_lock lock(hdf5_mutex());
     Hdf5Process process(input, options.silence_limit_s, [&](Channel& channel) {
       const Hdf5Quiet quiet;
-      H5adAppender(temporary, input, channel.ticker(options.busy_limit_s)).append(result);
+      H5adAppender(temporary, input, target, channel.ticker(options.busy_limit_s)).append(result);
       channel.send(Channel::Kind::data, "done");
     });
     lock.unlock();
@@ -104,8 +121,12 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
   } else {
     const std::lock_guard lock(hdf5_mutex());
     const Hdf5Quiet quiet;
-    H5adAppender(temporary, input, {}).append(result);
+    H5adAppender(temporary, input, target, {}).append(result);
   }
+  constexpr mode_t ours = S_IRUSR | S_IWUSR;
+  if (pending.mode() != 0 && (pending.mode() & ours) != ours)
+    (void)!::chmod(temporary.c_str(), pending.mode());
+  require_unchanged(input, read_from);  // also its name: in place, whoever took it would lose
   pending.commit();
 }
 

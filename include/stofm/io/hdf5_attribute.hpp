@@ -53,6 +53,7 @@ inline std::optional<OpenAttribute> open_attribute(const Hdf5File& file, const H
 /// The attribute's strings, or nothing if it is absent or not of strings.
 inline std::optional<std::vector<std::string>> read_string_list(const Hdf5File& file,
                                                                 const Hdf5Object& object, const char* name) {
+  const Hdf5MemoryBound bound(file.superblock.file_size);
   auto attribute = detail::open_attribute(file, object, name);
   if (!attribute || !attribute->type.is_string()) return std::nullopt;
   const std::string where = object.path + "@" + name;
@@ -95,6 +96,7 @@ inline std::optional<std::string> read_string_attribute(const Hdf5File& file, co
 inline std::optional<std::vector<std::int64_t>> read_integer_list(const Hdf5File& file,
                                                                   const Hdf5Object& object,
                                                                   const char* name) {
+  const Hdf5MemoryBound bound(file.superblock.file_size);
   auto attribute = detail::open_attribute(file, object, name);
   if (!attribute || !attribute->type.is_integer()) return std::nullopt;
   const auto count = static_cast<std::size_t>(attribute->count);

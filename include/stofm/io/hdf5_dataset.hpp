@@ -32,6 +32,8 @@ inline constexpr std::int64_t hdf5_array_limit = std::int64_t{8}
                                                  << 40;  ///< bytes that a data set may declare
 inline constexpr std::int64_t hdf5_cache_bytes = std::int64_t{32}
                                                  << 20;  ///< decoded chunks kept, at least one
+/// Deflate, the densest filter known here, reaches 1032:1.
+inline constexpr std::int64_t hdf5_most_inflation = 1100;
 
 /// How a data set is stored.
 enum class Hdf5Layout { compact, contiguous, chunked };
@@ -43,6 +45,7 @@ class Hdf5Dataset {
     if (object_.kind != Hdf5Kind::dataset)
       fail("STOFM-3505", object_.kind == Hdf5Kind::absent ? "nothing" : "a group", "a data set",
            "Write the file again with anndata.");
+    const Hdf5MemoryBound bound(file.superblock.file_size);
     // The layout first: asking a virtual data set for its shape would open other files.
     const Hdf5Handle list =
         checked_handle(H5Dget_create_plist(id()), H5Pclose, file.path, where(), "read a property list");
@@ -84,13 +87,31 @@ class Hdf5Dataset {
   void require_holdable(std::int64_t bytes_each, std::int64_t memory_limit) const {
     const std::int64_t bytes = checked_mul(elements_, bytes_each, "array bytes");
     if (bytes > (std::int64_t{16} << 20) &&
-        bytes / 1100 > stored_bytes_ * bytes_each / (std::max<std::int64_t>)(element_size_, 1))
+        bytes / hdf5_most_inflation > stored_bytes_ * bytes_each / (std::max<std::int64_t>)(element_size_, 1))
       fail("STOFM-3515", concat(elements_, " elements declared, ", stored_bytes_, " bytes stored"),
            "data that are really there", "The file is damaged or hostile: write it again.");
     if (memory_limit > 0 && bytes > memory_limit)
       throw ResourceError({"STOFM-5035", file_->path, where(), concat(bytes, " bytes to hold"),
                            concat("at most ", memory_limit),
                            "Use a machine with more memory, or a CSR file."});
+  }
+
+  /// Refuses an array that declares far more than the file stores of it, though nothing of it is held at
+  /// once: going through it would take long for nothing, or others are allocated by its length.
+  /// `most_unstored`: bytes that may be declared without being stored.
+  void require_stored(std::int64_t most_unstored) const {
+    const std::int64_t bytes = elements_ * element_size_;
+    if (bytes <= most_unstored || bytes / hdf5_most_inflation <= stored_bytes_) return;
+    fail("STOFM-3515",
+         concat(elements_, " elements (", bytes, " bytes) declared, ", stored_bytes_, " bytes stored"),
+         concat("at most ", hdf5_most_inflation, " bytes for each one stored"),
+         "The file was never filled, is damaged or hostile: write it again.");
+  }
+
+  /// True if nothing was ever stored and so every number is 0.
+  bool is_all_zero() const {
+    return elements_ > 0 && stored_bytes_ == 0 && type_.is_number() &&
+           std::all_of(fill_.begin(), fill_.end(), [](std::byte b) { return b == std::byte{0}; });
   }
 
   /// Reads rows [begin, end) of dimension 0 (all of the other one) as stored in the file, not converted.
@@ -103,13 +124,16 @@ class Hdf5Dataset {
                         concat("rows of ", dims_.front()), "Ask for rows that are there."});
     if (begin == end || row_bytes() == 0) return;
     if (file_->progress) file_->progress();
-    if (layout_ == Hdf5Layout::chunked && !through_libhdf5_) {
-      read_chunked(begin, end, out);
-    } else if (layout_ == Hdf5Layout::contiguous) {
-      read_contiguous(begin, end, out);
-    } else {
-      read_slab(begin, end, out);
-    }
+    reading_uncut(*file_, where(), [&] {
+      if (layout_ == Hdf5Layout::chunked && !through_libhdf5_) {
+        read_chunked(begin, end, out);
+      } else if (layout_ == Hdf5Layout::contiguous) {
+        read_contiguous(begin, end, out);
+      } else {
+        read_slab(begin, end, out);
+      }
+    });
+    require_uncut(*file_, where());
   }
   std::int64_t row_bytes() const { return elements_ == 0 ? 0 : elements_ / dims_.front() * element_size_; }
 
@@ -198,8 +222,9 @@ class Hdf5Dataset {
     if (layout_ == Hdf5Layout::contiguous) check_contiguous(bytes);
     if (layout_ == Hdf5Layout::compact && elements_ * element_size_ > 65536)
       fail("STOFM-3515", "a compact data set above 64 KiB", "at most 64 KiB", "Write the file again.");
+    if (!type_.is_number()) return;  // zeros: nothing is allocated from a declared element size
     fill_.resize(static_cast<std::size_t>(element_size_));
-    if (type_.is_number() && stored_bytes_ < elements_ * element_size_) {
+    if (stored_bytes_ < elements_ * element_size_) {
       H5D_fill_value_t status = H5D_FILL_VALUE_UNDEFINED;
       if (H5Pfill_value_defined(list, &status) >= 0 && status == H5D_FILL_VALUE_USER_DEFINED)
         require_hdf5(H5Pget_fill_value(list, type_handle_.get(), fill_.data()) >= 0, file_->path, where(),
@@ -237,7 +262,7 @@ class Hdf5Dataset {
 
   void fill(std::span<std::byte> out) const {
     if (std::all_of(fill_.begin(), fill_.end(), [](std::byte b) { return b == std::byte{0}; })) {
-      std::memset(out.data(), 0, out.size());
+      if (!out.empty()) std::memset(out.data(), 0, out.size());
       return;
     }
     for (std::size_t i = 0; i < out.size(); i += fill_.size()) std::copy(fill_.begin(), fill_.end(), &out[i]);
@@ -295,12 +320,17 @@ class Hdf5Dataset {
           const auto target =
               static_cast<std::size_t>(((row - begin) * width + c * chunk_width) * element_size_);
           const auto bytes = static_cast<std::size_t>(rows * columns * element_size_);
-          std::memcpy(&out[target], chunk.data() + source, bytes);
+          if (chunk.empty())
+            fill(out.subspan(target, bytes));
+          else
+            std::memcpy(&out[target], chunk.data() + source, bytes);
         }
       }
     }
   }
 
+  /// The chunk's bytes; none if it was never written: then it is all fill values, however large it says it
+  /// is.
   const std::vector<std::byte>& decoded(const ChunkKey& key) {
     if (const auto hit = cache_.find(key); hit != cache_.end()) return hit->second;
     if (static_cast<std::int64_t>(cache_.size() + 1) * chunk_bytes_ > hdf5_cache_bytes) cache_.clear();
@@ -330,11 +360,7 @@ class Hdf5Dataset {
       stored = 0;
     }
     std::vector<std::byte> bytes;
-    if (stored == 0) {  // never written
-      bytes.resize(static_cast<std::size_t>(chunk_bytes_));
-      fill(bytes);
-      return bytes;
-    }
+    if (stored == 0) return bytes;  // never written
     const hsize_t most = static_cast<hsize_t>(chunk_bytes_ + chunk_bytes_ / 8 + 65536);
     if (stored > most || stored > static_cast<hsize_t>(file_->superblock.file_size))
       complain(concat("an index that says ", stored, " bytes for ", chunk_bytes_));

@@ -8,6 +8,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -108,18 +109,26 @@ inline std::vector<std::byte> unshuffle(const std::vector<std::byte>& in, std::s
   return out;
 }
 
-/// Inflates a zlib stream into at most `limit` bytes; "" or what is wrong.
+/// Inflates a zlib stream into at most `limit` bytes; "" or what is wrong. The output grows with what really
+/// comes out, not with what is allowed.
 inline std::string inflate_bounded(const std::vector<std::byte>& in, std::size_t limit,
                                    std::vector<std::byte>& out) {
-  out.resize(limit + 1);  // one more shows that it does not fit
+  const std::size_t most = limit + 1;  // one more shows that it does not fit
   z_stream stream{};
   if (inflateInit(&stream) != Z_OK) return "zlib can not start";
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  const int status = inflate(&stream, Z_FINISH);
-  const auto have = static_cast<std::size_t>(stream.total_out);
+  int status = Z_OK;
+  std::size_t have = 0;
+  do {
+    // Most chunks are small: they get all they may need at once.
+    out.resize((std::min)(most, (std::max)({have + have / 2, 4 * in.size(), std::size_t{4} << 20})));
+    const std::size_t room = out.size() - have;
+    stream.next_out = reinterpret_cast<Bytef*>(out.data() + have);
+    stream.avail_out = static_cast<uInt>(room);
+    status = inflate(&stream, out.size() == most ? Z_FINISH : Z_NO_FLUSH);
+    have = out.size() - stream.avail_out;
+  } while (status == Z_OK && stream.avail_out == 0 && have < most);
   inflateEnd(&stream);
   if (have > limit) return "a deflate stream that expands beyond the chunk";
   if (status != Z_STREAM_END) return "a corrupt deflate stream";

@@ -5,11 +5,15 @@
 
 #include <hdf5.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/system_calls.hpp"
 
 #if !H5_VERSION_GE(1, 10, 7) || (H5_VERSION_GE(1, 12, 0) && !H5_VERSION_GE(1, 12, 1))
 #error "stofm needs libhdf5 1.10.7 or newer (of 1.12: 1.12.1), which opens a file without a lock"
@@ -87,20 +91,52 @@ inline herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* te
 }
 }  // namespace detail
 
-/// The innermost complaint of libhdf5, quoted, or "no reason given".
-inline std::string hdf5_reason() {
-  std::string text;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, detail::keep_innermost, &text);
+/// The innermost complaint of libhdf5.
+struct Hdf5Failure {
+  std::string text;  ///< "file write failed: No space left on device"; empty if it gives no reason
+  int error = 0;     ///< errno if a call of the system failed, else 0
+
+  /// Quoted, or "no reason given".
+  std::string reason() const { return text.empty() ? "no reason given" : stofm::quoted(text); }
+};
+
+/// Takes it off libhdf5's error stack. What it says about failed system calls (times, descriptors, addresses
+/// of buffers) is cut down to the error itself.
+inline Hdf5Failure hdf5_failure() {
+  Hdf5Failure failure;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, detail::keep_innermost, &failure.text);
   H5Eclear2(H5E_DEFAULT);
-  return text.empty() ? "no reason given" : stofm::quoted(text);
+  constexpr std::string_view mark = "errno = ";
+  const std::size_t at = failure.text.find(mark);
+  if (at == std::string::npos) return failure;
+  for (std::size_t i = at + mark.size(); i < failure.text.size() && failure.error < 100000; ++i) {
+    const char digit = failure.text[i];
+    if (digit < '0' || digit > '9') break;
+    failure.error = 10 * failure.error + (digit - '0');
+  }
+  if (failure.error == 0) return failure;
+  failure.text.resize((std::min)(failure.text.find(':'), at));
+  failure.text += ": " + errno_text(failure.error);
+  return failure;
 }
 
-/// Throws if libhdf5 failed. `where` is the path in the file.
+/// As text.
+inline std::string hdf5_reason() { return hdf5_failure().reason(); }
+
+/// Throws if libhdf5 failed. `where` is the path in the file. \throws ResourceError if the system failed,
+/// FileError for a file that may not be opened, or is damaged
 inline void require_hdf5(bool success, const std::string& file, const std::string& where,
                          const char* action) {
   if (success) return;
+  const Hdf5Failure failure = hdf5_failure();
+  const int error = failure.error;
+  if (error != 0)
+    detail::throw_errno(error, file,
+                        error == EACCES || error == EPERM || error == ENOENT || error == ELOOP
+                            ? "open"
+                            : concat(action, where.empty() ? "" : ": ", where));
   throw FileError(
-      {"STOFM-3532", file, where, concat("libhdf5 can not ", action, " (", hdf5_reason(), ")"),
+      {"STOFM-3532", file, where, concat("libhdf5 can not ", action, " (", failure.reason(), ")"),
        "an undamaged HDF5 object",
        "The file is damaged, or of a newer HDF5: download it again, or write it with default settings."});
 }

@@ -4,6 +4,7 @@
 /// Walking an HDF5 file link by link: external links are refused, soft links followed at most 32 times, and
 /// every object's kind is known before it is opened.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/io/file_identity.hpp"
 #include "stofm/io/hdf5_handle.hpp"
+#include "stofm/io/hdf5_memory.hpp"
 #include "stofm/io/hdf5_superblock.hpp"
 
 namespace stofm::io {
@@ -27,23 +30,55 @@ struct Hdf5File {
   Hdf5Handle handle;
   std::shared_ptr<detail::RawDescriptor> raw;  ///< the same file, for pread of data whose place is known
   std::function<void()> progress;              ///< called for every piece read, may be empty
+  FileIdentity identity;                       ///< as it was opened
 };
 
 /// What a name in a group is.
 enum class Hdf5Kind { absent, group, dataset, other };
 
-/// Opens for reading, without a lock: works on read-only file systems and when opened twice.
+/// Opens for reading, without a lock (io/input_lock.hpp has them): works on read-only file systems and when
+/// opened twice. \throws FileError damage, or STOFM-3543 if another file took the name meanwhile
 inline Hdf5File open_hdf5_file(const std::string& path) {
   Hdf5File file;
   file.path = path;
-  file.superblock = check_superblock(path);
   file.raw = std::make_shared<detail::RawDescriptor>(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  file.superblock = check_superblock(path, *file.raw);
+  file.identity = detail::identity_of(file.raw->fd);
   const Hdf5Handle access =
       checked_handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "", "create an access list");
+  // The driver whatever the environment says: its descriptor is asked for below.
+  require_hdf5(H5Pset_fapl_sec2(access.get()) >= 0, path, "", "choose a driver");
   require_hdf5(H5Pset_file_locking(access.get(), false, true) >= 0, path, "", "switch file locks off");
+  const Hdf5MemoryBound bound(file.superblock.file_size);
   file.handle = checked_handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, path, "",
                                "open the file");
+  void* descriptor = nullptr;
+  require_hdf5(H5Fget_vfd_handle(file.handle.get(), H5P_DEFAULT, &descriptor) >= 0, path, "",
+               "ask for the open file");
+  require_unchanged(path, file.identity, detail::identity_of(*static_cast<const int*>(descriptor)));
   return file;
+}
+
+/// libhdf5 reads zeros behind the end of a file: what it gave is good only if the file is still as long as it
+/// was. \throws FileError (STOFM-3502) if it is shorter now. Cost: one fstat.
+inline void require_uncut(const Hdf5File& file, const std::string& where) {
+  const FileIdentity now = detail::identity_of(file.raw->fd);
+  if (now.bytes >= file.superblock.file_size) return;
+  throw FileError({"STOFM-3502", file.path, where,
+                   concat("a file cut to ", now.bytes, " bytes while it was read"),
+                   concat("the ", file.superblock.file_size, " bytes it had when it was opened"),
+                   "Download or copy the file again, then run again."});
+}
+
+/// Runs `read`; whatever goes wrong in a file that was cut meanwhile is told as that.
+template <class Read>
+auto reading_uncut(const Hdf5File& file, const std::string& where, Read&& read) {
+  try {
+    return read();
+  } catch (const Error&) {
+    require_uncut(file, where);
+    throw;
+  }
 }
 
 namespace detail {
@@ -94,9 +129,34 @@ struct Hdf5Object {
   std::string path;
 };
 
+namespace detail {
+
+/// Is this what anndata >= 0.12 writes for None: a data set of nothing with the encoding-type "null"?
+inline bool is_anndata_null(hid_t object) {
+  if (H5Aexists(object, "encoding-type") <= 0) return false;
+  const Hdf5Handle attribute(H5Aopen(object, "encoding-type", H5P_DEFAULT), H5Aclose);
+  const Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
+  const Hdf5Handle space(H5Aget_space(attribute.get()), H5Sclose);
+  if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1) return false;
+  if (H5Tis_variable_str(type.get()) > 0) {
+    char* text = nullptr;
+    const bool null = H5Aread(attribute.get(), type.get(), static_cast<void*>(&text)) >= 0 &&
+                      text != nullptr && std::string_view(text) == "null";
+    H5free_memory(text);
+    return null;
+  }
+  std::array<char, 8> text{};
+  return H5Tget_size(type.get()) < text.size() && H5Aread(attribute.get(), type.get(), text.data()) >= 0 &&
+         std::string_view(text.data()) == "null";
+}
+
+}  // namespace detail
+
 /// Opens `path` (absolute, '/' between names) without ever leaving the file. kind == absent if a name is
-/// missing. \throws FileError external or user-defined link, soft links or names deeper than 32, damage.
+/// missing, or stands for None (anndata's encoding "null"). \throws FileError external or user-defined link,
+/// soft links or names deeper than 32, damage.
 inline Hdf5Object open_hdf5_object(const Hdf5File& file, const std::string& path) {
+  const Hdf5MemoryBound bound(file.superblock.file_size);
   std::vector<std::string> todo = detail::split_path(path);
   Hdf5Object object{Hdf5Kind::group,
                     checked_handle(H5Gopen2(file.handle.get(), "/", H5P_DEFAULT), H5Gclose, file.path, "/",
@@ -147,11 +207,13 @@ inline Hdf5Object open_hdf5_object(const Hdf5File& file, const std::string& path
     object.kind = kind;
     walked.push_back(name);
   }
+  if (object.kind == Hdf5Kind::dataset && detail::is_anndata_null(object.handle.get()))
+    return {Hdf5Kind::absent, {}, path};
   return object;
 }
 
 /// Names in a group, at most `limit` (libhdf5's own order: by name).
-inline std::vector<std::string> hdf5_names(const Hdf5File& file, const Hdf5Object& group,
+inline std::vector<std::string> hdf5_names(const Hdf5File& file, const std::string& path, hid_t group,
                                            std::size_t limit = 100000) {
   struct State {
     std::vector<std::string> names;
@@ -164,9 +226,14 @@ inline std::vector<std::string> hdf5_names(const Hdf5File& file, const Hdf5Objec
     return 0;
   };
   hsize_t position = 0;
-  require_hdf5(H5Literate(group.handle.get(), H5_INDEX_NAME, H5_ITER_INC, &position, visit, &state) >= 0,
-               file.path, group.path, "list a group");
+  const Hdf5MemoryBound bound(file.superblock.file_size);
+  require_hdf5(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &position, visit, &state) >= 0, file.path, path,
+               "list a group");
   return std::move(state.names);
+}
+inline std::vector<std::string> hdf5_names(const Hdf5File& file, const Hdf5Object& group,
+                                           std::size_t limit = 100000) {
+  return hdf5_names(file, group.path, group.handle.get(), limit);
 }
 
 }  // namespace stofm::io

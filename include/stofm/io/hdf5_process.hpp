@@ -34,6 +34,7 @@
 #include "stofm/core/error.hpp"
 #include "stofm/io/hdf5_channel.hpp"
 #include "stofm/io/platform.hpp"
+#include "stofm/io/hdf5_memory.hpp"
 
 namespace stofm::io {
 
@@ -176,6 +177,9 @@ class Hdf5Process {
     }
 #endif
     platform::close_descriptors_except(fd);
+    hdf5_has_own_process() = true;
+    // The parent holds the locks, libhdf5 is not to take its own whatever the environment says.
+    ::setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
     Channel channel(fd);
     try {
       body(channel);

@@ -126,6 +126,7 @@ inline void check_string(const Hdf5Dataset& data, std::int64_t row, std::string_
 inline std::vector<std::string> read_compact_strings(const Hdf5Dataset& data) {
   const auto count = static_cast<std::size_t>(data.elements());
   std::vector<char*> raw(count, nullptr);
+  const Hdf5MemoryBound bound(data.file().superblock.file_size);
   const bool good = H5Dread(data.id(), data.type_id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, raw.data()) >= 0;
   std::vector<std::string> strings(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -182,7 +183,10 @@ inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t mem
           std::string problem;
           text = heap.find(address, index, problem);
           if (problem.empty() && text.size() < length) problem = "a heap object shorter than the string";
-          if (!problem.empty()) detail::throw_string(data, row, problem);
+          if (!problem.empty()) {
+            require_uncut(data.file(), data.where());
+            detail::throw_string(data, row, problem);
+          }
           text = text.substr(0, static_cast<std::size_t>(length));
           if (text.back() == '\0') text.remove_suffix(1);  // some writers count the terminator
         }

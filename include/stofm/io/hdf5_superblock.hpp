@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/foreign_files.hpp"
 
 namespace stofm::io {
 
@@ -91,16 +92,17 @@ inline std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::
 
 }  // namespace detail
 
-/// Reads and checks the superblock of `path`.
+/// Reads and checks the superblock of an open file (a descriptor below 0: errno says why it could not be
+/// opened). `path`: its name for messages.
 /// \throws FileError not a regular file, not HDF5 (and what it looks like), truncated, not closed. Cost: a
 /// few reads.
-inline Hdf5Superblock check_superblock(const std::string& path) {
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const detail::RawDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+inline Hdf5Superblock check_superblock(const std::string& path, const detail::RawDescriptor& file) {
   struct stat status {};
   if (file.fd < 0 || ::fstat(file.fd, &status) != 0)
     throw FileError({"STOFM-3501", path, "", std::strerror(errno), "a readable .h5ad file",
                      "Check the path and the permissions."});
+  if (ForeignFile foreign; S_ISDIR(status.st_mode) && !(foreign = recognise_foreign(path)).what.empty())
+    throw FileError({"STOFM-3504", path, "", foreign.what, "an AnnData file (.h5ad)", foreign.remedy});
   if (!S_ISREG(status.st_mode))
     throw FileError({"STOFM-3501", path, "", S_ISDIR(status.st_mode) ? "a directory" : "not a regular file",
                      "a readable .h5ad file", "Check the path."});
@@ -120,6 +122,8 @@ inline Hdf5Superblock check_superblock(const std::string& path) {
   }
   if (!found) {
     const std::string start = detail::read_some(file.fd, 0, 512);
+    if (const ForeignFile foreign = recognise_foreign(path, start); !start.empty() && !foreign.what.empty())
+      throw FileError({"STOFM-3504", path, "", foreign.what, "an AnnData file (.h5ad)", foreign.remedy});
     const bool cut = !start.empty() && start.size() < 8 && signature.substr(0, start.size()) == start;
     throw FileError({"STOFM-3501", path, "",
                      cut ? "the first bytes of an HDF5 file: truncated" : detail::looks_like(start),
@@ -163,6 +167,12 @@ inline Hdf5Superblock check_superblock(const std::string& path) {
   block.base = static_cast<std::int64_t>(base);
   block.end_address = static_cast<std::int64_t>(whole);
   return block;
+}
+
+/// As above for a path. O_NONBLOCK: opening a FIFO must not wait for its writer.
+inline Hdf5Superblock check_superblock(const std::string& path) {
+  return check_superblock(path,
+                          detail::RawDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)));
 }
 
 }  // namespace stofm::io

@@ -127,8 +127,19 @@ class SafetensorsFile {
                        "the 8-byte header length", remedy});
     std::uint64_t length = 0;
     file_.read(&length, 0, 8);
+    const std::string_view head(reinterpret_cast<const char*>(&length), 8);
+    if (head == std::string_view("\x89HDF\r\n\x1a\n", 8))
+      throw FileError(
+          {"STOFM-3132", path(), "byte 0", "an HDF5 file (a slice, .h5ad?)", "a safetensors file",
+           "Slices go to embed, which finds their virtual cells itself; here are taken arrays in a "
+           ".safetensors file."});
     if (length == 0)
       throw FileError({"STOFM-3104", path(), "header length", "0", "a header of at least 2 bytes", remedy});
+    const ForeignFile foreign =
+        length > static_cast<std::uint64_t>(file_.size()) ? recognise_foreign(path(), head) : ForeignFile{};
+    if (!foreign.what.empty())
+      throw FileError(
+          {"STOFM-3132", path(), "byte 0", foreign.what, "a safetensors or .h5ad file", foreign.remedy});
     if (length > static_cast<std::uint64_t>(limits.max_header_bytes))
       throw FileError({"STOFM-3103", path(), "header length",
                        concat(length, " bytes in a file of ", file_.size()),

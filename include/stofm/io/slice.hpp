@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
+#include "stofm/io/file_identity.hpp"
 
 namespace stofm::io {
 
@@ -54,8 +56,46 @@ struct Slice {
   std::vector<std::string> library_names;
   std::vector<SliceLabels> labels;  ///< if the reader was asked for them, else empty
   std::int64_t file_cells = 0;      ///< cells of the file: `cells` plus those that were left out
+  FileIdentity identity;            ///< the file as it was opened; not known: no file, or another reader
 
   std::int64_t genes() const { return static_cast<std::int64_t>(gene_ids.size()); }
 };
+
+/// Do the three lists of `rows` fit each other? Readers are anybody's code, and what follows goes by the
+/// offsets. Columns and values are looked at where they are used. \throws DataError (STOFM-4320). Cost: one
+/// pass over the offsets
+inline void require_consistent(const CountRows& rows, const std::string& path) {
+  const auto fail = [&](std::string found, std::string expected) {
+    throw DataError({"STOFM-4320", path, concat("counts from cell ", rows.first_row), std::move(found),
+                     std::move(expected), "The reader of this slice is at fault."});
+  };
+  if (rows.offsets.empty() || rows.offsets.front() != 0)
+    fail(rows.offsets.empty() ? "no offsets" : concat("a first offset of ", rows.offsets.front()),
+         "offsets that start with 0");
+  for (std::size_t i = 1; i < rows.offsets.size(); ++i)
+    if (rows.offsets[i] < rows.offsets[i - 1])
+      fail(concat("row ", i - 1, " from ", rows.offsets[i - 1], " to ", rows.offsets[i]),
+           "offsets that do not decrease");
+  if (rows.offsets.back() != static_cast<std::int64_t>(rows.columns.size()) ||
+      rows.values.size() != rows.columns.size())
+    fail(concat("offsets up to ", rows.offsets.back(), ", ", rows.columns.size(), " columns, ",
+                rows.values.size(), " values"),
+         "one column and one value for each entry");
+}
+
+/// Counts of cells [begin, end), checked. \throws as slice.read_counts; UsageError (STOFM-4324) if the slice
+/// has none; DataError (STOFM-4320) if the reader returns other rows than asked for, or lists that do not fit
+inline CountRows read_count_rows(const Slice& slice, std::int64_t begin, std::int64_t end) {
+  if (!slice.read_counts)
+    throw UsageError({"STOFM-4324", slice.path, "read_counts", "an empty function", "a reader of the counts",
+                      "Set Slice::read_counts."});
+  CountRows rows = slice.read_counts(begin, end);
+  require_consistent(rows, slice.path);
+  if (rows.rows() != end - begin || rows.first_row != begin)
+    throw DataError({"STOFM-4320", slice.path, concat("counts of cells ", begin, " to ", end),
+                     concat(rows.rows(), " rows from ", rows.first_row),
+                     concat(end - begin, " rows from ", begin), "The reader of this slice is at fault."});
+  return rows;
+}
 
 }  // namespace stofm::io

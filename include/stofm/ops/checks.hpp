@@ -48,9 +48,18 @@ void require_shape(std::string_view op, const char* name, const TensorView<A, D>
     refuse(op, concat(name, " ", to_string(a.shape)), concat(to_string(shape), " (", because, ")"));
 }
 
+/// A view that says it has elements points to them. (Optional arguments are asked for their data before.)
+template <class A, DeviceTag D>
+void require_data(std::string_view op, const char* name, const TensorView<A, D>& a) {
+  if (a.data == nullptr && a.rank() > 0 && a.numel() > 0)
+    refuse(op, concat(name, " ", to_string(a.shape), " without data"), "a view of elements", "STOFM-1107",
+           "Was the tensor moved from, or never allocated?");
+}
+
 /// Rows may be apart, the elements of a row may not.
 template <class A, DeviceTag D>
 void require_dense_rows(std::string_view op, const char* name, const TensorView<A, D>& a) {
+  require_data(op, name, a);
   const int last = a.rank() - 1;
   if (last >= 0 && a.dim(last) > 1 && a.numel() > 0 && a.stride(last) != 1)
     refuse(op, concat(name, " ", to_string(a.shape), " with stride ", a.stride(last), " within a row"),
@@ -64,6 +73,7 @@ TensorView<A, D> as_matrix(std::string_view op, const char* name, const TensorVi
     require_dense_rows(op, name, a);
     return a;
   }
+  require_data(op, name, a);
   if (!a.is_contiguous())
     refuse(op, concat(name, " ", to_string(a.shape), ", a strided view"), "a dense tensor or a matrix",
            "STOFM-1102", "Call contiguous() first.");

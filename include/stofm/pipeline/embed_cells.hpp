@@ -45,11 +45,7 @@ void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const 
         begin == 0 ? blocks.first_cells
                    : std::clamp<std::int64_t>(blocks.entries / per_cell, 1, blocks.most_cells);
     const std::int64_t end = (std::min)(slice.cells, begin + wanted);
-    const io::CountRows rows = slice.read_counts(begin, end);
-    if (rows.rows() != end - begin || rows.first_row != begin)
-      throw DataError({"STOFM-4320", slice.path, concat("counts of cells ", begin, " to ", end),
-                       concat(rows.rows(), " rows from ", rows.first_row),
-                       concat(end - begin, " rows from ", begin), "The reader of this slice is at fault."});
+    const io::CountRows rows = io::read_count_rows(slice, begin, end);
     entries_seen += rows.offsets.back();
     body(tokenize(rows, mapping, options, slice.path));
     begin = end;

@@ -170,6 +170,7 @@ void close_gaps(std::vector<T>& packed, const std::vector<std::int64_t>& room_of
 inline TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& mapping,
                                const TokenizerOptions& options = {}, const std::string& file = "") {
   options.validate();
+  io::require_consistent(rows, file);
   TokenizedCells result;
   result.first_row = rows.first_row;
   const std::int64_t cells = rows.rows();

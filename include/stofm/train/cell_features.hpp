@@ -180,11 +180,7 @@ inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneM
   progress.report("cells", 0, slice.cells, "cells");
   for (std::int64_t begin = 0; begin < slice.cells; begin += block) {
     const std::int64_t end = (std::min)(slice.cells, begin + block);
-    const io::CountRows rows = slice.read_counts(begin, end);
-    if (rows.rows() != end - begin)
-      throw DataError({"STOFM-4320", slice.path, concat("counts of cells ", begin, " to ", end),
-                       concat(rows.rows(), " rows"), concat(end - begin, " rows"),
-                       "The reader of this slice is at fault."});
+    const io::CountRows rows = io::read_count_rows(slice, begin, end);
     parallel_for(end - begin, 64, [&](std::int64_t first, std::int64_t last) {
       std::vector<pipeline::detail::RankedGene> entries;
       for (std::int64_t r = first; r < last; ++r)

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Files and folders that hold slices in other formats, known by their names and first bytes: what each one
+/// is, and the line of Python or R that makes an .h5ad of it. What HDF5 files hold is looked at in
+/// io/h5ad_relatives.hpp.
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "stofm/core/error.hpp"
+
+namespace stofm::io {
+
+/// What a path is and how to go on. `what` is empty if it is not known.
+struct ForeignFile {
+  std::string what;    ///< "a loom file"
+  std::string remedy;  ///< a sentence with the line to run
+};
+
+namespace detail {
+
+inline std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
+    return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
+  });
+  return text;
+}
+
+inline std::string python_line(const std::string& line) { return "Convert it in Python: " + line; }
+inline std::string r_line(const std::string& line) { return "Convert it in R: " + line; }
+
+/// Does the folder hold a file or folder whose name ends in `ending`?
+inline bool holds_ending(const std::filesystem::path& folder, std::string_view ending) {
+  std::error_code error;
+  int looked_at = 0;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (++looked_at > 10000) break;
+    if (entry->path().filename().string().ends_with(ending)) return true;
+  }
+  return false;
+}
+
+inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
+  const auto has = [&folder](const char* name) {
+    std::error_code ignored;
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  const std::string name = stofm::quoted(folder.string(), 200);
+  if (has(".zgroup") || has("zarr.json") || has(".zattrs") || has(".zmetadata")) {
+    if (has("tables") || has("table") || has("shapes") || has("points") || has("images") || has("labels"))
+      return {"a SpatialData store (a zarr directory)",
+              python_line("import spatialdata; spatialdata.read_zarr(" + name +
+                          ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
+    if (has("mod"))
+      return {"a MuData store (a zarr directory)", python_line("import mudata; mudata.read_zarr(" + name +
+                                                               ").mod[\"rna\"].write_h5ad(\"out.h5ad\")")};
+    return {"a zarr store (a directory)",
+            python_line("import anndata; anndata.read_zarr(" + name + ").write_h5ad(\"out.h5ad\")")};
+  }
+  if (has("experiment.xenium") ||
+      (has("cell_feature_matrix.h5") && (has("cells.csv.gz") || has("cells.parquet"))))
+    return {"a folder of Xenium output", python_line("import spatialdata_io; spatialdata_io.xenium(" + name +
+                                                     ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
+  if (has("binned_outputs"))
+    return {"a folder of Visium HD output",
+            python_line("import spatialdata_io; spatialdata_io.visium_hd(" + name +
+                        ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\")")};
+  if (has("spatial") && (holds_ending(folder, "feature_bc_matrix.h5") || has("filtered_feature_bc_matrix") ||
+                         has("raw_feature_bc_matrix")))
+    return {"a folder of Space Ranger output",
+            python_line("import squidpy; squidpy.read.visium(" + name + ").write_h5ad(\"out.h5ad\")")};
+  if (has("cell_by_gene.csv"))
+    return {"a folder of MERSCOPE output",
+            python_line("import squidpy; squidpy.read.vizgen(" + name +
+                        ", counts_file=\"cell_by_gene.csv\", "
+                        "meta_file=\"cell_metadata.csv\").write_h5ad(\"out.h5ad\")")};
+  if (holds_ending(folder, "exprMat_file.csv") || holds_ending(folder, "exprMat_file.csv.gz"))
+    return {"a folder of CosMx output", python_line("import spatialdata_io; spatialdata_io.cosmx(" + name +
+                                                    ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
+  if (has("matrix.mtx") || has("matrix.mtx.gz"))
+    return {"a folder of 10x matrix files",
+            python_line("import scanpy; scanpy.read_10x_mtx(" + name +
+                        ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+  if (holds_ending(folder, "feature_bc_matrix.h5") || has("filtered_feature_bc_matrix"))
+    return {"a folder of Cell Ranger output",
+            python_line("import scanpy; scanpy.read_10x_h5(" +
+                        stofm::quoted((folder / "filtered_feature_bc_matrix.h5").string(), 200) +
+                        ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+  if (has("outs"))
+    return {"a folder with the folder \"outs\" of an instrument in it",
+            "Give the folder \"outs\" and read on."};
+  return {};
+}
+
+}  // namespace detail
+
+/// Looks at a path, and at the first bytes of a file that is no HDF5. Cost: a look into a folder.
+inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::string_view head = {}) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return detail::foreign_folder(path);
+  const std::string name = detail::lower_case(path.filename().string());
+  const std::string shown = stofm::quoted(path.string(), 200);
+  const auto ends = [&name](std::initializer_list<std::string_view> endings) {
+    return std::any_of(endings.begin(), endings.end(),
+                       [&name](std::string_view e) { return name.ends_with(e); });
+  };
+  const auto starts = [&head](std::string_view mark) { return head.substr(0, mark.size()) == mark; };
+  if (ends({".rds"}))
+    return {"an R object (.rds)",
+            detail::r_line("anndataR::write_h5ad(readRDS(" + shown + "), \"out.h5ad\")")};
+  if (ends({".rdata", ".rda"}))
+    return {
+        "an R workspace (.RData)",
+        detail::r_line("load(" + shown + "), then anndataR::write_h5ad(NAME_OF_THE_OBJECT, \"out.h5ad\")")};
+  if (ends({".mtx", ".mtx.gz"}))
+    return {"a matrix in MatrixMarket form",
+            detail::python_line(
+                "import scanpy; scanpy.read_10x_mtx(" +
+                stofm::quoted(path.parent_path().empty() ? "." : path.parent_path().string(), 200) +
+                ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+  if (starts("PAR1") || ends({".parquet"}))
+    return {"a parquet table",
+            "A slice is an .h5ad file; a table of positions goes beside it as CSV: in Python "
+            "pandas.read_parquet(" +
+                shown + ").to_csv(\"positions.csv\")"};
+  if (ends({".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"}))
+    return {
+        "a table of text",
+        detail::python_line("import anndata; anndata.read_csv(" + shown +
+                            ").write_h5ad(\"out.h5ad\") (cells in rows; else add .T), and add the positions "
+                            "as obsm[\"spatial\"]")};
+  if (ends({".zarr.zip"}))
+    return {"a zarr store in a zip archive",
+            detail::python_line("import anndata; anndata.read_zarr(" + shown + ").write_h5ad(\"out.h5ad\")")};
+  return {};
+}
+
+}  // namespace stofm::io
