@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Are the tests of autograd sharp? Each mutant is one wrong expression in a gradient; some test has to fail for it.
+"""Are the tests sharp? Each mutant is one wrong expression, most of them in gradients; some test has to fail for it.
 
 All mutants are compiled into one set of test programs, each behind a switch that the environment variable STOFM_MUTANT
 turns on, so that the whole check is one build and many short runs. Not a part of CI.
@@ -98,10 +98,17 @@ MUTANTS = [
     ("autograd/tape.hpp", "walked_ = !options.keep_graph", "walked_ = false"),
     ("autograd/tape.hpp", "node.parameter->version() != node.version", "false"),
     ("autograd/recompute.hpp", "into.add_owned(i, inner.grad(leaves[i]))", "(void)0"),
+    ("cluster/mini_batch_kmeans.hpp", "std::find(counts.begin(), counts.end(), 0)", "counts.end()"),
+    ("cluster/nearest_centre.hpp", "other < centre", "other > centre"),
+    ("cluster/leiden.hpp", "part = refine(rows, degrees, factor, cluster, random, parts)",
+     "part = cluster, parts = compact(part, degrees.size())"),
+    ("nn/clip_gradients.hpp", "coefficient < 1.0", "true"),
+    ("model/bias_table_builder.hpp", "table.measured_error_ <= options_.accepted * table.range_", "true"),
 ]
 EQUIVALENT = {"node.owned = false"}  # one more copy, the same result: shows that a survivor is reported
 TESTS = ["autograd/elementwise_rules", "autograd/row_rules", "autograd/losses", "autograd/sequence_rules", "autograd/tape",
-         "ops/gradient_ops", "ops/linear_gradient", "ops/varlen_attention_gradient"]
+         "ops/gradient_ops", "ops/linear_gradient", "ops/varlen_attention_gradient",
+         "cluster/mini_batch_kmeans", "cluster/leiden", "nn/optimizer", "model/distance_bias"]
 SWITCH = "#include <cstdlib>\ninline int stofm_mutant() {\n  static const int on = std::getenv(\"STOFM_MUTANT\") == nullptr ? -1 : " \
          "std::atoi(std::getenv(\"STOFM_MUTANT\"));\n  return on;\n}\n"
 

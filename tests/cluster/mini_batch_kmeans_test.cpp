@@ -113,6 +113,31 @@ TEST_CASE("inertia is that of the labels, no cluster is empty, and Lloyd can har
   }
 }
 
+TEST_CASE("a centre that lost its points is given the farthest one") {
+  const auto rows = Tensor<float>::from({5, 1}, {0, 1, 2, 10, 11});
+  auto centres = Tensor<float>::from({3, 1}, {1, 1, 100});  // two equal ones, and one far from everything
+  std::vector<std::int32_t> labels(5);
+  std::vector<float> distances(5);
+  cluster::nearest_centres(rows.view(), cluster::PackedPoints(centres.view()), labels, distances);
+  CHECK(labels == std::vector<std::int32_t>{0, 0, 0, 0, 0});
+  CHECK(cluster::detail::fill_empty_centres(rows.view(), centres, labels, distances) == 0);
+  CHECK(centres(0, 0) == 1);
+  CHECK(centres(1, 0) == 11);  // the farthest from 1, which takes 10 as well
+  CHECK(centres(2, 0) == 0);   // then 0 and 2 are equally far: the lower index
+  CHECK(labels == std::vector<std::int32_t>{2, 0, 0, 1, 1});
+  CHECK(distances == std::vector<float>{0, 0, 1, 1, 0});
+}
+
+TEST_CASE("as many clusters as asked for, where there are as many distinct points") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    for (const std::int64_t k : {20, 200, 800}) {
+      const auto rows = blobs(3000, 2, 50, seed);
+      const auto found = cluster::mini_batch_kmeans(rows.view(), {.clusters = k, .batch = 256, .seed = seed});
+      CAPTURE(seed);
+      CHECK(found.centres.dim(0) == k);
+    }
+}
+
 TEST_CASE("more clusters than distinct points: lowered, said once (D34)") {
   Tensor<float> rows({5000, 2});
   for (std::int64_t i = 0; i < 5000; ++i) {

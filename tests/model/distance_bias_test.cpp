@@ -138,6 +138,19 @@ TEST_CASE("a table that can not be made falls back to the network") {
   }
 }
 
+TEST_CASE("a table whose check fails is not used") {
+  const auto weights = test::random_parameters(config_of(16, 4), 7);
+  model::DistanceBiasOptions options;
+  options.table.accepted = 0;  // no table of polynomials is exact
+  const DistanceBias<float> refused(weights, options);
+  CHECK(refused.table() == nullptr);
+  const std::vector<float> distances{0.5F, 3.25F, 99.0F};
+  std::vector<float> used(3 * 4), exact(3 * 4);
+  refused.evaluate(distances, used.data());
+  refused.evaluate_exact(distances, exact.data());
+  CHECK(used == exact);
+}
+
 TEST_CASE("the sparse bias is Phi(d) - Phi(far) at the listed pairs") {
   const auto weights = test::random_parameters(config_of(16, 4), 9);
   const DistanceBias<float> bias(weights);

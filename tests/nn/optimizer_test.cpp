@@ -97,6 +97,9 @@ TEST_CASE("clipping in place and clipping within the step are torch's clip_grad_
     CHECK(value(within, i) == doctest::Approx(clipped[i]).epsilon(1e-7));
   }
   CHECK(clip_coefficient(std::nan(""), 1.0) == 1.0);
+  CHECK(clip_coefficient(0.5, 1.0) == 1.0);  // small gradients stay small
+  CHECK(clip_coefficient(0.0, 1.0) == 1.0);
+  CHECK(clip_coefficient(4.0, 1.0) == doctest::Approx(0.25).epsilon(1e-6));
   CHECK_THROWS_AS(clip_coefficient(1.0, 0.0), UsageError);
 }
 
