@@ -14,7 +14,7 @@ say "1/3 packages"
 # shellcheck source=cmake/install-dependencies.sh
 . "$root/cmake/install-dependencies.sh"
 stofm_install_dependencies program
-command -v nvcc >/dev/null || echo "no CUDA toolkit: this version computes on the CPU anyway"
+command -v nvcc >/dev/null || echo "no CUDA toolkit: none is needed, this builds for the CPU"
 command -v mpirun >/dev/null || echo "no MPI: nothing here needs it"
 
 say "2/3 build (in $build, two to five minutes the first time)"
