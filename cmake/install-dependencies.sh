@@ -3,22 +3,32 @@
 # stofm_install_dependencies program|tests
 
 stofm_install_dependencies() {
-  local packages="g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libhdf5-dev libcli11-dev doctest-dev libbenchmark-dev" missing="" package
+  local packages="g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libhdf5-dev libcli11-dev doctest-dev libbenchmark-dev"
   if [ "$1" = tests ]; then
-    packages="$packages pkg-config clang libclang-rt-14-dev python3 python3-numpy python3-venv ccache libopenmpi-dev openmpi-bin"
+    packages="$packages pkg-config clang python3 python3-numpy python3-venv ccache libopenmpi-dev openmpi-bin"
   fi
   if ! command -v dpkg-query >/dev/null; then
     echo "not a Debian system: please see that these are there (names as in Debian 12): $packages"
     return 0
   fi
-  for package in $packages; do
+  stofm_install_packages "$packages" || return 1
+  if [ "$1" = tests ]; then  # the sanitizers' runtime carries the version of clang in its name: 14 in Debian 12, 19 in 13
+    local version
+    version=$(dpkg-query -W -f '${Depends}' clang | sed -nE 's/^(.*, *)?clang-([0-9]+).*/\2/p')
+    stofm_install_packages "libclang-rt-${version:?}-dev"
+  fi
+}
+
+stofm_install_packages() {  # "NAME NAME ..."
+  local package missing=""
+  for package in $1; do
     case "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" in
       *"install ok installed"*) ;;
       *) missing="$missing $package" ;;
     esac
   done
   if [ -z "$missing" ]; then
-    echo "all packages are installed"
+    echo "installed: $1"
     return 0
   fi
   echo "installing:$missing"
