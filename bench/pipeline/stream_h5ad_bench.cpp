@@ -50,7 +50,7 @@ void stream(benchmark::State& state, Work work) {
       for (std::int64_t begin = 0; begin < slice.cells; begin += 4096)
         counts += slice.read_counts(begin, std::min(slice.cells, begin + 4096)).offsets.back();
     } else {
-      const auto mapping = map_genes(slice.gene_ids, slice.gene_symbols, table, mouse_map, options, path);
+      const auto mapping = map_genes(slice, table, mouse_map, options);
       for_token_blocks(slice, mapping, {},
                        [&](const TokenizedCells& block) { counts += block.offsets.back(); });
     }

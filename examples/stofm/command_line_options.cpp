@@ -106,7 +106,10 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
     auto* layer = option(app, group, "--layer", a.layer, "Counts are in layers/NAME (default: X)", "NAME");
     flag(app, group, "--use-raw", a.use_raw, "Counts are in raw/X")->excludes(layer);
     option(app, group, "--gene-key", a.gene_key,
-           "Column of var with the gene ids (default: found by content)", "NAME");
+           "Column of var that names the genes, ids or symbols, or index; no other is asked then (default: "
+           "found "
+           "by content)",
+           "NAME");
     option(app, group, "--species", a.species, "Species of the gene ids", "auto|human|mouse")
         ->check(one_of({"auto", "human", "mouse"}))
         ->capture_default_str();

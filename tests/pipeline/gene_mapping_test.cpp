@@ -44,7 +44,7 @@ TEST_CASE("human Ensembl ids map directly") {
 
 TEST_CASE("D11: versions are stripped from ENSG and ENSMUSG ids only, and counted") {
   const auto m = map({"ENSG00000000001.12", "ENSMUSG00000000002.3", "RP11-34P13.7", "ENSG00000000003"});
-  CHECK(m.tokens == Tokens{2, 3, -1, 4});
+  CHECK(m.tokens == Tokens{2, 3, 5, 4});  // the symbol keeps its ".7" and is found as one
   CHECK(m.coverage.versions_stripped == 2);
   CHECK(count_of(m, "STOFM-W4111") == 2);
   const auto s = map({"GAPDH", "RP11-34P13.7", "GAD1"});
@@ -95,9 +95,13 @@ TEST_CASE("symbols are found by themselves, in the ids or in the list of symbols
   CHECK(m.tokens == Tokens{2, 4, -1});
   CHECK(m.coverage.naming == GeneNaming::symbols);
   CHECK(map({"0", "1"}, {"GAPDH", "GAD1"}).tokens == Tokens{2, 3});
-  // Where ids are Ensembl's, symbols are not looked at: the reference does not either.
-  CHECK(map({"ENSG00000000001", "ENSG00000000002", "GAD1"}, {"GAPDH", "GAD1", "GAD1"}).tokens ==
-        Tokens{2, 3, -1});
+  // A gene with an Ensembl id keeps it, known or not; one without is looked up by its symbol.
+  CHECK(map({"ENSG00000000001", "ENSG00000000404", "-"}, {"GAPDH", "GAD1", "C1orf112"}).tokens ==
+        Tokens{2, -1, 4});
+  // With GAD1 as id and as symbol it is one gene.
+  const auto twice = map({"ENSG00000000001", "ENSG00000000002", "GAD1"}, {"GAPDH", "GAD1", "GAD1"});
+  CHECK(twice.tokens == Tokens{2, 3, 3});
+  CHECK(twice.summed_into == Tokens{0, 1, 1});
   GeneMappingOptions symbols = any;
   symbols.naming = GeneNaming::symbols;
   CHECK(map({"ENSG00000000404", "ENSG00000000405"}, {"GAPDH", "GAD1"}, symbols).tokens == Tokens{2, 3});
@@ -120,7 +124,12 @@ TEST_CASE("control features are no genes and enter no total") {
   CHECK(m.coverage.genes == 2);
   CHECK(m.coverage.control_features == 4);
   CHECK(m.counted == std::vector<std::uint8_t>{1, 0, 0, 0, 0, 1});
-  for (const char* gene : {"BLNK", "FOO-AS1", "NEGR1", "SYS1"}) CHECK_FALSE(is_control_feature(gene));
+  for (const char* gene : {"BLNK", "FOO-AS1", "NEGR1", "SYS1", "ERCC1", "ERCC6L2", "NELFA", "ANTXR1"})
+    CHECK_FALSE(is_control_feature(gene));
+  for (const char* probe :
+       {"NegControlProbe-00042", "antisense-BCL2L15", "Intergenic-Region-17", "Negative1", "Negative10",
+        "SystemControl12", "DeprecatedCodeword-0318", "Unassigned_Codeword_2", "BLANK-0006", "ERCC-00002"})
+    CHECK_MESSAGE(is_control_feature(probe), probe);
 }
 
 TEST_CASE("D09, D10, D14: refusals name the share and the way out") {

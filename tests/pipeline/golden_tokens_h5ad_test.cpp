@@ -40,7 +40,7 @@ bool compare(const std::string& name, const std::filesystem::path& file, const s
   const auto slice = io::read_h5ad(file, read);
   GeneMappingOptions options;
   options.refuse_below = 0;
-  const auto mapping = map_genes(slice.gene_ids, slice.gene_symbols, table, mouse_map, options, slice.path);
+  const auto mapping = map_genes(slice, table, mouse_map, options);
 
   const auto expected = io::SafetensorsFile::open(golden);
   const auto offsets = expected.read<std::int64_t>("offsets");

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Counts out of an H5adMatrix: every value checked, turned back into counts where they are on another scale,
-/// duplicates summed, zeros dropped, gene columns merged.
+/// duplicates summed, zeros dropped, columns that are no genes left out.
 
 #include <array>
 #include <cmath>
@@ -59,7 +59,8 @@ namespace detail {
 /// Rows of a matrix as CountRows.
 class H5adCounts {
  public:
-  /// \param column_of_gene [columns of the matrix]: the slice's gene column each one adds to; below 0: none
+  /// \param column_of_gene [columns of the matrix]: the slice's gene column of each one, -1: left out, its
+  ///   values are not looked at
   /// \param gene_ids of the slice, for messages
   H5adCounts(H5adMatrix matrix, std::vector<std::int32_t> column_of_gene, std::vector<std::string> gene_ids,
              CountsReading reading)

@@ -76,7 +76,14 @@ class H5adFrame {
     return names;
   }
 
-  /// A column as text; missing entries are "". \throws FileError numbers, damage
+  /// What the texts of one column may take together: more can only come of a few long ones repeated, or of
+  /// long fixed-length ones that compression made small.
+  std::int64_t text_limit() const { return (std::int64_t{16} << 20) + 4 * file_->superblock.file_size; }
+
+  /// Whether a column holds text, as an array or as categories. \throws nothing for what it does not know
+  bool is_text(const std::string& column) const;
+
+  /// A column as text; missing entries are "". \throws FileError numbers, damage, text beyond text_limit()
   std::vector<std::string> strings(const std::string& column) const {
     const Hdf5Object object = open_hdf5_object(*file_, at(column));
     const std::string encoding = read_encoding(*file_, object);
@@ -90,13 +97,18 @@ class H5adFrame {
     }
     if (is_categorical(column, object, encoding)) {
       H5adCategorical factor = categorical(column);
+      std::int64_t total = 0;
+      for (const std::int64_t code : factor.codes)
+        if (code >= 0)
+          total += static_cast<std::int64_t>(factor.categories[static_cast<std::size_t>(code)].size());
+      if (total > text_limit()) fail_long(column, total);
       std::vector<std::string> text(factor.codes.size());
       for (std::size_t i = 0; i < text.size(); ++i)
         if (factor.codes[i] >= 0) text[i] = factor.categories[static_cast<std::size_t>(factor.codes[i])];
       return checked(column, std::move(text));
     }
     Hdf5Dataset data = open_hdf5_dataset(*file_, at(column));
-    return checked(column, read_strings(data, memory_limit_));
+    return checked(column, texts(column, data));
   }
 
   /// A column as numbers; missing entries are NaN. Text is accepted if every entry is a number.
@@ -110,6 +122,18 @@ class H5adFrame {
                          std::string remedy) const {
     throw FileError({std::move(code), file_->path, std::move(where), std::move(found), std::move(expected),
                      std::move(remedy)});
+  }
+  [[noreturn]] void fail_long(const std::string& column, std::int64_t bytes) const {
+    fail("STOFM-3515", at(column), concat(bytes, " bytes of text"),
+         concat("at most ", text_limit(), ", 4 times the file and 16 MiB"),
+         "Shorten the names: long texts that repeat do not name anything.");
+  }
+  /// All strings of a data set, within text_limit().
+  std::vector<std::string> texts(const std::string& column, Hdf5Dataset& data) const {
+    if (data.type().is_string() && data.type().kind != Hdf5Type::Kind::variable_string &&
+        data.element_size() > 0 && data.elements() > text_limit() / data.element_size())
+      fail_long(column, data.elements() * data.element_size());
+    return read_strings(data, memory_limit_);
   }
   std::string at(const std::string& column) const { return path_ + "/" + column; }
 
@@ -180,6 +204,21 @@ inline bool parse_number(std::string_view text, double& value) {
 
 }  // namespace detail
 
+inline bool H5adFrame::is_text(const std::string& column) const {
+  const auto text = [this](const std::string& path) {
+    return open_hdf5_object(*file_, path).kind == Hdf5Kind::dataset &&
+           open_hdf5_dataset(*file_, path).type().is_string();
+  };
+  if (!has(column)) return false;
+  if (open_hdf5_object(*file_, at(column)).kind == Hdf5Kind::group) {
+    const std::string encoding =
+        read_string_attribute(*file_, open_hdf5_object(*file_, at(column)), "encoding-type").value_or("");
+    return (encoding == "categorical" && text(at(column) + "/categories")) ||
+           (encoding == "nullable-string-array" && text(at(column) + "/values"));
+  }
+  return text(at(column)) || (column != index_ && text(path_ + "/__categories/" + column));
+}
+
 inline std::vector<double> H5adFrame::numbers(const std::string& column) const {
   const Hdf5Object object = open_hdf5_object(*file_, at(column));
   if (object.kind == Hdf5Kind::absent)
@@ -235,7 +274,7 @@ inline H5adCategorical H5adFrame::categorical(const std::string& column) const {
   Hdf5Dataset names = open_hdf5_dataset(*file_, names_path);
   result.codes = checked(column, read_integers(codes, memory_limit_));
   if (names.type().is_string()) {
-    result.categories = read_strings(names, memory_limit_);
+    result.categories = texts(column, names);
   } else {
     for (const double value : read_doubles(names, memory_limit_)) result.categories.push_back(concat(value));
   }

@@ -141,10 +141,14 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   slice.cells = static_cast<std::int64_t>(positions.xy.size()) / 2;
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(positions.xy));
   slice.coordinates_source = positions.source;
-  slice.gene_ids = genes.ids;
+  slice.gene_ids = std::move(genes.ids);
   slice.gene_symbols = std::move(genes.symbols);
+  slice.gene_id_column = genes.id_column;
+  slice.gene_symbol_column = genes.symbol_column;
+  slice.gene_column_chosen = genes.id_column_chosen;
+  slice.other_gene_names = std::move(genes.others);
   open.counts = std::make_unique<H5adCounts>(std::move(matrix), std::move(genes.column_of_gene),
-                                             std::move(genes.ids), reading);
+                                             std::move(genes.labels), reading);
   return open;
 }
 

@@ -67,6 +67,14 @@ inline std::string pack(const Slice& slice) {
     sink.put(labels.categories);
     sink.put(labels.colours);
   }
+  sink.put(slice.gene_id_column);
+  sink.put(slice.gene_symbol_column);
+  sink.put(slice.gene_column_chosen);
+  sink.put(static_cast<std::uint64_t>(slice.other_gene_names.size()));
+  for (const GeneNameList& other : slice.other_gene_names) {
+    sink.put(other.column);
+    sink.put(other.names);
+  }
   return sink.take();
 }
 
@@ -94,6 +102,17 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
     source.get(labels.codes);
     source.get(labels.categories);
     source.get(labels.colours);
+  }
+  source.get(slice.gene_id_column);
+  source.get(slice.gene_symbol_column);
+  source.get(slice.gene_column_chosen);
+  std::uint64_t others = 0;
+  source.get(others);
+  for (std::uint64_t i = 0; i < others; ++i) {
+    GeneNameList other;
+    source.get(other.column);
+    source.get(other.names);
+    slice.other_gene_names.push_back(std::move(other));
   }
   return slice;
 }

@@ -34,6 +34,12 @@ struct SliceLabels {
   std::vector<std::string> colours;     ///< "#rrggbb" of each, or empty if the file has none
 };
 
+/// Names of the gene columns from one place, e.g. a text column of var.
+struct GeneNameList {
+  std::string column;              ///< "index", or the name of the column
+  std::vector<std::string> names;  ///< [genes]
+};
+
 /// One slice. Rows keep the order of the file, always.
 struct Slice {
   std::string path;                     ///< where it came from, for messages
@@ -43,8 +49,13 @@ struct Slice {
   std::int64_t cells = 0;
   std::vector<std::string> gene_ids;      ///< [genes], as in the file
   std::vector<std::string> gene_symbols;  ///< [genes], or empty if the file has none
-  Tensor<double> coordinates;             ///< [cells, 2], in the file's unit (um or pixels), all finite
-  std::vector<std::int64_t> file_rows;    ///< rows of the file that the cells are; empty: all, in order
+  std::string gene_id_column;             ///< where gene_ids stand: "ensembl_id", "index"; "" if unknown
+  std::string gene_symbol_column;         ///< the same of gene_symbols
+  bool gene_column_chosen = false;        ///< the user named the column of gene_ids: it alone names genes
+  std::vector<GeneNameList>
+      other_gene_names;                 ///< other names of the genes, any text; for a look at what it is
+  Tensor<double> coordinates;           ///< [cells, 2], in the file's unit (um or pixels), all finite
+  std::vector<std::int64_t> file_rows;  ///< rows of the file that the cells are; empty: all, in order
   std::function<CountRows(std::int64_t begin, std::int64_t end)>
       read_counts;  ///< cells [begin, end) of this slice
   Notices notices;  ///< known when the slice was opened

@@ -162,8 +162,7 @@ inline PreparedEmbedding prepare_embedding(const io::Slice& slice, const Model& 
   if (options.cell_embeddings.numel() > 0) {
     check_given_embeddings(slice, model, options);
   } else {
-    prepared.mapping = map_genes(slice.gene_ids, slice.gene_symbols, *model.genes, *model.mouse_map,
-                                 options.genes, slice.path);
+    prepared.mapping = map_genes(slice, *model.genes, *model.mouse_map, options.genes);
     plan.coverage = prepared.mapping.coverage;
     append_notices(plan.notices, prepared.mapping.notices);
   }

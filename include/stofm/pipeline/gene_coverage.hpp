@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// From the gene columns of a slice to tokens: human Ensembl ids directly, mouse ids through the map, symbols
-/// through the symbol column; with a report of what was matched and what was not. Source: SPEC section 1,
-/// RELIABILITY rows D09 to D15.
+/// What the gene columns of a slice mean to the model, and the report of it: what was matched, where the
+/// names stand, what was cut off them, which species they are of. Refusals and notices. Source: SPEC section
+/// 1, RELIABILITY rows D09 to D15.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -16,8 +17,8 @@ namespace stofm::pipeline {
 
 /// Species of the slice; `automatic` looks at the names.
 enum class Species { automatic, human, mouse };
-/// What identifies a gene: the ids of the slice, its symbols, or whichever fits (`automatic`: ids if at least
-/// half of them look like Ensembl gene ids, else names are taken as symbols).
+/// What identifies a gene: the ids of the slice alone, its symbols, or whichever fits (`automatic`: gene by
+/// gene the Ensembl id, else a symbol).
 enum class GeneNaming { automatic, ensembl, symbols };
 
 struct GeneMappingOptions {
@@ -37,7 +38,15 @@ struct GeneMappingOptions {
   }
 };
 
-/// How the columns fared. `genes` = matched + unknown + outside_vocabulary; control features are not genes.
+/// How many genes a list of names knows.
+struct GeneColumnShare {
+  std::string column;      ///< "index", "features"; "" if the slice does not say
+  std::int64_t known = 0;  ///< distinct genes of the vocabulary
+};
+
+/// How the columns fared. Control features are not genes; a gene is matched, or counted in one of
+/// not_gene_ids, unmapped_mouse, outside_vocabulary, ambiguous_symbols. All are counted over columns of the
+/// matrix: three columns of one gene are three.
 struct GeneCoverage {
   Species species = Species::human;
   GeneNaming naming = GeneNaming::ensembl;
@@ -54,8 +63,16 @@ struct GeneCoverage {
   std::int64_t case_folded_symbols = 0;  ///< matched by their upper-cased symbol only
   std::int64_t duplicates_summed = 0;    ///< columns added to an earlier one of the same name
   std::int64_t shared_tokens =
-      0;  ///< columns whose token an earlier, differently named column has too (kept)
-  std::vector<std::string> first_unmatched{};  ///< up to 10, as in the file
+      0;                        ///< columns whose token an earlier, differently named column has too (kept)
+  std::int64_t composites = 0;  ///< Ensembl ids taken out of a longer name
+  std::int64_t prefixes_stripped = 0;  ///< GRCh38_, mm10___
+  std::int64_t named_elsewhere = 0;    ///< matched by a name of another list than the first
+  std::int64_t orthologues = 0;        ///< human ids of genes that have a mouse name too
+  std::int64_t human = 0, mouse = 0;   ///< genes that are named as one of human, of mouse
+  std::string column{};       ///< where the names stand: "index", "features"; "" if the slice does not say
+  bool column_found = false;  ///< by content, against the usual order of columns
+  std::vector<GeneColumnShare> shares{};       ///< what each list of names would give
+  std::vector<std::string> first_unmatched{};  ///< up to 10, by a name that the file has for them
   double matched_share() const {
     return genes > 0 ? static_cast<double>(matched) / static_cast<double>(genes) : 0;
   }
@@ -82,38 +99,101 @@ inline std::string percent_text(double share) {
   return concat(tenths / 10, ".", tenths % 10);
 }
 
-/// One line for a human: "155 of 166 genes matched (93.3 %), mouse, by Ensembl id".
+/// `var["features"]`, "the index of var", or "" where the slice does not say.
+inline std::string gene_column_text(const std::string& column) {
+  if (column.empty()) return "";
+  return column == "index" ? "the index of var" : "var[" + quoted(column, 60) + "]";
+}
+
+/// One line for a human: "155 of 166 genes matched (93.3 %), mouse, by Ensembl id from the index of var".
 inline std::string coverage_text(const GeneCoverage& coverage) {
-  return concat(coverage.matched, " of ", coverage.genes, " genes matched (",
-                percent_text(coverage.matched_share()), " %), ",
-                coverage.species == Species::mouse ? "mouse" : "human", ", by ",
-                coverage.naming == GeneNaming::symbols ? "symbol" : "Ensembl id");
+  std::string text = concat(coverage.matched, " of ", coverage.genes, " genes matched (",
+                            percent_text(coverage.matched_share()), " %), ",
+                            coverage.species == Species::mouse ? "mouse" : "human", ", by ",
+                            coverage.orthologues * 2 > coverage.matched ? "human " : "",
+                            coverage.naming == GeneNaming::symbols ? "symbol" : "Ensembl id");
+  if (!coverage.column.empty()) text += " from " + gene_column_text(coverage.column);
+  return text;
 }
 
 namespace detail {
 
-inline void add_mapping_notices(GeneMapping& mapping, const std::vector<std::string>& summed, bool entered) {
+inline std::string shares_text(const GeneCoverage& c) {
+  std::string text;
+  for (const GeneColumnShare& share : c.shares)
+    if (!share.column.empty())
+      text += concat(
+          text.empty() ? "" : ", ", share.column == "index" ? "index" : quoted(share.column, 60), " ",
+          percent_text(c.genes > 0 ? static_cast<double>(share.known) / static_cast<double>(c.genes) : 0),
+          " %");
+  return text;
+}
+
+inline void add_name_notices(GeneMapping& mapping, const std::vector<std::string>& summed) {
   const GeneCoverage& c = mapping.coverage;
   const auto note = [&](const char* code, std::int64_t count, const std::string& text) {
     if (count > 0) mapping.notices.push_back({code, text, count});
   };
+  const std::string place = c.column.empty() ? "the list of ids" : gene_column_text(c.column);
+  note("STOFM-W4119", c.column_found ? c.genes : 0,
+       concat("genes are named by ", place, ", which knows most of them: ", shares_text(c)));
+  note("STOFM-W4121", c.named_elsewhere,
+       c.naming == GeneNaming::ensembl
+           ? concat(c.named_elsewhere, " genes have no Ensembl id in ", place,
+                    " and are known by their symbol, or by an id that stands elsewhere")
+           : concat(c.named_elsewhere, " genes are known by an id or a symbol that stands elsewhere than in ",
+                    place));
   note("STOFM-W4111", c.versions_stripped,
        concat("version suffix stripped from ", c.versions_stripped, " gene ids"));
   note("STOFM-W4112", c.normalised, concat("blanks cut or case changed in ", c.normalised, " gene names"));
+  note("STOFM-W4117", c.composites,
+       concat(c.composites, " names hold an Ensembl id beside other text (SYMBOL:ENSG...): the id is used"));
+  note("STOFM-W4118", c.prefixes_stripped,
+       concat("genome prefix (GRCh38_, mm10___) stripped from ", c.prefixes_stripped, " gene names"));
   note("STOFM-W4113", c.case_folded_symbols,
        concat(c.case_folded_symbols, " gene symbols matched only after upper-casing (Gad1 as GAD1): ",
-              c.species == Species::mouse
-                  ? "mouse symbols taken as their human namesakes; Ensembl ids are safer"
-                  : "taken as human symbols"));
+              c.mouse > 0 ? "mouse symbols taken as their human namesakes; Ensembl ids are safer"
+                          : "taken as human symbols"));
   note("STOFM-W4114", c.duplicates_summed,
-       concat(c.duplicates_summed,
-              " gene columns carry the name of an earlier one; their counts were summed: ",
+       concat(c.duplicates_summed, " columns repeat a gene of an earlier one; their counts are summed: ",
               first_few(summed, c.duplicates_summed)));
+}
+
+inline void add_mapping_notices(GeneMapping& mapping, const std::vector<std::string>& summed, bool entered,
+                                bool mixed) {
+  const GeneCoverage& c = mapping.coverage;
+  add_name_notices(mapping, summed);
+  const auto note = [&](const char* code, std::int64_t count, const std::string& text) {
+    if (count > 0) mapping.notices.push_back({code, text, count});
+  };
+  note("STOFM-W4122", mixed ? (std::min)(c.human, c.mouse) : 0,
+       concat(
+           c.human, " genes are named as human and ", c.mouse, " as mouse: the slice is called ",
+           c.species == Species::mouse ? "mouse" : "human",
+           ", and all of them are used, mouse genes as their human counterparts; keep the cells and genes of "
+           "one species for embeddings of one"));
   note("STOFM-W4115", c.control_features,
-       concat(c.control_features, " control features (probes, blanks) are no genes: they get no token and ",
+       concat(c.control_features,
+              " control features (probes, blanks, spike-ins) are no genes: they get no token "
+              "and ",
               entered ? "enter" : "do not enter", " the total of a cell"));
   note("STOFM-W4116", c.ambiguous_symbols,
        concat(c.ambiguous_symbols, " gene symbols stand for several genes and drop out"));
+}
+
+/// A way out that works: another list that knows enough genes, else the threshold, else ids.
+inline std::string coverage_remedy(const GeneCoverage& c, const GeneMappingOptions& options) {
+  const GeneColumnShare* best = nullptr;
+  for (const GeneColumnShare& share : c.shares)
+    if (!share.column.empty() && share.column != c.column && (best == nullptr || share.known > best->known))
+      best = &share;
+  if (best != nullptr && best->known > c.matched &&
+      static_cast<double>(best->known) >= options.refuse_below * static_cast<double>(c.genes))
+    return concat("Name the column that knows them: --gene-key ", best->column, ".");
+  const std::string ids = "Give var a column of human or mouse Ensembl gene ids, and name it with --gene-key";
+  if (c.matched == 0) return ids + ".";
+  const double share = std::floor(c.matched_share() * 1000) / 1000;
+  return concat(ids, "; if this is right, accept it with --min-coverage ", share, ".");
 }
 
 /// Rows D09, D10, D14: refuses what can not be embedded with a meaning, remarks on what is thin.
@@ -135,14 +215,13 @@ inline void judge_coverage(GeneMapping& mapping, const GeneMappingOptions& optio
                      "Convert the weights with --mouse-to-human mouse_to_human.tsv."});
   const bool nothing = c.matched == 0;
   if (nothing || c.matched_share() < options.refuse_below) {
-    const bool names_are_symbols = c.naming == GeneNaming::ensembl && c.not_gene_ids * 2 > c.genes;
+    const std::string shares = shares_text(c);
     throw DataError(
         {nothing ? "STOFM-4124" : "STOFM-4125", file, "genes",
-         concat(coverage_text(c), "; unmatched: ", names),
+         concat(coverage_text(c), shares.empty() ? "" : "; known by column: " + shares,
+                "; unmatched: ", names),
          concat("at least ", percent_text(options.refuse_below), " % of the genes in the vocabulary"),
-         names_are_symbols
-             ? "The ids look like symbols: name the column of Ensembl ids with --gene-key, or use symbols."
-             : "Name the column of Ensembl ids with --gene-key, or lower the threshold if this is right."});
+         coverage_remedy(c, options)});
   }
   if (c.matched_share() < options.warn_below)
     mapping.notices.insert(

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// From the gene columns of a slice to tokens: human Ensembl ids directly, mouse ids through the map, symbols
-/// through the symbol column. Source: SPEC section 1, RELIABILITY rows D09 to D15.
+/// From the gene columns of a slice to tokens, gene by gene: a human Ensembl id directly, a mouse id through
+/// the map, else a symbol. Source: SPEC section 1, RELIABILITY rows D09 to D15.
 
 #include <cstdint>
 #include <numeric>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "stofm/core/checked.hpp"
+#include "stofm/pipeline/gene_columns.hpp"
 #include "stofm/pipeline/gene_coverage.hpp"
 #include "stofm/pipeline/gene_name.hpp"
 
@@ -18,141 +20,197 @@ namespace stofm::pipeline {
 
 namespace detail {
 
-/// How one name was resolved.
-struct ResolvedGene {
-  std::int32_t row = -1;  ///< row of the gene table
-  bool case_folded = false, ambiguous = false, unmapped_mouse = false;
+/// What one column was found to be.
+struct FoundGene {
+  GeneName name;
+  ResolvedGene gene;
+  bool elsewhere = false;   ///< the name is none of the first list's
+  bool orthologue = false;  ///< a human id, and another list has the name of a mouse gene for it
 };
 
-/// Looks one normalised name up. An id of a mouse gene goes through the map; without an entry it is kept, and
-/// no vocabulary has it.
-inline ResolvedGene resolve_gene(const GeneName& name, bool by_symbol, const GeneTable& table,
-                                 const MouseMap& mouse_map, const GeneMappingOptions& options) {
-  ResolvedGene result;
-  const auto find = [](const auto& rows, const std::string& key) {
-    const auto entry = rows.find(key);
-    return entry == rows.end() ? -2 : entry->second;
-  };
-  std::int32_t row = -2;
-  if (name.kind == GeneNameKind::mouse_gene) {
-    const auto human = mouse_map.human_of_mouse.find(name.text);
-    result.unmapped_mouse = human == mouse_map.human_of_mouse.end();
-    if (!result.unmapped_mouse) row = find(table.row_of_id, human->second);
-  } else if (name.kind == GeneNameKind::human_gene) {
-    row = find(table.row_of_id, name.text);
-  } else if (by_symbol && name.kind == GeneNameKind::other) {
-    row = find(table.row_of_symbol, name.text);
-    if (row == -2 && options.fold_symbol_case) {
-      row = find(table.row_of_upper_symbol, upper_case(name.text));
-      result.case_folded = row >= 0;
+/// Whether another list calls the gene of column `g` as mouse genes are called.
+inline bool has_mouse_name(const GeneLists& all, std::size_t g, const GeneTable& table,
+                           const MouseMap& mouse_map, const GeneMappingOptions& options) {
+  for (const GeneList& list : all.lists) {
+    const GeneName name = list.name(g);
+    if (name.kind == GeneNameKind::mouse_gene) return true;
+    if (name.kind == GeneNameKind::other && looks_like_mouse_symbol(name.text) &&
+        resolve_gene(name, table, mouse_map, options).case_folded)
+      return true;
+  }
+  return false;
+}
+
+/// An Ensembl gene id of any list first, then a symbol of any list; else what the first list says. A
+/// withdrawn probe is none, whatever other lists call it.
+inline FoundGene find_gene(const GeneLists& all, std::size_t g, const GeneTable& table,
+                           const MouseMap& mouse_map, const GeneMappingOptions& options) {
+  FoundGene found;
+  std::vector<GeneName> names;
+  std::size_t id = all.order.size();
+  for (const std::size_t i : all.order) {
+    names.push_back(all.lists[i].name(g));
+    const GeneNameKind kind = names.back().kind;
+    if (kind == GeneNameKind::deprecated) {
+      found.name = std::move(names.back());
+      return found;
     }
-    result.ambiguous = row == -1;
+    const bool gene = kind == GeneNameKind::human_gene || kind == GeneNameKind::mouse_gene ||
+                      (kind == GeneNameKind::foreign_gene && names.size() == 1);
+    if (gene && id == all.order.size()) id = names.size() - 1;
   }
-  result.row = (std::max)(row, -1);
-  return result;
+  if (id < names.size()) {
+    found.gene = resolve_gene(names[id], table, mouse_map, options);
+    found.name = std::move(names[id]);
+    found.elsewhere = id > 0;
+    found.orthologue = found.name.kind == GeneNameKind::human_gene && all.any_mouse &&
+                       has_mouse_name(all, g, table, mouse_map, options);
+    return found;
+  }
+  const bool any_symbol = options.naming != GeneNaming::ensembl && !(all.orthologues && !all.by_symbol);
+  for (std::size_t k = 0; any_symbol && k < names.size(); ++k) {
+    if (names[k].kind != GeneNameKind::other) continue;
+    const ResolvedGene gene = resolve_gene(names[k], table, mouse_map, options);
+    if (gene.row >= 0) {
+      found.gene = gene;
+      found.name = std::move(names[k]);
+      found.elsewhere = k > 0;
+      return found;
+    }
+    found.gene.ambiguous = found.gene.ambiguous || gene.ambiguous;
+  }
+  std::size_t shown = 0;
+  while (shown + 1 < names.size() && names[shown].kind == GeneNameKind::none) ++shown;
+  found.name = std::move(names[shown]);
+  return found;
 }
 
-/// Gad1: a capital, then at least one small letter and no other capital: how mouse symbols are written.
-inline bool looks_like_mouse_symbol(const std::string& text) {
-  if (text.empty() || text[0] < 'A' || text[0] > 'Z') return false;
-  bool lower = false;
-  for (std::size_t i = 1; i < text.size(); ++i) {
-    if (text[i] >= 'A' && text[i] <= 'Z') return false;
-    lower = lower || (text[i] >= 'a' && text[i] <= 'z');
-  }
-  return lower;
+/// What makes two columns one gene: the id of a human gene or its symbol as written; the id of a mouse gene;
+/// any other symbol as it stands. Two mouse genes of one human gene stay two, as in the reference.
+inline std::string gene_identity(const FoundGene& found, const GeneTable& table) {
+  if (found.name.kind == GeneNameKind::mouse_gene) return found.name.text;
+  if (found.name.genome == GenomePrefix::mouse) return "mouse " + found.name.text;
+  if (found.gene.case_folded) return "symbol " + found.name.text;
+  return table.ensembl_ids[static_cast<std::size_t>(found.gene.row)];
 }
 
-}  // namespace detail
+/// The name that people know a column by: the first list's, else the index, else any.
+inline std::string shown_name(const GeneLists& all, std::size_t g) {
+  std::vector<const GeneList*> order{&all.lists[all.order.front()]};
+  for (const GeneList& list : all.lists)
+    if (list.column == "index") order.push_back(&list);
+  for (const GeneList& list : all.lists) order.push_back(&list);
+  for (const GeneList* list : order)
+    if (list->name(g).kind != GeneNameKind::none) return (*list->names)[g];
+  return (*order.front()->names)[g];
+}
 
-/// Maps the columns of a slice. \p gene_symbols is empty or as long as \p gene_ids; \p file names the slice
-/// in messages. A name that occurs twice is summed into its first column; two names that reach one token are
-/// both kept (SPEC). \throws DataError if no gene or less than `refuse_below` of them is known, for another
-/// species than human and mouse,
-///   or if mouse ids meet no map; UsageError for lists of different length. Cost: O(columns).
-inline GeneMapping map_genes(const std::vector<std::string>& gene_ids,
-                             const std::vector<std::string>& gene_symbols, const GeneTable& table,
-                             const MouseMap& mouse_map, const GeneMappingOptions& options = {},
-                             const std::string& file = "") {
+/// Counts what the name of one gene says of it.
+inline void count_name(GeneCoverage& c, const FoundGene& found) {
+  const GeneName& name = found.name;
+  c.versions_stripped += name.version_stripped;
+  c.normalised += name.normalised;
+  c.composites += name.composite;
+  c.prefixes_stripped += name.genome != GenomePrefix::absent;
+  const bool matched_symbol = name.kind == GeneNameKind::other && found.gene.row >= 0;
+  const bool mouse = name.kind == GeneNameKind::mouse_gene ||
+                     (matched_symbol && name.genome == GenomePrefix::mouse) ||
+                     (matched_symbol && name.genome == GenomePrefix::absent && found.gene.case_folded &&
+                      looks_like_mouse_symbol(name.text));
+  c.mouse += mouse;
+  c.orthologues += found.orthologue;
+  c.human += (name.kind == GeneNameKind::human_gene && !found.orthologue) ||
+             (matched_symbol && !mouse && !found.gene.case_folded);
+}
+
+/// Counts why a gene has no token.
+inline void count_unmatched(GeneCoverage& c, const FoundGene& found, bool by_symbol) {
+  if (found.gene.unmapped_mouse) {
+    ++c.unmapped_mouse;
+  } else if (found.gene.ambiguous) {
+    ++c.ambiguous_symbols;
+  } else {
+    const GeneNameKind kind = found.name.kind;
+    const bool no_gene = kind == GeneNameKind::other_ensembl || kind == GeneNameKind::none ||
+                         kind == GeneNameKind::deprecated || (kind == GeneNameKind::other && !by_symbol);
+    ++(no_gene ? c.not_gene_ids : c.outside_vocabulary);
+  }
+}
+
+/// Whether both species are there in earnest: ids and genome prefixes are sure, symbols alone are not.
+inline bool mixed_species(const GeneCoverage& c, const std::vector<std::uint8_t>& sure) {
+  const std::int64_t few = (std::min)(c.human, c.mouse);
+  std::int64_t named = 0;
+  for (const std::uint8_t one : sure) named += one;
+  return named * 2 > c.human + c.mouse ? few * 100 >= c.genes && few > 1
+                                       : few * 10 >= c.human + c.mouse && few >= 5;
+}
+
+inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const MouseMap& mouse_map,
+                             const GeneMappingOptions& options, const std::string& file) {
   options.validate();
-  const std::size_t columns = gene_ids.size();
-  if (!gene_symbols.empty() && gene_symbols.size() != columns)
-    throw ShapeError({"STOFM-4126", file, "gene symbols", concat(gene_symbols.size(), " symbols"),
-                      concat(columns, ", one per gene id"), "Give both lists for the same columns."});
+  const std::size_t columns = all.lists.front().names->size();
   narrow<std::int32_t>(static_cast<std::int64_t>(columns), "gene columns");
-
-  // Which list names the genes?
-  std::vector<std::uint8_t> control(columns, 0);
-  std::int64_t ensembl_ids = 0, genes = 0, known_ids = 0, known_symbols = 0;
-  for (std::size_t g = 0; g < columns; ++g) {
-    control[g] =
-        is_control_feature(gene_ids[g]) || (!gene_symbols.empty() && is_control_feature(gene_symbols[g]));
-    if (control[g]) continue;
-    ++genes;
-    const GeneName name = classify_gene_name(gene_ids[g]);
-    ensembl_ids += name.kind != GeneNameKind::other;
-    known_ids += detail::resolve_gene(name, true, table, mouse_map, options).row >= 0;
-    if (!gene_symbols.empty())
-      known_symbols +=
-          detail::resolve_gene(classify_gene_name(gene_symbols[g]), true, table, mouse_map, options).row >= 0;
-  }
-  const bool by_symbol = options.naming == GeneNaming::symbols ||
-                         (options.naming == GeneNaming::automatic && ensembl_ids * 2 < genes);
-  const bool from_symbol_list = by_symbol && !gene_symbols.empty() &&
-                                (options.naming == GeneNaming::symbols || known_symbols > known_ids);
-  const auto& names = from_symbol_list ? gene_symbols : gene_ids;
-
   GeneMapping mapping;
   GeneCoverage& c = mapping.coverage;
-  c.naming = by_symbol ? GeneNaming::symbols : GeneNaming::ensembl;
   c.columns = static_cast<std::int64_t>(columns);
-  c.genes = genes;
-  c.control_features = c.columns - genes;
+  std::vector<std::uint8_t> control(columns, 0);
+  for (std::size_t g = 0; g < columns; ++g) {
+    for (const GeneList& list : all.lists)
+      if (list.usual && is_control_feature((*list.names)[g])) control[g] = 1;
+    c.control_features += control[g];
+  }
+  c.genes = c.columns - c.control_features;
+  for (GeneList& list : all.lists) measure(list, control, table, mouse_map, options);
+  choose_lists(all, c.genes, options);
+  const GeneList& first = all.lists[all.order.front()];
+  if (!first.usual)
+    for (std::size_t g = 0; g < columns; ++g)
+      if (!control[g] && is_control_feature((*first.names)[g])) {
+        control[g] = 1;
+        ++c.control_features;
+        --c.genes;
+      }
+  c.naming = all.by_symbol ? GeneNaming::symbols : GeneNaming::ensembl;
+  c.column = first.column;
+  c.column_found = all.found_by_content;
+  for (const GeneList& list : all.lists) c.shares.push_back({list.column, list.known});
+
   mapping.tokens.assign(columns, -1);
   mapping.medians.assign(columns, 0);
   mapping.counted.assign(columns, 1);
   mapping.summed_into.resize(columns);
   std::iota(mapping.summed_into.begin(), mapping.summed_into.end(), 0);
   mapping.cls_token = table.cls_token;
-
   std::unordered_map<std::string, std::int32_t> first_column;
-  std::vector<std::uint8_t> token_used(static_cast<std::size_t>(table.genes()), 0);
+  std::vector<std::uint8_t> token_used(static_cast<std::size_t>(table.genes()), 0), sure(columns, 0);
   std::vector<std::string> summed;
-  std::int64_t human = 0, mouse = 0, foreign = 0;
+  std::int64_t foreign = 0;
   for (std::size_t g = 0; g < columns; ++g) {
     if (control[g]) {
       mapping.counted[g] = options.control_features_count;
       continue;
     }
-    const GeneName name = classify_gene_name(names[g]);
-    c.versions_stripped += name.version_stripped;
-    c.normalised += name.normalised;
-    const detail::ResolvedGene gene = detail::resolve_gene(name, by_symbol, table, mouse_map, options);
-    mouse += name.kind == GeneNameKind::mouse_gene ||
-             (gene.case_folded && detail::looks_like_mouse_symbol(name.text));
-    human += name.kind == GeneNameKind::human_gene ||
-             (name.kind == GeneNameKind::other && gene.row >= 0 && !gene.case_folded);
-    foreign += name.kind == GeneNameKind::foreign_gene;
-    c.ambiguous_symbols += gene.ambiguous;
-    if (gene.row < 0) {
-      if (gene.unmapped_mouse) {
-        ++c.unmapped_mouse;
-      } else if (!gene.ambiguous) {
-        const bool no_gene =
-            name.kind == GeneNameKind::other_ensembl || (name.kind == GeneNameKind::other && !by_symbol);
-        ++(no_gene ? c.not_gene_ids : c.outside_vocabulary);
-      }
-      if (c.first_unmatched.size() < 10) c.first_unmatched.push_back(names[g]);
+    const FoundGene found = find_gene(all, g, table, mouse_map, options);
+    count_name(c, found);
+    sure[g] = found.name.kind == GeneNameKind::human_gene || found.name.kind == GeneNameKind::mouse_gene ||
+              found.name.genome != GenomePrefix::absent;
+    foreign += found.name.kind == GeneNameKind::foreign_gene;
+    if (found.gene.row < 0) {
+      count_unmatched(c, found, all.by_symbol);
+      if (c.first_unmatched.size() < 10) c.first_unmatched.push_back(shown_name(all, g));
       continue;
     }
     ++c.matched;
-    c.case_folded_symbols += gene.case_folded;
-    const auto row = static_cast<std::size_t>(gene.row);
-    const auto [first, is_first] = first_column.try_emplace(name.text, static_cast<std::int32_t>(g));
+    c.named_elsewhere += found.elsewhere;
+    c.case_folded_symbols += found.gene.case_folded;
+    const auto row = static_cast<std::size_t>(found.gene.row);
+    const auto [place, is_first] =
+        first_column.try_emplace(gene_identity(found, table), static_cast<std::int32_t>(g));
     if (!is_first) {
       ++c.duplicates_summed;
-      if (summed.size() < 10) summed.push_back(name.text);
-      mapping.summed_into[g] = first->second;
+      if (summed.size() < 10) summed.push_back(found.name.text);
+      mapping.summed_into[g] = place->second;
       mapping.any_summed = true;
     } else {
       c.shared_tokens += token_used[row];
@@ -162,15 +220,59 @@ inline GeneMapping map_genes(const std::vector<std::string>& gene_ids,
     mapping.medians[g] = table.medians[row];
   }
   c.species = options.species != Species::automatic ? options.species
-              : mouse > human                       ? Species::mouse
+              : c.mouse + c.orthologues > c.human   ? Species::mouse
                                                     : Species::human;
-  if (options.species == Species::human && mouse > human && foreign * 2 <= genes)
-    throw DataError({"STOFM-4127", file, "gene names", concat(mouse, " mouse and ", human, " human genes"),
-                     "human genes, as --species human says",
-                     "Map with --species mouse, or leave the option out."});
-  detail::judge_coverage(mapping, options, file, foreign, mouse_map.empty());
-  detail::add_mapping_notices(mapping, summed, options.control_features_count);
+  if (options.species == Species::human && c.mouse > c.human && foreign * 2 <= c.genes)
+    throw DataError(
+        {"STOFM-4127", file, "gene names", concat(c.mouse, " mouse and ", c.human, " human genes"),
+         "human genes, as --species human says", "Map with --species mouse, or leave the option out."});
+  judge_coverage(mapping, options, file, foreign, mouse_map.empty());
+  add_mapping_notices(mapping, summed, options.control_features_count, mixed_species(c, sure));
   return mapping;
+}
+
+}  // namespace detail
+
+/// Maps the gene columns of a slice. Columns of one gene are summed into the first of them; two names that
+/// reach one token are both kept (SPEC). Every list of names of the slice is looked at, unless the user chose
+/// one. \throws DataError if no gene or less than `refuse_below` of them is known, for another species than
+/// human and mouse,
+///   or if mouse ids meet no map; ShapeError for lists of different length. Cost: O(columns) per list.
+inline GeneMapping map_genes(const io::Slice& slice, const GeneTable& table, const MouseMap& mouse_map,
+                             const GeneMappingOptions& options = {}) {
+  detail::GeneLists all;
+  all.chosen = slice.gene_column_chosen;
+  all.has_symbols = !slice.gene_symbols.empty();
+  const auto add = [&](const std::string& column, const std::vector<std::string>& names, const char* what,
+                       bool usual) {
+    if (names.size() != slice.gene_ids.size())
+      throw ShapeError({"STOFM-4126", slice.path, what, concat(names.size(), " names"),
+                        concat(slice.gene_ids.size(), ", one per gene id"),
+                        "Give lists of the same columns."});
+    detail::GeneList list;
+    list.column = column;
+    list.names = &names;
+    list.usual = usual;
+    all.lists.push_back(std::move(list));
+  };
+  add(slice.gene_id_column, slice.gene_ids, "gene ids", true);
+  if (all.has_symbols) add(slice.gene_symbol_column, slice.gene_symbols, "gene symbols", true);
+  for (const io::GeneNameList& other : slice.other_gene_names)
+    add(other.column, other.names, "gene names", other.column == "index");
+  return detail::map_lists(all, table, mouse_map, options, slice.path);
+}
+
+/// The same for lists that are no slice's. \p gene_symbols is empty or as long as \p gene_ids; \p file names
+/// them in messages.
+inline GeneMapping map_genes(const std::vector<std::string>& gene_ids,
+                             const std::vector<std::string>& gene_symbols, const GeneTable& table,
+                             const MouseMap& mouse_map, const GeneMappingOptions& options = {},
+                             const std::string& file = "") {
+  io::Slice slice;
+  slice.path = file;
+  slice.gene_ids = gene_ids;
+  slice.gene_symbols = gene_symbols;
+  return map_genes(slice, table, mouse_map, options);
 }
 
 }  // namespace stofm::pipeline

@@ -51,8 +51,7 @@ struct TokenSlice {
 /// make_gene_panel. *Deterministic* yes. Cost: one pass over the counts.
 inline TokenSlice tokenize_slice(const io::Slice& slice, const pipeline::GeneTable& genes,
                                  const pipeline::MouseMap& mouse_map, const TokenSliceOptions& options = {}) {
-  const pipeline::GeneMapping mapping =
-      pipeline::map_genes(slice.gene_ids, slice.gene_symbols, genes, mouse_map, options.mapping, slice.path);
+  const pipeline::GeneMapping mapping = pipeline::map_genes(slice, genes, mouse_map, options.mapping);
   TokenSlice result;
   result.name = slice.path;
   result.notices = mapping.notices;

@@ -137,7 +137,7 @@ inline void keep_tokens(PreparedSlice& prepared, const io::Slice& slice, const p
 
 inline std::string PrepareOptions::identity() const {
   const auto bits = [](double v) { return std::bit_cast<std::uint64_t>(v); };
-  return concat("prepared slice 1; tokens ", keep_tokens, " of ", embed.max_tokens, "; genes ",
+  return concat("prepared slice 2; tokens ", keep_tokens, " of ", embed.max_tokens, "; genes ",
                 static_cast<int>(embed.genes.species), " ", static_cast<int>(embed.genes.naming), " ",
                 embed.genes.fold_symbol_case, " ", embed.genes.control_features_count, "; clusters ",
                 static_cast<int>(embed.clustering), " ", embed.clusters, " ", bits(embed.alpha), " ",
@@ -208,8 +208,7 @@ inline PreparedSlice prepare_slice(const io::Slice& slice, const CellFeatures& f
   prepared.sub_slice_options.geometry = options.embed.geometry;
   pipeline::detail::append_notices(prepared.notices, slice.notices);
   const pipeline::GeneMapping mapping =
-      pipeline::map_genes(slice.gene_ids, slice.gene_symbols, *features.genes, *features.mouse_map,
-                          options.embed.genes, slice.path);
+      pipeline::map_genes(slice, *features.genes, *features.mouse_map, options.embed.genes);
   pipeline::detail::append_notices(prepared.notices, mapping.notices);
   pipeline::detail::PreparedEmbedding frames;
   pipeline::detail::prepare_frames(frames, slice, options.embed);
