@@ -249,6 +249,8 @@ TEST_CASE("the refusal of thin coverage names --min-coverage with a value that w
   const std::string text = refusal([&] { map(slice_of(ids)); });
   CHECK_MESSAGE(text.find("--min-coverage 0.032") != std::string::npos, text);
   CHECK(map(slice_of(ids), {.refuse_below = 0.032}).coverage.matched == 1);
+  for (std::size_t i = 1; i < ids.size(); ++i) ids[i] = concat("chr1:", i);  // what is known, is by its id
+  CHECK(refusal([&] { map(slice_of(ids)); }).find("(3.2 %), human, by Ensembl id") != std::string::npos);
 }
 
 TEST_CASE("two species: both counts are said, all genes are used") {

@@ -89,7 +89,7 @@ class H5adFrame {
     const std::string encoding = read_encoding(*file_, object);
     if (object.kind == Hdf5Kind::group && encoding.starts_with("nullable-")) {
       Hdf5Dataset values = open_hdf5_dataset(*file_, at(column) + "/values");
-      std::vector<std::string> text = read_strings(values, memory_limit_);
+      std::vector<std::string> text = texts(column, values);
       const std::vector<std::int64_t> mask = read_mask(column, static_cast<std::int64_t>(text.size()));
       for (std::size_t i = 0; i < text.size(); ++i)
         if (mask[i] != 0) text[i].clear();

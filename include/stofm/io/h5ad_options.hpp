@@ -30,7 +30,7 @@ struct H5adReadOptions {
   std::string x_column;     ///< with y_column: coordinates are two numeric columns of obs
   std::string y_column;
   std::optional<Tensor<double>> coordinates;  ///< [cells of the file, 2]: used instead of the file's (CSV)
-  std::string gene_key;  ///< column of var that alone names the genes, or "index"; empty: looked for by content
+  std::string gene_key;  ///< column of var that alone names genes, or "index"; empty: the usual or by content
   std::string symbol_key;        ///< column of var with symbols; empty: gene_symbol and its usual other names
   std::string library_key;       ///< column of obs that tells slices in one file apart (fills Slice::library)
   bool drop_bad_coords = false;  ///< leave cells with NaN or inf coordinates out instead of refusing the file

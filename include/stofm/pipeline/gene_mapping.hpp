@@ -185,7 +185,7 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
   std::unordered_map<std::string, std::int32_t> first_column;
   std::vector<std::uint8_t> token_used(static_cast<std::size_t>(table.genes()), 0), sure(columns, 0);
   std::vector<std::string> summed;
-  std::int64_t foreign = 0;
+  std::int64_t foreign = 0, by_id = 0;
   for (std::size_t g = 0; g < columns; ++g) {
     if (control[g]) {
       mapping.counted[g] = options.control_features_count;
@@ -202,6 +202,7 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
       continue;
     }
     ++c.matched;
+    by_id += found.name.kind != GeneNameKind::other;
     c.named_elsewhere += found.elsewhere;
     c.case_folded_symbols += found.gene.case_folded;
     const auto row = static_cast<std::size_t>(found.gene.row);
@@ -219,6 +220,7 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
     mapping.tokens[g] = table.tokens[row];
     mapping.medians[g] = table.medians[row];
   }
+  if (by_id * 2 > c.matched) c.naming = GeneNaming::ensembl;  // few of many columns, but those by their ids
   c.species = options.species != Species::automatic ? options.species
               : c.mouse + c.orthologues > c.human   ? Species::mouse
                                                     : Species::human;
