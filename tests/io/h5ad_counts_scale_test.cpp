@@ -257,6 +257,23 @@ TEST_CASE("D16: what counts can't come back from is refused, with the places tha
     layer.layer = "log norm";
     CHECK(read_all(file.path, layer).dense == reduced(counts));
   }
+  // The usual layout: X and its counts cut to some genes, raw with all of them. All genes are worth an
+  // inverse.
+  const H5Case cut("lognorm_X_counts_raw");
+  {
+    H5Edit file = cut.edit();
+    Dense some(cells * 20);
+    for (std::size_t i = 0; i < some.size(); ++i) some[i] = std::sin(static_cast<double>(i));
+    file.put("X", some, -1, {cells, 20});
+    file.attribute("X", "encoding-type", std::string("array"));
+    put_matrix(file, "raw/X", logs, Form::csr, H5T_NATIVE_FLOAT);
+    if (!file.has("layers")) file.group("layers");
+    for (double& v : some) v = 2;
+    file.put("layers/counts", some, -1, {cells, 20});
+    file.attribute("layers/counts", "encoding-type", std::string("array"));
+  }
+  check_refused(cut.path, "STOFM-3529", ErrorKind::data, "scaled",
+                "Counts come back from raw/X (--use-raw), log1p values (base e)");
   H5adReadOptions accept;
   accept.accept_noninteger = true;
   const Read as_is = read_all(XCase(root, Form::dense, H5T_NATIVE_DOUBLE).path, accept);

@@ -66,11 +66,14 @@ TEST_CASE("H05 H10 H11 H12 H13 H14 H17 H28 H32: every storage form gives the sam
 
 TEST_CASE("H05 H36 D16 D21 D01: forms that need an option, a notice or a refusal") {
   CHECK(has_notice(read_all(zoo("spatial_3d").string()).slice.notices, "STOFM-W3508"));
-  for (const char* name : {"lognorm_X_counts_layer", "lognorm_X_counts_raw"}) {
-    const Slice logs = read_all(zoo(name).string()).slice;  // the counts come back whole from X
-    CHECK(has_notice(logs.notices, "STOFM-W3550"));
-    CHECK(logs.counts_scale.find("log1p values (base e)") == 0);
-  }
+  const Slice logs = read_all(zoo("lognorm_X_counts_layer").string()).slice;  // they come back whole from X
+  CHECK(has_notice(logs.notices, "STOFM-W3550"));
+  CHECK(logs.counts_scale.find("log1p values (base e)") == 0);
+  check_refused(zoo("lognorm_X_counts_raw").string(), "STOFM-3529", ErrorKind::data,
+                "of 20 genes, where raw/X has 33", "raw/X (--use-raw), counts");
+  H5adReadOptions few;
+  few.counts_scale = CountsScale::log1p;
+  CHECK(read_all(zoo("lognorm_X_counts_raw").string(), few).slice.genes() == 20);
   check_refused(zoo("no_obsm_spatial_xy_in_obs").string(), "STOFM-3506", ErrorKind::data, "\"x\", \"y\"",
                 "--x x --y y");
   check_refused(zoo("nan_coordinates").string(), "STOFM-3531", ErrorKind::data, "2 cells",

@@ -31,11 +31,11 @@ class Formats(support.EmbedCase):
 
     def test_what_can_not_be_used_is_refused_with_the_remedy(self):
         for name, words in {"zero_cells.h5ad": ["0 cells"],
+                            "lognorm_X_counts_raw.h5ad": ["X", "--use-raw"],
                             "no_obsm_spatial_xy_in_obs.h5ad": ["--x"]}.items():
             self.refused(4, "embed", support.ZOO / name, "-o", "out.h5ad", words=[name, *words])
-        for name in ("lognorm_X_counts_layer.h5ad", "lognorm_X_counts_raw.h5ad"):
-            self.refused(4, "embed", support.ZOO / name, "-o", "out.h5ad", "--counts-scale", "log10",
-                         words=["log1p values (base e)", "Leave --counts-scale out"])
+        self.refused(4, "embed", support.ZOO / "lognorm_X_counts_layer.h5ad", "-o", "out.h5ad", "--counts-scale",
+                     "log10", words=["log1p values (base e)", "Leave --counts-scale out"])
         self.refused(4, "embed", "slice.h5ad", "-o", "out.h5ad", "--layer", "none", words=["layers/none"])
         self.refused(4, "embed", "slice.h5ad", "-o", "out.h5ad", "--spatial-key", "none", words=["none"])
         self.refused(2, "embed", "slice.h5ad", "-o", "out.h5ad", "--gene-key", "none", words=["none"])
@@ -43,21 +43,19 @@ class Formats(support.EmbedCase):
     def test_counts_come_back_from_log_values_with_one_notice(self):
         self.ok("embed", "slice.h5ad", "-o", "counts.h5ad", "--npy", "counts.npy")
         notice = "turned back into counts"
-        for name in ("lognorm_X_counts_layer.h5ad", "lognorm_X_counts_raw.h5ad"):
-            source = support.ZOO / name
-            for scale in ("auto", "log1p"):
-                done = self.ok("embed", source, "-o", "log.h5ad", "--npy", "log.npy", "--overwrite",
-                               "--counts-scale", scale)
-                self.assertEqual(done.stderr.count(notice), 1, done.stderr)
-                self.assertIn("log1p values (base e)", done.stderr)
-                self.assertEqual((self.dir / "log.npy").read_bytes(), (self.dir / "counts.npy").read_bytes())
-            self.refused(4, "embed", source, "-o", "strict.h5ad", "--strict", words=[notice, "W3550"])
-            self.refused(4, "embed", source, "-o", "forced.h5ad", "--counts-scale", "counts",
-                         words=["log1p values (base e)"])
-            done = self.ok("embed", source, "-o", "linear.h5ad", "--accept-noninteger")
-            self.assertIn("--counts-scale log1p", done.stderr)
-            tokens = self.ok("tokenize", source, "-o", "t.safetensors", "--overwrite", "--counts-scale", "log1p")
-            self.assertIn(notice, tokens.stderr)
+        source = support.ZOO / "lognorm_X_counts_layer.h5ad"
+        for scale in ("auto", "log1p"):
+            done = self.ok("embed", source, "-o", "log.h5ad", "--npy", "log.npy", "--overwrite", "--counts-scale", scale)
+            self.assertEqual(done.stderr.count(notice), 1, done.stderr)
+            self.assertIn("log1p values (base e)", done.stderr)
+            self.assertEqual((self.dir / "log.npy").read_bytes(), (self.dir / "counts.npy").read_bytes())
+        self.refused(4, "embed", source, "-o", "strict.h5ad", "--strict", words=[notice, "W3550"])
+        self.refused(4, "embed", source, "-o", "forced.h5ad", "--counts-scale", "counts",
+                     words=["log1p values (base e)"])
+        done = self.ok("embed", source, "-o", "linear.h5ad", "--accept-noninteger")
+        self.assertIn("--counts-scale log1p", done.stderr)
+        tokens = self.ok("tokenize", source, "-o", "t.safetensors", "--counts-scale", "log1p")
+        self.assertIn(notice, tokens.stderr)
         self.refused(2, "embed", "slice.h5ad", "-o", "x.h5ad", "--counts-scale", "log", words=["log1p"])
         self.refused(2, "embed", "slice.h5ad", "-o", "x.h5ad", "--counts-scale", "linear",
                      "--accept-noninteger", words=["--counts-scale"])

@@ -127,7 +127,7 @@ class H5adCounts {
     if (not_whole_ > 0)
       notices.push_back({"STOFM-W3553",
                          concat(detail::with_commas(not_whole_), " of ", detail::with_commas(recovered_),
-                                " cells did not come out as whole counts; their values rank as they are"),
+                                " cells did not come out as whole counts; they rank by the values as stored"),
                          not_whole_});
     return notices;
   }

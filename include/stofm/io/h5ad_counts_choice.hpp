@@ -148,12 +148,40 @@ class CountsChoice {
     slice_.counts_scale = "fractional values, ranked as they are";
     return reading_;
   }
+  /// X is often cut to the variable genes while raw has all: tokens of a few genes are not those of the cell.
+  void require_all_genes() const {
+    const Hdf5File& file = matrix_.file();
+    if (forced_ != CountsScale::automatic || matrix_.path() == "raw/X" ||
+        open_hdf5_object(file, "raw/var").kind == Hdf5Kind::absent)
+      return;
+    std::int64_t all = 0;
+    try {
+      all = H5adFrame(file, "raw/var", memory_limit_).length();
+    } catch (const Error&) {
+      return;
+    }
+    if (all <= matrix_.columns()) return;
+    for (const CountPlace& place : count_places(file, matrix_.path(), memory_limit_))
+      if (place.option == "--use-raw" && place.rank() < 4)
+        throw DataError(
+            {"STOFM-3529", file.path, matrix_.path(),
+             concat(content_text(values_), ", of ", with_commas(matrix_.columns()),
+                    " genes, where raw/X has ", with_commas(all)),
+             "raw counts",
+             concat("Use those of raw/X (--use-raw), ", content_text(place.values),
+                    ", or keep to these genes with --counts-scale ", to_string(values_.scale), ".")});
+  }
   CountsReading recovered() {
+    require_all_genes();
     if (forced_ == CountsScale::automatic && values_.whole < values_.cells) {
       const auto places = count_places(matrix_.file(), matrix_.path(), memory_limit_);
-      if (!usable_places(places, 1).empty())
-        refuse(concat(content_text(values_), ", of which ", values_.whole, " of ", values_.cells,
-                      " cells come out whole"));
+      if (const std::string exact = usable_places(places, 1); !exact.empty())
+        throw DataError({"STOFM-3529", matrix_.file().path, matrix_.path(),
+                         concat(content_text(values_), ", of which ", values_.whole, " of ", values_.cells,
+                                " cells come out whole"),
+                         "raw counts",
+                         concat("Give raw counts: ", exact, ", or keep to these with --counts-scale ",
+                                to_string(values_.scale), ".")});
     }
     reading_.how = CountsReading::How::recover;
     reading_.scale = values_.scale;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -102,6 +103,7 @@ inline std::string shell_word(const std::string& name) {
 struct CountPlace {
   std::string name;    ///< layers["counts"]
   std::string option;  ///< --layer counts
+  std::int64_t genes = 0;
   H5adValues values;
 
   /// 0 best: counts, with rounding errors, recovered, recovered but for some cells; 4: of no use.
@@ -110,6 +112,13 @@ struct CountPlace {
     if (values.kind == ValueKind::near_counts) return 1;
     if (values.kind == ValueKind::recovered) return values.whole == values.cells ? 2 : 3;
     return 4;
+  }
+  /// Exact counts first, of these the place with most genes, of these the one that needs the least.
+  bool is_before(const CountPlace& other) const {
+    const auto key = [](const CountPlace& place) {
+      return std::tuple((std::max)(place.rank(), 2), -place.genes, place.rank());
+    };
+    return key(*this) < key(other);
   }
 };
 
@@ -124,7 +133,7 @@ inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::str
     try {
       H5adMatrix matrix(file, path, H5adFrame(file, "obs", memory_limit).length(),
                         H5adFrame(file, var, memory_limit).length(), memory_limit);
-      places.push_back({std::move(name), std::move(option), look_at_values(matrix, {})});
+      places.push_back({std::move(name), std::move(option), matrix.columns(), look_at_values(matrix, {})});
     } catch (const Error&) {
       return;  // its own trouble is not what the user asked about
     }
@@ -140,16 +149,20 @@ inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::str
   look("X", "var", "X", "--layer X");
   look("raw/X", "raw/var", "raw/X", "--use-raw");
   std::stable_sort(places.begin(), places.end(),
-                   [](const CountPlace& a, const CountPlace& b) { return a.rank() < b.rank(); });
+                   [](const CountPlace& a, const CountPlace& b) { return a.is_before(b); });
   return places;
 }
 
-/// "layers["counts"] (--layer counts)": the places that are as useful as the best one; "" if none is.
+/// "layers["counts"] (--layer counts)": the best place of rank up to `worst` and those as good; "" if none
+/// is.
 inline std::string usable_places(const std::vector<CountPlace>& places, int worst = 3) {
   std::string text;
-  for (const CountPlace& place : places)
-    if (place.rank() <= worst && place.rank() == places.front().rank())
-      text += (text.empty() ? "" : ", or ") + place.name + " (" + place.option + ")";
+  const CountPlace* best = nullptr;
+  for (const CountPlace& place : places) {
+    if (place.rank() > worst || (best != nullptr && best->is_before(place))) continue;
+    if (best == nullptr) best = &place;
+    text += (text.empty() ? "" : ", or ") + place.name + " (" + place.option + ")";
+  }
   return text;
 }
 

@@ -24,7 +24,10 @@ inline SliceReader h5ad_reader(const io::H5adReadOptions& options = {}) {
       concat("h5ad ", quoted(options.layer), " ", options.use_raw, " ", quoted(options.spatial_key), " ",
              quoted(options.x_column), " ", quoted(options.y_column), " ", quoted(options.gene_key), " ",
              quoted(options.symbol_key), " ", quoted(options.library_key), " ", options.drop_bad_coords, " ",
-             options.accept_noninteger, " ", io::to_string(options.counts_scale));
+             options.accept_noninteger);
+  if (options.counts_scale !=
+      io::CountsScale::automatic)  // which leaves the keys of older caches as they are
+    reader.identity += " " + io::to_string(options.counts_scale);
   return reader;
 }
 
