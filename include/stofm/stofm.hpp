@@ -34,6 +34,7 @@
 #include "stofm/io/counts_scale_vote.hpp"
 #include "stofm/io/csv.hpp"
 #include "stofm/io/csv_writer.hpp"
+#include "stofm/io/input_lock.hpp"
 #include "stofm/io/json.hpp"
 #include "stofm/io/npy.hpp"
 #include "stofm/io/safetensors.hpp"
