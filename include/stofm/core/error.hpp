@@ -15,11 +15,14 @@
 #error "stofm reports errors by exceptions: compile without -fno-exceptions"
 #endif
 
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "stofm/core/printable.hpp"
 
 namespace stofm {
 
@@ -42,42 +45,16 @@ struct ErrorParts {
   std::string remedy;    ///< what to do about it, a sentence
 };
 
-/// File content made safe to print: control characters and bytes >= 0x7f that are not part of valid
-/// UTF-8 become \xNN, and at most `limit` bytes of the input are shown.
+/// File content made safe to print: in quotes, as printable(), and at most `limit` bytes of it.
 inline std::string quoted(std::string_view text, std::size_t limit = 200) {
-  static constexpr char hex[] = "0123456789abcdef";
   const bool cut = text.size() > limit;
-  const std::string_view shown = text.substr(0, limit);
   std::string out = "\"";
-  for (std::size_t i = 0; i < shown.size();) {
-    const auto byte = static_cast<unsigned char>(shown[i]);
-    std::size_t length = byte < 0x80                     ? 1
-                         : (byte >= 0xc2 && byte < 0xe0) ? 2
-                         : (byte >= 0xe0 && byte < 0xf0) ? 3
-                         : (byte >= 0xf0 && byte < 0xf5) ? 4
-                                                         : 0;
-    bool whole = length > 0 && i + length <= shown.size();
-    for (std::size_t k = 1; whole && k < length; ++k)
-      whole = (static_cast<unsigned char>(shown[i + k]) & 0xc0) == 0x80;
-    // C1 control characters (U+0080 to U+009F) are terminal escapes too.
-    if (whole && length == 2 && byte == 0xc2 && static_cast<unsigned char>(shown[i + 1]) < 0xa0)
-      whole = false;
-    if (whole && length > 1) {
-      out.append(shown.substr(i, length));
-      i += length;
-      continue;
-    }
-    if (byte == '"' || byte == '\\') {
-      out += '\\';
-      out += static_cast<char>(byte);
-    } else if (byte < 0x20 || byte >= 0x7f) {
-      out += "\\x";
-      out += hex[byte >> 4];
-      out += hex[byte & 15];
-    } else {
-      out += static_cast<char>(byte);
-    }
-    ++i;
+  text = text.substr(0, limit);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find_first_of("\"\\", at), text.size());
+    out += printable(text.substr(at, end - at));
+    if (end < text.size()) out.append({'\\', text[end]});
+    at = end + 1;
   }
   out += cut ? "\"..." : "\"";
   return out;
