@@ -27,8 +27,23 @@ TEST_CASE("C10: a moved-from tensor is empty, not dangling") {
   auto from = Tensor<float>::zeros({4});
   const auto to = std::move(from);
   CHECK(to.numel() == 4);
-  from = Tensor<float>::zeros({2});  // NOLINT: reuse after a move is allowed
+  CHECK(from.shape() == Shape{0});  // NOLINT: what is left is part of the contract
+  CHECK(from.data() == nullptr);
+  CHECK(from.empty());
+  CHECK_THROWS_AS((void)from(0), ShapeError);
+  CHECK_THROWS_AS((void)from.slice(0, 0, 1), ShapeError);
+  CHECK_THROWS_AS((void)from.reshape({4}), ShapeError);
+  CHECK(from.clone().numel() == 0);
+  from = Tensor<float>::zeros({2});
   CHECK(from.numel() == 2);
+  Tensor<float> assigned;
+  assigned = std::move(from);
+  CHECK(from.shape() == Shape{0});
+  CHECK(from.data() == nullptr);
+  Tensor<float>& same = assigned;
+  assigned = std::move(same);
+  CHECK(assigned.numel() == 2);
+  CHECK(assigned(1) == 0.0F);
 }
 
 TEST_CASE("C08: an error has its parts, one line of text, and the exit code of its kind") {

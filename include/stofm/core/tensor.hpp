@@ -89,6 +89,16 @@ class Tensor {
         shape_(shape),
         strides_(shape.row_major_strides()),
         device_(device) {}
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  /// `other` is left without elements: shape [0], no data.
+  Tensor(Tensor&& other) noexcept : Tensor() { swap(other); }
+  Tensor& operator=(Tensor&& other) noexcept {
+    Tensor moved(std::move(other));  // so that `x = std::move(x)` keeps x
+    swap(moved);
+    return *this;
+  }
+  ~Tensor() = default;
 
   static Tensor zeros(const Shape& shape) requires std::same_as<D, Cpu> {
     Tensor result(shape);
@@ -227,6 +237,13 @@ class Tensor {
   Tensor contiguous() const requires std::same_as<D, Cpu> { return is_contiguous() ? *this : clone(); }
 
  private:
+  void swap(Tensor& other) noexcept {
+    std::swap(buffer_, other.buffer_);
+    std::swap(data_, other.data_);
+    std::swap(shape_, other.shape_);
+    std::swap(strides_, other.strides_);
+    std::swap(device_, other.device_);
+  }
   int checked_dimension(int i) const {
     const int d = i < 0 ? i + rank() : i;
     if (d < 0 || d >= rank())
