@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <numeric>
@@ -42,6 +44,45 @@ TEST_CASE("the exception of the first failing chunk comes back") {
                                      if (i >= 3) throw std::runtime_error(std::to_string(i));
                                    }),
                       "3");
+}
+
+TEST_CASE("a child of fork has loops of its own, after the parent's threads ran and while they run") {
+  set_thread_count(4);
+  const auto sum = [] {
+    std::vector<std::int64_t> squares(1000);
+    parallel_for(1000, 7, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) squares[static_cast<std::size_t>(i)] = i * i;
+    });
+    return std::accumulate(squares.begin(), squares.end(), std::int64_t{0});
+  };
+  const std::int64_t expected = sum();
+  const auto child_agrees = [&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);  // a hang is a failure, not a wait
+      bool right = sum() == expected;
+      set_thread_count(3);
+      right = right && sum() == expected;
+      const pid_t grandchild = ::fork();
+      if (grandchild == 0) ::_exit(sum() == expected ? 0 : 1);
+      int status = 1;
+      ::waitpid(grandchild, &status, 0);
+      ::_exit(right && status == 0 ? 0 : 1);
+    }
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    return status == 0;
+  };
+  CHECK(child_agrees());
+  std::atomic<bool> enough{false};
+  std::thread busy([&] {
+    while (!enough) (void)sum();
+  });
+  for (int i = 0; i < 5; ++i) CHECK(child_agrees());
+  enough = true;
+  busy.join();
+  CHECK(sum() == expected);
+  set_thread_count(2);
 }
 
 TEST_CASE("thread counts outside 1 to 1024 are refused") {

@@ -10,12 +10,17 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#if __has_include(<pthread.h>)
+#include <pthread.h>
+#endif
 
 #include "stofm/core/error.hpp"
 
@@ -30,115 +35,150 @@ class ThreadPool {
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() { stop(); }
+  ~ThreadPool() { delete crew_.load(); }
 
   int size() const { return size_.load(); }
   void resize(int threads) {
-    const std::scoped_lock use(use_);
-    stop();
+    Crew& crew = this->crew();
+    const std::scoped_lock use(crew.use);
+    crew.stop();
     size_ = threads;
   }
 
   /// Runs chunk_body(context, i) for i in [0, chunks). A second caller, or a nested call, does its own chunks
   /// alone.
   void run(std::int64_t chunks, void (*chunk_body)(void*, std::int64_t), void* context) {
-    std::unique_lock use(use_, std::defer_lock);
-    if (chunks <= 1 || inside() || size() <= 1 || !use.try_lock()) {
+    const auto alone = [&] {
       for (std::int64_t i = 0; i < chunks; ++i) chunk_body(context, i);
-      return;
-    }
-    start();
-    {
-      const std::scoped_lock lock(mutex_);
-      run_ = chunk_body;
-      context_ = context;
-      chunks_ = chunks;
-      next_ = 0;
-      failed_chunk_ = INT64_MAX;
-      failure_ = nullptr;
-      active_ = static_cast<int>(workers_.size());
-      ++generation_;
-    }
-    wake_.notify_all();
-    work();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return active_ == 0; });
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    };
+    if (chunks <= 1 || inside() || size() <= 1) return alone();
+    Crew& crew = this->crew();
+    const std::unique_lock use(crew.use, std::try_to_lock);
+    if (!use.owns_lock()) return alone();
+    crew.run(size(), {chunk_body, context, chunks});
   }
 
  private:
-  ThreadPool() : size_(static_cast<int>((std::max)(1U, std::thread::hardware_concurrency()))) {}
+  struct Job {
+    void (*body)(void*, std::int64_t) = nullptr;
+    void* context = nullptr;
+    std::int64_t chunks = 0;
+  };
 
+  /// The threads and what they share.
+  struct Crew {
+    Crew() = default;
+    Crew(const Crew&) = delete;
+    Crew& operator=(const Crew&) = delete;
+    ~Crew() { stop(); }
+
+    void run(int threads, const Job& next_job) {
+      start(threads);
+      {
+        const std::scoped_lock lock(mutex);
+        job = next_job;
+        next = 0;
+        failed_chunk = INT64_MAX;
+        failure = nullptr;
+        active = static_cast<int>(workers.size());
+        ++generation;
+      }
+      wake.notify_all();
+      work();
+      std::unique_lock lock(mutex);
+      done.wait(lock, [this] { return active == 0; });
+      if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+    }
+    void start(int threads) {
+      while (static_cast<int>(workers.size()) + 1 < threads) {
+        try {
+          workers.emplace_back([this, seen = generation]() mutable { loop(seen); });
+        } catch (const std::system_error&) {
+          break;  // the system has no more threads: fewer do the same work with the same result
+        }
+      }
+    }
+    void stop() {
+      {
+        const std::scoped_lock lock(mutex);
+        stopping = true;
+      }
+      wake.notify_all();
+      for (auto& worker : workers) worker.join();
+      workers.clear();
+      stopping = false;
+    }
+    void loop(std::uint64_t seen) {
+      for (;;) {
+        {
+          std::unique_lock lock(mutex);
+          wake.wait(lock, [&] { return stopping || generation != seen; });
+          if (stopping) return;
+          seen = generation;
+        }
+        work();
+        {
+          const std::scoped_lock lock(mutex);
+          --active;
+        }
+        done.notify_one();
+      }
+    }
+    void work() {
+      inside() = true;
+      for (std::int64_t i = next.fetch_add(1); i < job.chunks; i = next.fetch_add(1)) {
+        try {
+          job.body(job.context, i);
+        } catch (...) {
+          const std::scoped_lock lock(mutex);
+          if (i < failed_chunk) {  // the first chunk in order wins: the message does not depend on timing
+            failed_chunk = i;
+            failure = std::current_exception();
+          }
+        }
+      }
+      inside() = false;
+    }
+
+    std::mutex use;    // one parallel region at a time
+    std::mutex mutex;  // guards the fields below
+    std::condition_variable wake, done;
+    std::vector<std::thread> workers;
+    std::uint64_t generation = 0;
+    bool stopping = false;
+    int active = 0;
+    Job job;
+    std::atomic<std::int64_t> next{0};
+    std::int64_t failed_chunk = INT64_MAX;
+    std::exception_ptr failure;
+  };
+
+  ThreadPool() : size_(static_cast<int>((std::max)(1U, std::thread::hardware_concurrency()))) {
+#if __has_include(<pthread.h>)
+    // A child of fork() has one thread, the one that forked. The crew of its parent, whose locks may be held
+    // by threads that are not there, is left alone; the first parallel loop makes another.
+    ::pthread_atfork(nullptr, nullptr, [] {
+      ThreadPool& pool = global();
+      if (Crew* const parents = pool.crew_.exchange(nullptr)) pool.parents_crew_ = parents;
+    });
+#endif
+  }
+
+  Crew& crew() {
+    Crew* now = crew_.load();
+    if (now != nullptr) return *now;
+    auto made = std::make_unique<Crew>();
+    if (crew_.compare_exchange_strong(now, made.get())) now = made.release();
+    return *now;
+  }
   static bool& inside() {
     thread_local bool value = false;
     return value;
   }
-  void start() {
-    while (static_cast<int>(workers_.size()) + 1 < size()) {
-      try {
-        workers_.emplace_back([this, seen = generation_]() mutable { loop(seen); });
-      } catch (const std::system_error&) {
-        break;  // the system has no more threads: fewer do the same work with the same result
-      }
-    }
-  }
-  void stop() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    for (auto& worker : workers_) worker.join();
-    workers_.clear();
-    stopping_ = false;
-  }
-  void loop(std::uint64_t seen) {
-    for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-        if (stopping_) return;
-        seen = generation_;
-      }
-      work();
-      {
-        const std::scoped_lock lock(mutex_);
-        --active_;
-      }
-      done_.notify_one();
-    }
-  }
-  void work() {
-    inside() = true;
-    for (std::int64_t i = next_.fetch_add(1); i < chunks_; i = next_.fetch_add(1)) {
-      try {
-        run_(context_, i);
-      } catch (...) {
-        const std::scoped_lock lock(mutex_);
-        if (i <
-            failed_chunk_) {  // the first chunk in order wins, so that the message does not depend on timing
-          failed_chunk_ = i;
-          failure_ = std::current_exception();
-        }
-      }
-    }
-    inside() = false;
-  }
 
   std::atomic<int> size_;
-  std::mutex use_;    // one parallel region at a time
-  std::mutex mutex_;  // guards the fields below
-  std::condition_variable wake_, done_;
-  std::vector<std::thread> workers_;
-  std::uint64_t generation_ = 0;
-  bool stopping_ = false;
-  int active_ = 0;
-  void (*run_)(void*, std::int64_t) = nullptr;
-  void* context_ = nullptr;
-  std::int64_t chunks_ = 0;
-  std::atomic<std::int64_t> next_{0};
-  std::int64_t failed_chunk_ = INT64_MAX;
-  std::exception_ptr failure_;
+  std::atomic<Crew*> crew_{nullptr};
+  Crew* parents_crew_ = nullptr;  // never used: reachable, so that it does not look lost
 };
 }  // namespace detail
 
