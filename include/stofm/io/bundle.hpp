@@ -67,7 +67,10 @@ inline Bundle read_bundle(const std::filesystem::path& path, const BundleReadOpt
 /// Writes a bundle with fresh hashes, whole or not at all. The same content gives the same bytes, those of
 /// convert.py. \throws UsageError STOFM-3708 if a model and its configuration do not come together, or as
 /// write_safetensors.
-inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, bool overwrite = false);
+inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, OutputOptions options);
+inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, bool overwrite = false) {
+  write_bundle(path, bundle, OutputOptions{.overwrite = overwrite});
+}
 
 namespace detail {
 
@@ -241,7 +244,7 @@ inline Bundle read_bundle(const std::filesystem::path& path, const BundleReadOpt
   return bundle;
 }
 
-inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, bool overwrite) {
+inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, OutputOptions options) {
   const auto require = [&](const char* half, bool config, bool tensors) {
     if (config != tensors)
       throw UsageError({"STOFM-3708", path.string(), half,
@@ -272,7 +275,7 @@ inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle
       {"sha256", text(hashes)}};
   if (bundle.has_se2()) metadata["se2_config"] = text(bundle.se2_config);
   if (bundle.has_cell_encoder()) metadata["cell_encoder_config"] = text(bundle.cell_encoder_config);
-  write_safetensors(path, entries, metadata, {.overwrite = overwrite});
+  write_safetensors(path, entries, metadata, options);
 }
 
 }  // namespace stofm::io

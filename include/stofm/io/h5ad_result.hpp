@@ -15,6 +15,8 @@
 
 namespace stofm::io {
 
+class OutputGroup;
+
 /// One entry of obsm: a matrix with a row for each cell of the slice. Not copied: it must live until the
 /// write returns.
 struct H5adTable {
@@ -49,8 +51,10 @@ struct H5adResult {
 
 /// How the file comes into being.
 struct H5adWriteOptions {
-  bool in_place = false;   ///< output is the input: a changed copy takes its place by one rename
-  bool overwrite = false;  ///< an existing output may be replaced
+  bool in_place = false;         ///< output is the input: a changed copy takes its place by one rename
+  bool overwrite = false;        ///< an existing output may be replaced
+  bool follow_link = true;       ///< as OutputOptions::follow_link
+  OutputGroup* group = nullptr;  ///< as OutputOptions::group
   H5adIsolation isolation = H5adIsolation::child_process;
   double silence_limit_s = 120;
   double busy_limit_s = 4;  ///< seconds of computing without progress after which the child is given up

@@ -33,7 +33,7 @@ namespace detail {
 /// says. \throws ResourceError
 inline void clone_file(const RawDescriptor& source, const std::string& from, const std::string& to,
                        mode_t mode, const std::string& name) {
-  Descriptor target(open_file(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
+  Descriptor target(TemporaryFiles::of_process().create(to));
   if (!target.valid()) throw_errno(errno, name, "create");
   if (mode != 0) (void)!::fchmod(target.get(), mode | S_IRUSR | S_IWUSR);
   struct stat status {};
@@ -101,9 +101,11 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
   require_unchanged(input, read_from, detail::identity_of(source.fd));
   const std::int64_t cells =
       result.obsm.empty() || result.obsm.front().values.rank() != 2 ? 0 : result.obsm.front().values.dim(0);
-  PendingOutput pending(
-      target, {.overwrite = options.overwrite || options.in_place,
-               .expected_bytes = checked_add(whole.file_size, detail::result_bytes(result, cells))});
+  PendingOutput pending(target,
+                        {.overwrite = options.overwrite || options.in_place,
+                         .expected_bytes = checked_add(whole.file_size, detail::result_bytes(result, cells)),
+                         .follow_link = options.follow_link,
+                         .group = options.group});
   if (pending.is_stream())
     throw UsageError({"STOFM-3014", target, "output", "a pipe or device", "a regular file",
                       "Name a file: .h5ad is not a stream."});

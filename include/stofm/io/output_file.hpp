@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Files to write: whole or absent. The content goes to `name.tmp.<pid>.<n>` in the same directory, is
-/// synced, takes its final name by one rename, and the directory is synced. Any failure removes the temporary
-/// file and leaves what was there before.
+/// Files to write: whole or absent. The content goes to `name.tmp.<pid>.<n>.<scope>` in the same directory,
+/// is synced, takes its final name by one rename, and the directory is synced. Any failure removes the
+/// temporary file and leaves what was there before.
 ///
 /// An existing device, FIFO or socket path (/dev/null, /dev/stdout, /dev/full) is written straight through.
 
@@ -31,13 +31,13 @@ class OutputFile {
       : pending_(path, options), expected_bytes_(options.expected_bytes) {
     buffer_.reserve(buffer_bytes);
     descriptor_ = detail::Descriptor(
-        pending_.is_stream()
-            ? detail::open_file(pending_.path(), O_WRONLY | O_NOCTTY | O_NONBLOCK)
-            : detail::open_file(pending_.temporary_path(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
+        pending_.is_stream() ? detail::open_file(pending_.path(), O_WRONLY | O_NOCTTY | O_NONBLOCK)
+                             : TemporaryFiles::of_process().create(pending_.temporary_path()));
     if (!descriptor_.valid()) refuse_to_create(errno);
     if (pending_.is_stream())
       ::fcntl(descriptor_.get(), F_SETFL, 0);  // from here on, writes wait for the reader
-    if (pending_.mode() != 0) (void)!::fchmod(descriptor_.get(), pending_.mode());
+    else
+      pending_.restore_owner(descriptor_.get());
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -116,6 +116,7 @@ inline void check_output(const std::filesystem::path& path, std::span<const std:
     if (!path.empty() && same_file(path, input))
       throw UsageError({"STOFM-3011", path.string(), "output", "the same file as the input " + input.string(),
                         "an output of its own", "Choose another output path."});
+  options.group = nullptr;
   const OutputFile probe(path, options);  // created and removed: the only reliable test of a directory
 }
 inline void check_output(const std::filesystem::path& path,

@@ -11,13 +11,18 @@
 
 #include "stofm/core/error.hpp"
 #include "stofm/io/system_calls.hpp"
+#include "stofm/io/temporary_files.hpp"
 
 namespace stofm::io {
+
+class OutputGroup;
 
 /// How an output comes into being.
 struct OutputOptions {
   bool overwrite = false;           ///< an existing file may be replaced (atomically)
   std::int64_t expected_bytes = 0;  ///< refused at once if the disk has less room; 0: not known
+  bool follow_link = true;  ///< false: a link is refused; for names that nobody gave (logs, checkpoints, ...)
+  OutputGroup* group = nullptr;  ///< the finished file is handed to it and takes its name with the others
 };
 
 /// True if both paths name the same file (path, link or inode). Paths that do not exist are compared as text.
@@ -38,36 +43,63 @@ class PendingOutput {
   /// \throws UsageError (STOFM-3010 to 3014) if the output exists, is a directory, or its directory is
   /// missing; ResourceError (STOFM-5011) if `expected_bytes` do not fit.
   explicit PendingOutput(const std::filesystem::path& path, OutputOptions options = {});
-  PendingOutput(const PendingOutput&) = delete;
-  PendingOutput& operator=(const PendingOutput&) = delete;
+  PendingOutput(PendingOutput&& other) noexcept
+      : path_(std::move(other.path_)),
+        final_path_(std::move(other.final_path_)),
+        directory_(std::move(other.directory_)),
+        temporary_path_(std::move(other.temporary_path_)),
+        overwrite_(other.overwrite_),
+        existed_(other.existed_),
+        stream_(other.stream_),
+        done_(std::exchange(other.done_, true)),
+        published_(other.published_),
+        mode_(other.mode_),
+        owner_(other.owner_),
+        owner_group_(other.owner_group_),
+        group_(other.group_),
+        directory_descriptor_(std::move(other.directory_descriptor_)) {}
+  PendingOutput& operator=(PendingOutput&&) = delete;
   ~PendingOutput() { discard(); }
 
   const std::string& path() const { return path_; }                      ///< as the user gave it
   const std::string& temporary_path() const { return temporary_path_; }  ///< write here; does not exist yet
   bool is_stream() const { return stream_; }  ///< a device or pipe: write to path()
   mode_t mode() const { return mode_; }       ///< permissions of the file replaced, or 0
+  /// Gives an open file the owner (where that is allowed) and the permissions of the file it replaces.
+  void restore_owner(int descriptor) const;
 
-  /// Syncs the temporary file, renames it to the final name, syncs the directory.
-  /// \throws ResourceError, or UsageError if the name appeared meanwhile; then nothing has changed.
+  /// Syncs the temporary file, renames it to the final name, syncs the directory; or, with a group, hands it
+  /// over. \throws ResourceError, or UsageError if the name appeared meanwhile; then nothing has changed.
   void commit();
   /// As commit for a file whose content is already synced.
   void commit_synced();
 
  private:
+  friend class OutputGroup;
+  /// How the file got its name: the old one, if any, is under the temporary name after an exchange.
+  enum class Published { no, created, exchanged, replaced };
+
   void discard() noexcept {
-    if (!done_ && !temporary_path_.empty()) detail::remove_file(temporary_path_);
+    if (!done_ && !temporary_path_.empty()) TemporaryFiles::of_process().remove(temporary_path_);
     done_ = true;
   }
+  void publish();          ///< takes the name
+  void undo() noexcept;    ///< as before `publish`, where the file system can exchange names
+  void settle() noexcept;  ///< the old file goes
   void sync_directory();
 
   std::string path_, final_path_, directory_, temporary_path_;
   bool overwrite_ = false, existed_ = false, stream_ = false, done_ = false;
+  Published published_ = Published::no;
   mode_t mode_ = 0;
+  uid_t owner_ = 0;
+  gid_t owner_group_ = 0;
+  OutputGroup* group_ = nullptr;
   detail::Descriptor directory_descriptor_;
 };
 
 inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOptions options)
-    : path_(path.string()), overwrite_(options.overwrite) {
+    : path_(path.string()), overwrite_(options.overwrite), group_(options.group) {
   if (path_.empty())
     throw UsageError({"STOFM-3014", "", "output", "an empty path", "a file name", "Name the output file."});
   std::filesystem::path target = path;
@@ -81,6 +113,10 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
                         "Choose another output path."});
     detail::throw_errno(error, path_, "output");
   }
+  if (!options.follow_link && std::filesystem::is_symlink(path, ignored))
+    throw UsageError({"STOFM-3015", path_, "output", "a link",
+                      "a file of its own at a name that was not given",
+                      "Remove the link or choose another output directory."});
   if (!exists && std::filesystem::is_symlink(path, ignored))
     throw UsageError({"STOFM-3014", path_, "output", "a dangling link", "a new file or an existing one",
                       "Remove the link or name another output."});
@@ -97,6 +133,8 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
   if (exists) {
     existed_ = true;
     mode_ = status.st_mode & 07777;
+    owner_ = status.st_uid;
+    owner_group_ = status.st_gid;
     target = std::filesystem::canonical(path, ignored);  // a link stays, the file it names is replaced
     if (ignored) target = path;
   }
@@ -120,14 +158,16 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
                                   " bytes, has ", static_cast<std::int64_t>(free_bytes)),
                            "room for the output", "Free some space or write to another disk."});
   }
-  // Unique in this process by the counter, among processes by the pid; a stale one of an earlier process is
-  // passed by.
+  // Unique in this process by the counter, among processes by pid and scope.
   static std::atomic<unsigned> counter{0};
   const std::string stem = target.filename().string().substr(0, 200);
   const std::filesystem::path folder = target.parent_path();
   do {
-    temporary_path_ = (folder / concat(stem, ".tmp.", ::getpid(), ".", counter.fetch_add(1))).string();
+    temporary_path_ =
+        (folder / concat(stem, ".tmp.", ::getpid(), ".", counter.fetch_add(1), ".", detail::pid_scope()))
+            .string();
   } while (std::filesystem::exists(std::filesystem::symlink_status(temporary_path_, ignored)));
+  TemporaryFiles::of_process().add(temporary_path_);
 }
 
 inline void PendingOutput::sync_directory() {
@@ -136,10 +176,17 @@ inline void PendingOutput::sync_directory() {
   detail::throw_errno(errno, path_, "sync of directory " + directory_);
 }
 
+inline void PendingOutput::restore_owner(int descriptor) const {
+  if (mode_ == 0) return;
+  if (owner_ != ::geteuid() || owner_group_ != ::getegid()) (void)!::fchown(descriptor, owner_, owner_group_);
+  (void)!::fchmod(descriptor, mode_);
+}
+
 inline void PendingOutput::commit() {
   if (stream_) return;
   const int descriptor = detail::open_file(temporary_path_, O_RDONLY);
   if (descriptor < 0) detail::throw_errno(errno, path_, "sync");
+  restore_owner(descriptor);
   const int synced = detail::sync_descriptor(descriptor);
   const int error = errno;
   detail::close_descriptor(descriptor);
@@ -147,8 +194,7 @@ inline void PendingOutput::commit() {
   commit_synced();
 }
 
-inline void PendingOutput::commit_synced() {
-  if (stream_ || done_) return;
+inline void PendingOutput::publish() {
   auto refuse = [this] {
     if (errno == EEXIST)
       throw UsageError({"STOFM-3010", path_, "output", "a file that appeared meanwhile", "a new name",
@@ -162,31 +208,33 @@ inline void PendingOutput::commit_synced() {
     if (detail::rename_file(temporary_path_, final_path_, mode) != 0 &&
         (!unsupported() || detail::rename_file(temporary_path_, final_path_, RenameMode::replace) != 0))
       refuse();
-    done_ = true;
-    try {
-      sync_directory();
-    } catch (...) {
-      ::unlink(final_path_.c_str());  // an output that may not survive is no output
-      throw;
-    }
+    published_ = Published::created;
+  } else if (detail::rename_file(temporary_path_, final_path_, RenameMode::exchange) == 0) {
+    published_ = Published::exchanged;  // the old file is kept until the new one is safe
     return;
+  } else {
+    if (!unsupported() && errno != ENOENT) refuse();
+    if (detail::rename_file(temporary_path_, final_path_, RenameMode::replace) != 0) refuse();
+    published_ = Published::replaced;
   }
-  // The old file is kept under the temporary name until the new one is safe.
-  if (detail::rename_file(temporary_path_, final_path_, RenameMode::exchange) == 0) {
-    try {
-      sync_directory();
-    } catch (...) {
-      (void)!::rename(temporary_path_.c_str(), final_path_.c_str());
-      done_ = true;
-      throw;
-    }
-    discard();
-    return;
-  }
-  if (!unsupported() && errno != ENOENT) refuse();
-  if (detail::rename_file(temporary_path_, final_path_, RenameMode::replace) != 0) refuse();
   done_ = true;
-  sync_directory();
+  TemporaryFiles::of_process().forget(temporary_path_);
+}
+
+inline void PendingOutput::undo() noexcept {
+  if (published_ == Published::created) ::unlink(final_path_.c_str());
+  if (published_ == Published::exchanged) {
+    (void)!::rename(temporary_path_.c_str(), final_path_.c_str());
+    TemporaryFiles::of_process().forget(temporary_path_);
+  }
+  published_ = Published::no;
+  done_ = true;
+}
+
+inline void PendingOutput::settle() noexcept {
+  if (published_ == Published::exchanged) discard();
 }
 
 }  // namespace stofm::io
+
+#include "stofm/io/output_group.hpp"
