@@ -33,7 +33,7 @@ struct ParameterSpec {
 
 /// How strict `check_parameters` is.
 struct ParameterOptions {
-  bool allow_nonfinite = false;  ///< accept NaN and inf in weights (`--allow-nonfinite`)
+  bool allow_nonfinite = false;  ///< accept NaN and inf in weights
   std::string file = {};         ///< where the tensors came from, for messages
   std::string prefix = {};       ///< printed before each name ("se2/"), for messages
 };
@@ -163,7 +163,7 @@ ParameterReport check_parameters(std::span<const ParameterSpec> specs, const Nam
                                       " values, the first at element ", scan.first);
       if (!options.allow_nonfinite)
         throw DataError({"STOFM-1303", options.file, options.prefix + spec.name, text, "finite weights",
-                         "The checkpoint is damaged or its training diverged; --allow-nonfinite goes on."});
+                         "The checkpoint is damaged or its training diverged: convert or train it again."});
       report.notices.push_back({"STOFM-W1303", options.prefix + spec.name + ": " + text, scan.nonfinite});
     }
     if (scan.all_tiny && spec.shape.rank() >= 2 && spec.shape.numel() > 1)
