@@ -219,8 +219,30 @@ TEST_CASE("R14: the lock of a killed run is taken over, one of another host is n
   test::check_refused(dir / "c" / "lock",
                       {"STOFM-3811", "lock", "process 77 on host \"elsewhere\"", "remove this file"},
                       [&] { const CheckpointDirectory refused(dir / "c"); });
+}
+
+TEST_CASE("A lock that is a link or somebody's file is refused and stays as it is") {
+  const test::ScratchDir dir;
+  fs::create_directory(dir / "c");
+  const auto open = [&] { const CheckpointDirectory refused(dir / "c"); };
+  const auto text_of = [](const fs::path& path) { return io::File::open(path).read_all(1000); };
   put(dir / "c" / "lock", "what is this");
-  const CheckpointDirectory taken(dir / "c");
+  test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "no lock", "rename"}, open);
+  CHECK(text_of(dir / "c" / "lock") == "what is this");
+  fs::remove(dir / "c" / "lock");
+  put(dir / "victim", "precious");
+  fs::create_symlink(dir / "victim", dir / "c" / "lock");
+  test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "a link", "rename"}, open);
+  fs::remove(dir / "c" / "lock");
+  put(dir / "victim", "pid 77 host elsewhere\n");
+  fs::create_hard_link(dir / "victim", dir / "c" / "lock");
+  test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "other names", "rename"}, open);
+  CHECK(text_of(dir / "victim") == "pid 77 host elsewhere\n");
+  fs::remove(dir / "c" / "lock");
+  fs::create_symlink(dir / "victim", dir / "c" / "step-00000001.safetensors");
+  CheckpointDirectory checkpoints(dir / "c");
+  CHECK_THROWS_WITH_AS(checkpoints.save(make_checkpoint(1)), doctest::Contains("STOFM-3015"), UsageError);
+  CHECK(text_of(dir / "victim") == "pid 77 host elsewhere\n");
 }
 
 TEST_CASE("R23: resume with other options or data lists what changed") {

@@ -121,16 +121,6 @@ inline std::int64_t step_of_name(const std::string& name, std::string* rest = nu
   return std::strtoll(name.c_str() + checkpoint_stem.size(), nullptr, 10);
 }
 
-/// ".tmp.<pid>.<n>" as io/pending_output.hpp makes it.
-inline bool is_temporary_suffix(const std::string& text) {
-  if (!text.starts_with(".tmp.")) return false;
-  const std::size_t dot = text.find('.', 5);
-  const auto digits = [&](std::size_t from, std::size_t to) {
-    return to > from && text.find_first_not_of("0123456789", from) >= to;
-  };
-  return dot != std::string::npos && digits(5, dot) && digits(dot + 1, text.size());
-}
-
 }  // namespace detail
 
 inline std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory) {
@@ -185,7 +175,7 @@ inline CheckpointDirectory::CheckpointDirectory(const std::filesystem::path& dir
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
     std::string rest;
     if (detail::step_of_name(entry.path().filename().string(), &rest) >= 0 &&
-        detail::is_temporary_suffix(rest))
+        io::detail::parse_temporary_suffix(rest).pid > 0)
       stale.push_back(entry.path());
   }
   for (const auto& path : stale) (void)io::detail::remove_file(path.string());

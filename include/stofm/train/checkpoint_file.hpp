@@ -130,7 +130,7 @@ inline void write_checkpoint(const std::filesystem::path& path, const Checkpoint
                            {"format_version", checkpoint_format_version},
                            {"manifest", manifest},
                            {"manifest_sha256", io::sha256_hex(manifest)}},
-                          {.overwrite = true});
+                          {.overwrite = true, .follow_link = false});
   });
 }
 

@@ -30,7 +30,8 @@ namespace stofm::train {
 class DirectoryLock {
  public:
   /// Takes `path` (created if it is not there).
-  /// \throws UsageError STOFM-3811 if a run holds it, with its process and host; ResourceError on I/O errors.
+  /// \throws UsageError STOFM-3811 if a run holds it, with its process and host, 3813 if what has the name is
+  /// no lock (a link, somebody's file): it stays as it is; ResourceError on I/O errors.
   explicit DirectoryLock(const std::filesystem::path& path);
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;
@@ -41,6 +42,7 @@ class DirectoryLock {
 
  private:
   bool take();
+  [[noreturn]] void refuse_file(const char* found);
 
   std::string path_;
   io::detail::Descriptor descriptor_;
@@ -84,8 +86,16 @@ inline DirectoryLock::DirectoryLock(const std::filesystem::path& path) : path_(p
   while (!take()) descriptor_ = io::detail::Descriptor();
 }
 
+inline void DirectoryLock::refuse_file(const char* found) {
+  const std::string path = std::exchange(path_, std::string());
+  descriptor_ = io::detail::Descriptor();
+  throw UsageError({"STOFM-3813", path, "lock", found, "a lock of stofm, or nothing",
+                    "Remove or rename it, or give another --output directory."});
+}
+
 inline bool DirectoryLock::take() {
   descriptor_ = io::detail::Descriptor(io::detail::open_file(path_, O_RDWR | O_CREAT | O_NOFOLLOW, 0644));
+  if (!descriptor_.valid() && errno == ELOOP) refuse_file("a link");
   if (!descriptor_.valid()) io::detail::throw_errno(errno, path_, "lock");
   // A child of a run that was killed may hold the lock a moment longer than its parent.
   for (int waits = 0; ::flock(descriptor_.get(), LOCK_EX | LOCK_NB) != 0; ++waits) {
@@ -111,7 +121,10 @@ inline bool DirectoryLock::take() {
     io::detail::throw_errno(errno, path_, "lock");
   if (io::detail::stat_path(path_, named) != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev)
     return false;
-  const detail::LockHolder before = detail::lock_holder(detail::lock_text(descriptor_.get()));
+  const std::string written = detail::lock_text(descriptor_.get());
+  const detail::LockHolder before = detail::lock_holder(written);
+  if (!S_ISREG(held.st_mode) || held.st_nlink > 1) refuse_file("a file that has other names");
+  if (!written.empty() && !written.starts_with("pid ")) refuse_file("a file that is no lock");
   if (before.pid > 0 && before.host != detail::host_name()) {
     const std::string path = path_;
     descriptor_ = io::detail::Descriptor();

@@ -17,14 +17,29 @@ namespace stofm::train {
 
 namespace detail {
 
-/// .h5ad files of a folder, not below it.
+inline bool has_h5ad_ending(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  for (char& c : ending)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return ending == ".h5ad";
+}
+
+/// .h5ad files of a folder, not below it. A result of `stofm embed` (x.stofm.h5ad) is left out where its
+/// slice (x.h5ad) is there: its cells would count twice.
 inline std::vector<std::filesystem::path> slices_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error))
-    if (entry->path().extension() == ".h5ad" && !std::filesystem::is_directory(entry->path()))
+    if (has_h5ad_ending(entry->path()) && !std::filesystem::is_directory(entry->path()))
       files.push_back(entry->path());
+  std::erase_if(files, [](const std::filesystem::path& file) {
+    const std::filesystem::path slice = file.stem();  // x.stofm
+    std::error_code ignored;
+    return slice.extension() == ".stofm" &&
+           std::filesystem::exists(file.parent_path() / (slice.stem().string() + file.extension().string()),
+                                   ignored);
+  });
   if (error)
     throw FileError({"STOFM-4541", folder.string(), "folder", error.message(), "a folder that can be read",
                      "Check its permissions."});

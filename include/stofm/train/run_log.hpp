@@ -81,8 +81,9 @@ inline RunLog::RunLog(const std::filesystem::path& path, std::int64_t resume_ste
         fields.erase("step");
         kept += detail::log_line(line["event"].get<std::string>(), line["step"].get<std::int64_t>(), fields);
       }
-  io::atomic_write(path, [&](io::OutputFile& file) { file.write(kept); }, {.overwrite = true});
-  descriptor_ = io::detail::Descriptor(io::detail::open_file(path_, O_WRONLY | O_APPEND));
+  io::atomic_write(path, [&](io::OutputFile& file) { file.write(kept); },
+                   {.overwrite = true, .follow_link = false});
+  descriptor_ = io::detail::Descriptor(io::detail::open_file(path_, O_WRONLY | O_APPEND | O_NOFOLLOW));
   if (!descriptor_.valid()) io::detail::throw_errno(errno, path_, "append");
   bytes_ = static_cast<std::int64_t>(kept.size());
 }

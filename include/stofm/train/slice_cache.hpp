@@ -262,7 +262,7 @@ inline void SliceCache::store(const PreparedSlice& slice, Notices& notices) cons
                            {"summary", summary},
                            {"summary_sha256", io::sha256_hex(summary)},
                            {"digest", digest.hex()}},
-                          {.overwrite = true});
+                          {.overwrite = true, .follow_link = false});
   } catch (const Error& e) {
     notices.push_back({"STOFM-W4521", concat("a prepared slice could not be cached: ", e.what()), 1});
   }

@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -152,6 +153,24 @@ struct LoopState {
     ++averaged;
   }
 };
+
+/// Losses by name; null for one that is not finite.
+inline nlohmann::json losses_json(const std::vector<std::pair<std::string, double>>& losses) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [name, value] : losses)
+    json[name] = std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+  return json;
+}
+/// The reverse, from the state of a checkpoint: a run that is resumed after its last step knows them, too.
+/// Checkpoints of version 0.1.0 have none.
+inline std::vector<std::pair<std::string, double>> losses_from_json(const nlohmann::json& state) {
+  std::vector<std::pair<std::string, double>> losses;
+  if (state.contains("losses"))
+    for (const auto& [name, value] : state.at("losses").items())
+      losses.emplace_back(name,
+                          value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>());
+  return losses;
+}
 
 /// The first parameter by name whose gradient has a NaN, or "".
 template <class T>

@@ -193,6 +193,7 @@ class LoopRun {
     checkpoint.config = outputs_.config;
     checkpoint.data_sha256 = outputs_.data_sha256;
     checkpoint.state = {{"loop", state_.to_json()},
+                        {"losses", losses_json(result_.losses)},
                         {"run", hooks_.save_state ? hooks_.save_state() : nullptr}};
     checkpoint.tensors = checkpoint_tensors(parameters_, optimizer_);
     return checkpoint;
@@ -210,6 +211,7 @@ class LoopRun {
     if (hooks_.engine) hooks_.engine.store();
     try {
       state_ = LoopState::from_json(checkpoint.state.at("loop"));
+      result_.losses = losses_from_json(checkpoint.state);
       if (hooks_.load_state) hooks_.load_state(checkpoint.state.at("run"));
     } catch (const nlohmann::json::exception&) {
       throw FileError({"STOFM-4554", "", stofm::concat("checkpoint of step ", checkpoint.step, ", state"),
