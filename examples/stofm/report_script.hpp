@@ -58,7 +58,7 @@ for(const m of D.groups){const of=I(m.key);if(of.length!==N||!N)continue;let n=m
  modes.genes={label:'genes per cell',heading:'How it was computed',note:'Genes with a count in each cell, of those in the file.',of,n:bins,lo,hi,ramp:true,colour:i=>ramp((i+.5)/bins),value:i=>g[i]+' genes'}}}
 {const boxes={};for(const k in modes){const h=modes[k].heading;if(!boxes[h]){boxes[h]=node('optgroup');boxes[h].label=h;$('colour').append(boxes[h])}
  const o=node('option',modes[k].label);o.value=k;boxes[h].append(o)}}
-let mode=Object.keys(modes)[0],alone=-1,picked=null,pickedCount=0,hover=-1;
+let mode=Object.keys(modes)[0],alone=-1,picked=null,pickedCount=0,pickedAt=0,hover=-1;
 const order={};
 function groups(key){if(order[key])return order[key];const m=modes[key],start=new Int32Array(m.n+1);for(const v of m.of)start[v+1]++;
  for(let i=0;i<m.n;i++)start[i+1]+=start[i];const at=start.slice(),list=new Int32Array(N);for(let i=0;i<N;i++)list[at[m.of[i]]++]=i;return order[key]={start,list}}
@@ -102,13 +102,15 @@ class View{
   return Math.min(9,Math.max(.8,(this.flip?.3:.42)*spacing))*Math.pow(1.15,+$('size').value)}
  near(p,q){const x=this.ux(p),y=this.uy(q),r=14/this.k;let best=-1,bd=r*r;
   for(let i=this.col(x-r);i<=this.col(x+r);i++)for(let j=this.row(y-r);j<=this.row(y+r);j++)for(const t of this.cells.get(i*this.n+j)||[]){const dx=this.x[t]-x,dy=this.y[t]-y,e=dx*dx+dy*dy;if(e<bd){bd=e;best=t}}return best}
- pixels(m,r,dim,mute){const s=Math.max(1,Math.round(2*r*this.q)),W=this.c.width,H=this.c.height,image=this.g.createImageData(W,H),out=new Uint32Array(image.data.buffer);
+ pixels(m,r,dim,mute){const now=[this.cx,this.cy,this.k,this.W,this.H,this.q,r,mode,alone,mute,pickedAt].join();
+  if(now===this.drawn){this.g.putImageData(this.image,0,0);return} // only the ring has moved
+  const s=Math.max(1,Math.round(2*r*this.q)),W=this.c.width,H=this.c.height,image=this.g.createImageData(W,H),out=new Uint32Array(image.data.buffer);
   const q=this.q,colours=[];for(let k=0;k<m.n;k++)colours.push(number(m.colour(k)));
   let step=Math.floor(N*.618)|1;const common=(a,b)=>b?common(b,a%b):a;while(common(step,N)>1)step+=2; // any group may come last
   for(const want of alone>=0||picked?[true,false]:[false])for(let j=0,i=0;j<N;j++,i=(i+step)%N){if(dim(i)!==want)continue;
    const x=Math.round(this.px(this.x[i])*q-s/2),y=Math.round(this.py(this.y[i])*q-s/2);if(x<0||y<0||x+s>W||y+s>H)continue;
    const colour=want?number(mute):colours[m.of[i]];for(let b=y;b<y+s;b++)for(let a=x;a<x+s;a++)out[b*W+a]=colour}
-  this.g.putImageData(image,0,0)}
+  this.image=image;this.drawn=now;this.g.putImageData(image,0,0)}
  draw(){const g=this.g;g.setTransform(this.q,0,0,this.q,0,0);g.clearRect(0,0,this.W,this.H);if(!N||!this.x.length)return;
   const m=modes[mode],{start,list}=groups(mode),r=this.radius(),mute=css('--mute'),dim=i=>(alone>=0&&m.of[i]!==alone)||(picked!==null&&!picked[i]);
   if(r<1.6)this.pixels(m,r,dim,mute);else{
@@ -152,7 +154,7 @@ function tip(e,i){const t=$('tip');if(!e||i<0){t.style.display='none';return}
 function choose(view,line){if(line.length<3)return;picked=new Uint8Array(N);pickedCount=0;
  for(let i=0;i<N;i++){const x=view.px(view.x[i]),y=view.py(view.y[i]);let inside=false;for(let a=0,b=line.length-1;a<line.length;b=a++){const [xa,ya]=line[a],[xb,yb]=line[b];if((ya>y)!==(yb>y)&&x<(xb-xa)*(y-ya)/(yb-ya)+xa)inside=!inside}if(inside){picked[i]=1;pickedCount++}}
  if(!pickedCount)picked=null;said();legend()}
-function said(){$('selected').textContent=picked?commas(pickedCount)+' cells selected':'';$('clear').hidden=!picked}
+function said(){pickedAt++;$('selected').textContent=picked?commas(pickedCount)+' cells selected':'';$('clear').hidden=!picked}
 function legend(){const m=modes[mode],box=$('legend');box.replaceChildren();$('note').textContent=m?m.note:'';if(!m)return;
  if(m.ramp){const d=node('div',undefined,'ramp'),bar=node('i');bar.style.background='linear-gradient(90deg,'+stops.map(s=>`rgb(${s.join(' ')})`).join(',')+')';d.append(node('span',m.lo),bar,node('span',m.hi+' genes'));box.append(d);return}
  let inSelection=null;if(picked){inSelection=new Int32Array(m.n);for(let i=0;i<N;i++)if(picked[i])inSelection[m.of[i]]++}

@@ -68,6 +68,21 @@ class Graph(support.Case):
                 self.assertEqual(mine[tensor][0], reference[tensor][0], tensor)
                 self.assertLessEqual(largest_difference(mine[tensor][1], reference[tensor][1]), tolerance, tensor)
 
+    def test_subslices_merge_slivers_on_demand(self):
+        places = [(float(i % 30), float(i // 30)) for i in range(900)] + [(31.0, 10.0 * i) for i in range(3)]
+        support.write_safetensors(self.dir / "rim.safetensors", {
+            "spatial": ("F64", [903, 2], [v for place in places for v in place]),
+            "features": ("F32", [903, 2], [(i * 7 % 11) / 11 for i in range(1806)])})
+        found = {}
+        for name, options in {"plain": [], "merged": ["--merge-slivers"]}.items():
+            done = self.ok("subslices", "rim.safetensors", "-o", f"{name}.safetensors", "--split", 200, *options)
+            self.assertEqual("fewer than 20 cells" in done.stderr, name == "plain", done.stderr)
+            found[name] = support.read_safetensors(self.dir / f"{name}.safetensors")
+            self.assertEqual(sorted(found[name]["split_indices"][1]), list(range(903)))
+        self.assertLess(min(found["plain"]["split_sizes"][1]), 20)
+        self.assertGreaterEqual(min(found["merged"]["split_sizes"][1]), 20)
+        self.assertEqual(found["plain"]["leiden_labels"], found["merged"]["leiden_labels"])
+
     def test_inputs_that_do_not_fit_are_refused(self):
         support.write_safetensors(self.dir / "a.safetensors", {"spatial": ("F64", [2, 2], [0, 0, 1, 1])})
         self.refused(3, "cluster", "a.safetensors", "-o", "out.safetensors", words=["features", "a.safetensors"])

@@ -80,6 +80,26 @@ TEST_CASE("libraries of one file have frames of their own") {
   CHECK(std::all_of(seen.begin(), seen.end(), [](int n) { return n == 1; }));
 }
 
+TEST_CASE("slivers are merged on demand, inside their library") {
+  std::vector<std::pair<double, double>> xy;
+  for (int i = 0; i < 400; ++i) xy.emplace_back(i % 20, i / 20);
+  for (int i = 0; i < 3; ++i) xy.emplace_back(21.0, 6.0 * i);
+  const auto slice = slice_at(xy);
+  train::PrepareOptions options;
+  options.embed.split = 100;
+  const auto plain = train::prepare_slice(slice, tiny_features(), options);
+  options.embed.merge_slivers = true;
+  const auto merged = train::prepare_slice(slice, tiny_features(), options);
+  CHECK(merged.pieces() < plain.pieces());
+  std::vector<int> seen(xy.size(), 0);
+  for (std::int64_t p = 0; p < merged.pieces(); ++p) {
+    const auto cells = merged.piece_cells(p);
+    CHECK(cells.size() >= 10);
+    for (const std::int64_t cell : cells) ++seen[static_cast<std::size_t>(cell)];
+  }
+  CHECK(std::all_of(seen.begin(), seen.end(), [](int n) { return n == 1; }));
+}
+
 TEST_CASE("linear gene features are unit rows that tell cells apart, the same gene by gene in every panel") {
   const auto slice = slice_at(scattered(90));
   const auto prepared = train::prepare_slice(slice, tiny_features(64), {});
