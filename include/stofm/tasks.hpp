@@ -6,6 +6,7 @@
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/cluster_embedding.hpp"
 #include "stofm/tasks/clustering_metrics.hpp"
+#include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/layout_quality.hpp"
 #include "stofm/tasks/logistic_regression.hpp"
 #include "stofm/tasks/neighbours.hpp"
