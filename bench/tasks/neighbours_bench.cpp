@@ -3,44 +3,17 @@
 // partial sort of each row of them.
 #include <benchmark/benchmark.h>
 
-#include <map>
+#include <algorithm>
 #include <utility>
 
-#include "stofm/core/random.hpp"
+#include "bench/support/embeddings.hpp"
 #include "stofm/tasks/neighbours.hpp"
 
 using namespace stofm;
 
 namespace {
-/// Rows with a spectrum like that of an embedding: variance of direction l falls as exp(-l / 15), rotated by
-/// mixing; 30 groups.
-const Tensor<float>& embedding(std::int64_t n, std::int64_t width) {
-  static std::map<std::pair<std::int64_t, std::int64_t>, Tensor<float>> made;
-  const auto key = std::pair(n, width);
-  if (const auto found = made.find(key); found != made.end()) return found->second;
-  Random random(1);
-  constexpr std::int64_t latent = 60, groups = 30;
-  std::vector<float> mixing(static_cast<std::size_t>(latent * width)), places(groups * latent);
-  for (float& m : mixing) m = static_cast<float>(random.normal());
-  for (float& p : places) p = 2 * static_cast<float>(random.normal());
-  Tensor<float> rows = Tensor<float>::zeros({n, width});
-  for (std::int64_t i = 0; i < n; ++i) {
-    const auto group = static_cast<std::int64_t>(random.below(groups));
-    for (std::int64_t l = 0; l < latent; ++l) {
-      const float value =
-          std::exp(-static_cast<float>(l) / 30) *
-          (places[static_cast<std::size_t>(group * latent + l)] + static_cast<float>(random.normal()));
-      for (std::int64_t j = 0; j < width; ++j)
-        rows.data()[i * width + j] += value * mixing[static_cast<std::size_t>(l * width + j)];
-    }
-    for (std::int64_t j = 0; j < width; ++j)
-      rows.data()[i * width + j] += 0.3F * static_cast<float>(random.normal());
-  }
-  return made.emplace(key, rows).first->second;
-}
-
 void bounded(benchmark::State& state) {
-  const auto& rows = embedding(state.range(0), 192);
+  const auto& rows = bench::embedding(state.range(0), 192);
   for (auto _ : state) {
     const auto found = tasks::nearest_neighbours(rows.view(), 15);
     benchmark::DoNotOptimize(found.indices.data());
@@ -56,7 +29,7 @@ BENCHMARK(bounded)
     ->UseRealTime();
 
 void all_products(benchmark::State& state) {
-  const auto& rows = embedding(state.range(0), 192);
+  const auto& rows = bench::embedding(state.range(0), 192);
   const std::int64_t n = rows.dim(0);
   const ops::PackedLinear<float> packed(rows);
   std::vector<float> squares(static_cast<std::size_t>(n));
