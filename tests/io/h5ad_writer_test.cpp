@@ -181,6 +181,9 @@ TEST_CASE("writer: results that do not fit the file leave nothing behind") {
   Fixture name(60);
   name.result.obsm[0].key = "a/b";
   refuse(name.result, "without '/'");
+  Fixture empty(60);
+  empty.result.obsm[0].values.data = nullptr;
+  refuse(empty.result, "without data");
   Fixture code(60);
   code.result.obs[0].codes[3] = 9;
   refuse(code.result, "code 9");

@@ -144,6 +144,17 @@ TEST_CASE("empty sides are results, not errors") {
   });
 }
 
+TEST_CASE("linear and matmul refuse a view without data, not with a crash") {
+  const Tensor<float> x({3, 4}), w({2, 4});
+  Tensor<float> y({3, 2});
+  const TensorView<float> nothing{nullptr, Shape{3, 2}, Shape{3, 2}.row_major_strides(), {}};
+  const TensorView<const float> no_x{nullptr, Shape{3, 4}, Shape{3, 4}.row_major_strides(), {}};
+  CHECK_THROWS_WITH_AS(ops::linear_into(nothing, x.view(), w.view()), doctest::Contains("without data"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear_into(y.view(), no_x, w.view()), doctest::Contains("without data"),
+                       ShapeError);
+}
+
 TEST_CASE("linear refuses shapes that do not fit and names both") {
   const auto x = spiky<float>({4, 5}, 1), w = spiky<float>({3, 6}, 2);
   CHECK_THROWS_WITH_AS(ops::linear(x, w), doctest::Contains("[linear]: found x [4, 5], w [3, 6]"),

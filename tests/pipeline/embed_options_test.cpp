@@ -232,6 +232,8 @@ TEST_CASE("options out of range and a reader that returns other rows are refused
   auto wrong = slice;
   wrong.read_counts = [&](std::int64_t begin, std::int64_t end) { return slice.read_counts(begin, end - 1); };
   CHECK(code_of<DataError>(wrong, model_8, {}, "reader") == "STOFM-4320");
+  wrong.read_counts = nullptr;
+  CHECK(code_of<UsageError>(wrong, model_8, {}, "empty function") == "STOFM-4324");
   auto bad = slice_at(scattered(30));
   bad.coordinates(3, 1) = std::numeric_limits<double>::quiet_NaN();
   CHECK(code_of<DataError>(bad, model_8, {}, "s.h5ad") == "STOFM-4202");

@@ -156,6 +156,36 @@ TEST_CASE("D13: duplicate columns are summed before ranking") {
   CHECK(tokenize(rows, m).tokens == Tokens{6, 2, 4, 3, 6, 2, 3});
 }
 
+TEST_CASE("rows whose lists do not fit each other are refused before they are used") {
+  const GeneMapping mapping = mapping_of(8);
+  const io::CountRows good = rows_of({{{0, 1.0}, {3, 2.0}}, {{1, 5.0}}, {}});
+  const auto refuse = [&](const io::CountRows& rows, const char* word) {
+    try {
+      (void)tokenize(rows, mapping, {}, "f.h5ad");
+      FAIL_CHECK("accepted: " << word);
+    } catch (const DataError& error) {
+      CHECK(error.code() == "STOFM-4320");
+      CHECK(std::string(error.what()).find(word) != std::string::npos);
+    }
+  };
+  CHECK(tokenize(good, mapping, {}).cells() == 3);
+  io::CountRows rows = good;
+  rows.offsets = {0, 2, 3, 4000};
+  refuse(rows, "up to 4000");
+  rows.offsets = {0, 3, 2, 3};
+  refuse(rows, "do not decrease");
+  rows.offsets = {1, 2, 3, 3};
+  refuse(rows, "start with 0");
+  rows.offsets = {};
+  refuse(rows, "no offsets");
+  rows = good;
+  rows.values.pop_back();
+  refuse(rows, "2 values");
+  rows = good;
+  rows.columns.push_back(1);
+  refuse(rows, "4 columns");
+}
+
 TEST_CASE("D17: a count that is negative or no number is refused with its place") {
   const auto m = mapping_of(3);
   for (const double bad :

@@ -106,7 +106,12 @@ class H5adMatrix {
     if (data.rank() != 2) fail("STOFM-3510", "", concat("an array of rank ", data.rank()), "cells x genes");
     require_numbers();
     check_shape(data.dim(0), data.dim(1));
-    data.require_stored(most_unstored);
+    require_stored();
+  }
+
+  /// A matrix of which nothing at all was stored is fill values from end to end: none of it is a count.
+  void require_stored() const {
+    values().require_stored(values().stored_bytes() == 0 ? std::int64_t{16} << 20 : most_unstored);
   }
 
   void check_shape(std::int64_t rows, std::int64_t columns) const {
@@ -144,7 +149,7 @@ class H5adMatrix {
     if (indices().elements() != values().elements())
       fail("STOFM-3514", "/indices", concat(indices().elements(), " entries"),
            concat(values().elements(), ", as data has"));
-    values().require_stored(most_unstored);
+    require_stored();
     indices().require_stored(most_unstored);
     read_starts();
     parts_.pop_back();
