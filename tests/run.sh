@@ -6,7 +6,7 @@
 #   bash tests/run.sh --quick    Release build and its tests only
 #
 # Environment: STOFM_GOLDEN, STOFM_FORMATS, STOFM_DATA: directories with more cases of the same layout;
-# STOFM_FUZZ_SECONDS (60), STOFM_FLIPS (20000), STOFM_JOBS (all cores), STOFM_BUILD (build).
+# STOFM_FUZZ_SECONDS (60), STOFM_FLIPS (20000), STOFM_MUTATIONS (2000), STOFM_JOBS (all cores), STOFM_BUILD (build).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 quick=no
@@ -19,6 +19,7 @@ for argument in "$@"; do
 done
 jobs=${STOFM_JOBS:-$(nproc)} build=${STOFM_BUILD:-build}
 export STOFM_FLIPS=${STOFM_FLIPS:-20000}
+[ "$quick" = yes ] || export STOFM_MUTATIONS=${STOFM_MUTATIONS:-2000}
 passed=() failed=() skipped=()
 started=$SECONDS
 step() { printf '\n=== %s (%d s)\n' "$1" "$((SECONDS - started))"; }
@@ -81,7 +82,7 @@ if [ "$quick" = no ]; then
   command -v clang++ >/dev/null && sanitizer_compiler=clang++
   if cmake --preset asan -B "$build-asan" -DCMAKE_CXX_COMPILER="$sanitizer_compiler" -DSTOFM_QUICK_TO_BUILD=ON >/dev/null && cmake --build "$build-asan" -j "$jobs"; then
     step "tests, ASan + UBSan"
-    STOFM_FLIPS=500 ctest --test-dir "$build-asan" -j "$jobs" --output-on-failure --no-tests=error -LE packaging
+    STOFM_FLIPS=500 STOFM_MUTATIONS=200 ctest --test-dir "$build-asan" -j "$jobs" --output-on-failure --no-tests=error -LE packaging
     verdict $? "tests (ASan + UBSan)"
   else
     failed+=("ASan + UBSan build")
