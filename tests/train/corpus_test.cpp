@@ -321,6 +321,15 @@ TEST_CASE("files, folders and patterns become one sorted list") {
   const auto folder = train::find_slices({dir.path().string()});
   CHECK(folder.size() == 4);
   CHECK(folder.front().filename() == "a.h5ad");
+  for (const char* name : {"a.stofm.h5ad", "alone.stofm.h5ad", "UPPER.H5AD"})
+    std::ofstream(dir / name) << "x";
+  std::vector<std::string> names;
+  for (const auto& path : train::find_slices({dir.path().string()}))
+    names.push_back(path.filename().string());
+  CHECK(names ==
+        std::vector<std::string>{"UPPER.H5AD", "a.h5ad", "alone.stofm.h5ad", "b.h5ad", "c.h5ad", "d.h5ad"});
+  for (const char* name : {"a.stofm.h5ad", "alone.stofm.h5ad", "UPPER.H5AD"})
+    std::filesystem::remove(dir / name);
   CHECK(train::find_slices({(dir / "[bd].h5ad").string(), (dir / "a.h5ad").string(), dir.path().string()}) ==
         folder);
   CHECK(train::find_slices({(dir / "x.h5ad").string()}).size() == 1);  // reading it is what fails
