@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
+#include <algorithm>
 #include <memory>
 
 #include "command_line_options.hpp"
@@ -259,6 +260,26 @@ void check_together(const Arguments& a) {
          "Add --clustering kmeans, or steer leiden with --resolution. See 'stofm embed --help'."});
 }
 
+/// What follows a lone "--" are files: "-x.h5ad" becomes "./-x.h5ad", so that nothing takes it for an option.
+std::vector<std::string> files_after_dashes(std::vector<std::string> words) {
+  const auto dashes = std::find(words.begin(), words.end(), "--");
+  if (dashes == words.end()) return words;
+  for (auto word = dashes + 1; word != words.end(); ++word)
+    if (word->starts_with('-')) word->insert(0, "./");
+  words.erase(dashes);
+  return words;
+}
+
+/// The options of the verb that was named; empty: none was.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  const auto used = app.get_subcommands();
+  if (!used.empty())
+    for (const CLI::Option* known : used.front()->get_options())
+      for (const auto& name : known->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
 /// CLI11's refusal in our words.
 std::string words_of(const CLI::ParseError& e) {
   std::string text = e.what();
@@ -282,13 +303,16 @@ ParsedCommandLine parse_command_line(int argc, char** argv) {
   ParsedCommandLine parsed;
   const auto app = make_app(parsed.arguments);
   for (int i = 0; i < argc; ++i) parsed.arguments.words.emplace_back(argv[i]);
+  std::vector<std::string> words = files_after_dashes(parsed.arguments.words);
   if (argc <= 1) {
     parsed.text = app->help();
     return parsed;
   }
   check_names(*app, argc, argv);
   try {
-    app->parse(argc, argv);
+    words.erase(words.begin());
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app->parse(words);
   } catch (const CLI::CallForHelp&) {
     parsed.arguments.verb = verb_of(*app);
     const auto used = app->get_subcommands();
@@ -304,6 +328,7 @@ ParsedCommandLine parse_command_line(int argc, char** argv) {
     parsed.text = version_text();
     return parsed;
   }
+  Console::get().set_options(option_names(*app));
   parsed.arguments.verb = verb_of(*app);
   if (parsed.arguments.verb == Verb::none) {
     parsed.text = app->help();

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "remedy.hpp"
+
 namespace stofm::program {
 namespace {
 
@@ -21,11 +23,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// One line: control characters become blanks, so that a name from a file can not write to the terminal.
+/// One line: line ends and tabs become blanks, other control characters \xNN.
 std::string one_line(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  std::string out = printable(text, "\n\r\t");
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
   return out;
 }
 
@@ -99,9 +101,12 @@ void Console::detail(std::string_view text, const Fields& fields) {
   if (verbose_ > 0 && !quiet_) line("detail", text, fields);
 }
 void Console::warn(std::string_view text, const Fields& fields) {
-  if (!quiet_) line("warning", text, fields);
+  if (!quiet_) line("warning", fitting_note(std::string(text), options_), fields);
 }
-void Console::error(const Error& e) {
+void Console::error(const Error& given) {
+  ErrorParts parts = given.parts();
+  parts.remedy = fitting_remedy(parts.remedy, options_);
+  const Error e(given.kind(), std::move(parts));
   line("error", e.what(),
        {{"code", e.code()},
         {"file", e.file()},
@@ -178,7 +183,9 @@ void Console::end_progress() {
   stage_.clear();
 }
 
-void print(std::string_view text) {
+void print(std::string_view given) {
+  const std::string shown = printable(given, "\n\t");
+  std::string_view text = shown;
   while (!text.empty()) {
     const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
@@ -234,31 +241,21 @@ std::string json_text(std::string_view text) {
   static constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
   for (std::size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const std::size_t length = byte < 0x80 ? 1 : (byte & 0xe0) == 0xc0 ? 2 : (byte & 0xf0) == 0xe0 ? 3 : 4;
-    bool whole = (byte < 0x80 || (byte >= 0xc2 && byte < 0xf5)) && i + length <= text.size();
-    for (std::size_t k = 1; whole && k < length; ++k)
-      whole = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
-    if (byte == 0xe0 && whole) whole = static_cast<unsigned char>(text[i + 1]) >= 0xa0;
-    if (byte == 0xed && whole) whole = static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (byte == 0xf0 && whole) whole = static_cast<unsigned char>(text[i + 1]) >= 0x90;
-    if (byte == 0xf4 && whole) whole = static_cast<unsigned char>(text[i + 1]) < 0x90;
-    if (!whole) {
-      out += "\\ufffd";
-      ++i;
+    const auto [value, length] = stofm::detail::code_point_at(text, i);
+    if (length == 0) {
+      std::string shown;
+      stofm::detail::append_hex(shown, text[i++]);
+      out += "\\" + shown;  // an escaped backslash
       continue;
     }
-    if (length > 1) {
-      out.append(text.substr(i, length));
-    } else if (byte == '"' || byte == '\\') {
+    if (value == '"' || value == '\\') {
       out += '\\';
       out += text[i];
-    } else if (byte < 0x20 || byte == 0x7f || byte == '<' || byte == '>' || byte == '&') {
-      out += "\\u00";
-      out += hex[byte >> 4];
-      out += hex[byte & 15];
+    } else if (stofm::detail::is_control(value) || value == '<' || value == '>' || value == '&') {
+      out += "\\u";
+      for (int shift = 12; shift >= 0; shift -= 4) out += hex[value >> shift & 15];
     } else {
-      out += text[i];
+      out.append(text.substr(i, length));
     }
     i += length;
   }

@@ -2,7 +2,8 @@
 #pragma once
 /// \file
 /// Words go to stderr, data to files or stdout. On a terminal there is colour and a progress line; off one,
-/// plain lines. With --log-json every line is one JSON object.
+/// plain lines. With --log-json every line is one JSON object. Whatever a text was made of, what is written
+/// is printable (core/printable.hpp).
 
 #include <chrono>
 #include <cstdint>
@@ -24,6 +25,9 @@ class Console {
   static Console& get();
 
   void configure(bool quiet, int verbose, bool json);
+  /// The options ("--layer") of the verb that runs: a remedy names no other (remedy.hpp). None: all are
+  /// named.
+  void set_options(std::vector<std::string> options) { options_ = std::move(options); }
   bool quiet() const { return quiet_; }
   bool terminal() const { return terminal_; }
 
@@ -48,14 +52,15 @@ class Console {
   std::recursive_mutex mutex_;
   bool quiet_ = false, json_ = false, terminal_ = false, colour_ = false;
   int verbose_ = 0;
+  std::vector<std::string> options_;
   bool bar_shown_ = false;
   std::string stage_, unit_;
   std::int64_t done_ = 0, total_ = 0;
   std::chrono::steady_clock::time_point stage_start_, last_draw_;
 };
 
-/// Writes to stdout. A reader that went away is no error (the exit code stays); a full disk is.
-/// \throws ResourceError if the bytes can not be written
+/// Writes lines of printable text to stdout. A reader that went away is no error (the exit code stays); a
+/// full disk is. \throws ResourceError if the bytes can not be written
 void print(std::string_view text);
 
 std::string format_count(std::int64_t n);                 ///< 1,234,567
@@ -64,6 +69,8 @@ std::string format_seconds(double seconds);               ///< 0.42 s, 3 min 12 
 std::string format_number(double value, int digits = 3);  ///< %.*g, decimal point always
 /// What is said of sub-slices with few cells; a remark on the published method, no notice.
 std::string sliver_text(std::int64_t pieces, std::int64_t cells, std::int64_t limit);
-std::string json_text(std::string_view text);  ///< "..." with escapes, valid UTF-8, '<' escaped too
+/// "..." in valid UTF-8: control characters as \uNNNN, '<', '>' and '&' too, bytes that are no UTF-8 as
+/// \\xNN.
+std::string json_text(std::string_view text);
 
 }  // namespace stofm::program

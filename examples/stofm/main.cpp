@@ -2,6 +2,8 @@
 /// \file
 /// The program `stofm`: parse, run one verb, turn whatever goes wrong into one line and an exit code.
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -17,6 +19,22 @@ namespace stofm::program {
 namespace {
 
 constexpr int internal_error = 70;  // EX_SOFTWARE of sysexits.h
+
+/// What no `try` reaches: memory that runs out while static objects are made (CLI11 has many), before main.
+[[noreturn]] void end_without_main() {
+  try {
+    if (const auto now = std::current_exception()) std::rethrow_exception(now);
+  } catch (const std::bad_alloc&) {
+    static constexpr std::string_view text = "stofm: error: memory: the system has no more. [STOFM-5002]\n";
+    (void)!::write(STDERR_FILENO, text.data(), text.size());
+    ::_exit(static_cast<int>(ErrorKind::resource));
+  } catch (...) {
+  }
+  static constexpr std::string_view text = "stofm: error: internal: ended by the C++ runtime. [STOFM-9003]\n";
+  (void)!::write(STDERR_FILENO, text.data(), text.size());
+  ::_exit(internal_error);
+}
+[[gnu::constructor(101)]] void install_last_handler() { std::set_terminate(end_without_main); }
 
 int run(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)  // refusals of the command line itself are to be JSON, too

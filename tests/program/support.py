@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the program share: run it, read and write safetensors with the standard library alone."""
+import functools
 import json
 import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -28,6 +30,26 @@ def demo_bundle():
 def has_hdf5():
     text = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False).stdout
     return "HDF5" in text and "not built in" not in text.split("HDF5")[1].splitlines()[0]
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+
+
+@functools.cache
+def options_of(verb):
+    """Long options of a verb, or None if the program has no such verb."""
+    done = subprocess.run([PROGRAM, verb, "--help"], capture_output=True, text=True, check=False)
+    return frozenset(OPTION.findall(done.stdout)) if done.returncode == 0 else None
+
+
+def compile_library(case, source):
+    """A C file as a library to preload; without a compiler, or with a sanitizer, the test is skipped."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None or os.environ.get("STOFM_SANITIZED"):
+        case.skipTest("needs a C compiler and a program without sanitizers")
+    library = case.dir / (Path(source).stem + ".so")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", str(source), "-o", str(library), "-ldl"], check=True)
+    return library
 
 
 class Case(unittest.TestCase):
@@ -57,6 +79,10 @@ class Case(unittest.TestCase):
         for word in words:
             self.assertIn(word, lines[0])
         self.assertEqual(self.files(), before)
+        known = options_of(str(arguments[0])) if arguments else None
+        if known and "STOFM-200" not in lines[0] and "convert" not in lines[0]:
+            given = set(OPTION.findall(" ".join(map(str, arguments))))
+            self.assertEqual(set(OPTION.findall(lines[0])) - known - given, set(), lines[0])
         return lines[0]
 
     def files(self):
