@@ -51,10 +51,9 @@ void write_graph_result(const GraphArguments& a, const std::vector<io::Safetenso
                                                     {"merge_slivers", g.merge_slivers ? "yes" : "no"},
                                                     {"geometry", g.geometry},
                                                     {"seed", std::to_string(g.seed)}};
-  {
-    const WriteSection section(a.output);
-    io::write_safetensors(a.output, entries, metadata, {.overwrite = a.overwrite});
-  }
+  io::OutputGroup outputs;
+  io::write_safetensors(a.output, entries, metadata, {.overwrite = a.overwrite, .group = &outputs});
+  publish(outputs);
   Console::get().say(concat("wrote ", a.output, " (", entries.size(), " tensors)"), {{"output", a.output}});
 }
 

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "output_plan.hpp"
 
-#include <filesystem>
-#include <map>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "resources.hpp"
 #include "stofm/io/input_lock.hpp"
 #include "stofm/io/output_file.hpp"
 
@@ -12,10 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// slice.h5ad -> slice
+std::string lower_case(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+/// slice.h5ad -> slice, SLICE.H5AD -> SLICE
 std::string stem_of(const std::string& input) {
   const fs::path name = fs::path(input).filename();
-  return name.extension() == ".h5ad" || name.extension() == ".h5" ? name.stem().string() : name.string();
+  const std::string extension = lower_case(name.extension().string());
+  return extension == ".h5ad" || extension == ".h5" ? name.stem().string() : name.string();
 }
 
 bool names_directory(const std::string& path) {
@@ -23,19 +37,97 @@ bool names_directory(const std::string& path) {
   return !path.empty() && (path.back() == '/' || fs::is_directory(path, ignored));
 }
 
-/// The file an option stands for: itself, or a file named after the slice in the directory it names.
-std::string extra_output(const char* option, const std::string& value, const std::string& stem,
-                         const char* ending, bool several) {
-  if (value.empty()) return value;
-  if (names_directory(value)) return (fs::path(value) / (stem + ending)).string();
-  if (several)
-    throw UsageError({"STOFM-2005", "", option,
-                      concat("one file (", stofm::quoted(value), ") for several slices"), "a directory",
-                      "Name a directory that exists."});
-  return value;
+/// The folder where the .h5ad files go, if they do not go to one file.
+std::string result_folder(const EmbedArguments& a) {
+  return names_directory(a.output) ? a.output : a.output_dir;
+}
+
+/// What the results of each input are called: the stem, and before it as many of the input's folders as tell
+/// inputs of one stem apart.
+std::vector<fs::path> result_names(const std::vector<std::string>& inputs, bool with_folders) {
+  std::vector<fs::path> names;
+  std::map<std::string, std::vector<std::size_t>> alike;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    names.emplace_back(stem_of(inputs[i]));
+    alike[names.back().string()].push_back(i);
+  }
+  for (const auto& [stem, group] : alike) {
+    if (!with_folders || group.size() == 1) continue;
+    std::vector<fs::path> folders;
+    std::size_t deepest = 0;
+    for (const std::size_t i : group) {
+      folders.push_back(fs::absolute(inputs[i]).lexically_normal().parent_path().relative_path());
+      const auto depth =
+          static_cast<std::size_t>(std::distance(folders.back().begin(), folders.back().end()));
+      deepest = std::max(deepest, depth);
+    }
+    for (std::size_t depth = 1; depth <= deepest; ++depth) {
+      std::set<fs::path> different;
+      for (std::size_t k = 0; k < group.size(); ++k) {
+        const auto parts = static_cast<std::size_t>(std::distance(folders[k].begin(), folders[k].end()));
+        fs::path tail;
+        for (auto part =
+                 std::next(folders[k].begin(), static_cast<std::ptrdiff_t>(parts - std::min(depth, parts)));
+             part != folders[k].end(); ++part)
+          tail /= *part;
+        names[group[k]] = tail / stem;
+        different.insert(names[group[k]]);
+      }
+      if (different.size() == group.size()) break;
+    }
+  }
+  return names;
+}
+
+/// \throws UsageError if --in-place can not be done, as far as that can be known before the work
+void check_in_place(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return;  // reading it says why
+  const auto refuse = [&](const std::string& found, const char* remedy) {
+    throw UsageError(
+        {"STOFM-3016", path, "--in-place", found, "a file and a folder that can be written", remedy});
+  };
+  constexpr const char* elsewhere =
+      "Change that, or leave --in-place out: the result is then a new file (--output).";
+  if (::geteuid() != 0 && status.st_uid != ::geteuid())
+    refuse(concat("a file of another user (uid ", status.st_uid, "), who would no longer own it"),
+           "Leave --in-place out: the result is then a new file (--output).");
+  if (::access(path.c_str(), W_OK) != 0) refuse("a file that may not be written", elsewhere);
+  try {
+    const io::OutputFile probe(path, {.overwrite = true, .expected_bytes = status.st_size});
+  } catch (const UsageError& e) {
+    refuse("a folder that takes no new file (" + e.found() + ")", elsewhere);
+  }
+  io::check_in_place(path);  // nobody else has it open
 }
 
 }  // namespace
+
+bool OutputPlan::follows_link(const std::string& file) const {
+  return std::find(named_by_us.begin(), named_by_us.end(), file) == named_by_us.end();
+}
+
+std::string whole_path(const std::string& path) {
+  std::error_code ignored;
+  return fs::weakly_canonical(fs::absolute(path, ignored), ignored).string();
+}
+
+bool is_result_name(const std::string& path) { return lower_case(path).ends_with(".stofm.h5ad"); }
+
+std::vector<std::string> without_results(const std::vector<std::string>& inputs, const EmbedArguments& a,
+                                         std::int64_t& left_out) {
+  std::set<std::string> results;
+  if (!a.in_place && (a.output.empty() || names_directory(a.output)))
+    for (const std::string& input : inputs)
+      results.insert(whole_path((fs::path(result_folder(a)) / (stem_of(input) + ".stofm.h5ad")).string()));
+  std::vector<std::string> slices;
+  for (const std::string& input : inputs) {
+    const bool result = is_result_name(input) && results.contains(whole_path(input));
+    if (!result) slices.push_back(input);
+    left_out += result;
+  }
+  return slices;
+}
 
 std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, const EmbedArguments& a) {
   const bool several = inputs.size() > 1;
@@ -46,43 +138,75 @@ std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, con
     throw UsageError({"STOFM-2005", "", "--cell-embeddings",
                       concat("one file for ", inputs.size(), " slices"), "one slice",
                       "Embed these slices one at a time."});
+  const std::vector<fs::path> names = result_names(inputs, !a.in_place && !result_folder(a).empty());
   std::vector<OutputPlan> plans;
   std::map<std::string, std::string> owner;
-  for (const std::string& input : inputs) {
-    const std::string stem = stem_of(input);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
     OutputPlan plan;
-    plan.input = input;
+    plan.input = inputs[i];
     plan.in_place = a.in_place;
+    // The file an option stands for: itself, or one named after the slice in the directory it names.
+    const auto place = [&](const char* option, const std::string& value, const char* ending) -> std::string {
+      if (value.empty()) return value;
+      if (names_directory(value)) {
+        plan.named_by_us.push_back((fs::path(value) / names[i]).string() + ending);
+        return plan.named_by_us.back();
+      }
+      if (several)
+        throw UsageError({"STOFM-2005", "", option,
+                          concat("one file (", stofm::quoted(value), ") for several slices"), "a directory",
+                          "Name a directory that exists."});
+      return value;
+    };
     if (a.in_place)
-      plan.h5ad = input;
-    else if (!a.output.empty())
-      plan.h5ad =
-          names_directory(a.output) ? (fs::path(a.output) / (stem + ".stofm.h5ad")).string() : a.output;
-    else
-      plan.h5ad = (fs::path(a.output_dir) / (stem + ".stofm.h5ad")).string();
-    plan.npy = extra_output("--npy", a.npy, stem, ".stofm.npy", several);
-    plan.csv = extra_output("--csv", a.csv, stem, ".stofm.csv", several);
-    plan.report = extra_output("--report", a.report, stem, ".stofm.html", several);
+      plan.h5ad = inputs[i];
+    else if (!a.output.empty() && !names_directory(a.output))
+      plan.h5ad = a.output;
+    else {
+      plan.h5ad = (fs::path(result_folder(a)) / names[i]).string() + ".stofm.h5ad";
+      plan.named_by_us.push_back(plan.h5ad);
+    }
+    plan.npy = place("--npy", a.npy, ".stofm.npy");
+    plan.csv = place("--csv", a.csv, ".stofm.csv");
+    plan.report = place("--report", a.report, ".stofm.html");
+    if (names[i].has_parent_path())
+      for (const std::string& file : plan.named_by_us)
+        plan.folders.push_back(fs::path(file).parent_path().string());
     for (const std::string& file : {plan.h5ad, plan.npy, plan.csv, plan.report}) {
       if (file.empty()) continue;
-      std::error_code ignored;
-      const auto [place, added] = owner.emplace(fs::weakly_canonical(file, ignored).string(), input);
+      const auto [place_of, added] = owner.emplace(whole_path(file), plan.input);
       if (!added)
-        throw UsageError(
-            {"STOFM-2006", file, "output", concat("two results of ", place->second, " and ", input),
-             "a file of its own for each result", "Rename an input, or embed them into two directories."});
+        throw UsageError({"STOFM-2006", file, "output",
+                          concat("two results of ", place_of->second, " and ", plan.input),
+                          "a file of its own for each result",
+                          "Give --output-dir, where inputs of one name keep their folders, or rename one."});
     }
     plans.push_back(std::move(plan));
   }
   return plans;
 }
 
+std::vector<std::string> files_read(const std::vector<std::string>& slices, const EmbedArguments& a) {
+  std::vector<std::string> files = slices;
+  for (const std::string& file : {find_weights(a.weights), a.list, a.slice.spatial_csv, a.cell_embeddings})
+    if (!file.empty()) files.push_back(file);
+  return files;
+}
+
 void check_outputs(const OutputPlan& plan, const std::vector<std::string>& inputs, bool overwrite) {
   const std::vector<fs::path> sources(inputs.begin(), inputs.end());
-  if (plan.in_place) io::check_in_place(plan.h5ad);
+  if (plan.in_place) check_in_place(plan.h5ad);
   for (const std::string& file : {plan.h5ad, plan.npy, plan.csv, plan.report})
     if (!file.empty() && !(plan.in_place && file == plan.h5ad))
-      io::check_output(file, sources, {.overwrite = overwrite});
+      io::check_output(file, sources, {.overwrite = overwrite, .follow_link = plan.follows_link(file)});
+}
+
+void check_one_output(const std::string& output, const std::vector<std::string>& read, bool overwrite) {
+  std::vector<fs::path> sources;
+  for (const std::string& file : read)
+    if (!file.empty()) sources.emplace_back(file);
+  io::check_output(output, sources, {.overwrite = overwrite});
+  clean_up_after_killed_runs(fs::path(output).parent_path());
 }
 
 }  // namespace stofm::program

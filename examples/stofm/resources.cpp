@@ -15,9 +15,12 @@
 #include <sstream>
 #include <string_view>
 
+#include "console.hpp"
+#include "output_plan.hpp"
 #include "stofm/core/machine.hpp"
 #include "stofm/core/parse_double.hpp"
 #include "stofm/io/file.hpp"
+#include "stofm/io/temporary_files.hpp"
 
 namespace stofm::program {
 namespace {
@@ -123,10 +126,19 @@ std::string find_weights(const std::string& given) {
        "Give --weights stofm.safetensors (weights_tools/convert.py makes one from a checkpoint)."});
 }
 
+bool is_pattern(const std::string& word) {
+  std::error_code ignored;
+  return word.find_first_of("*?[") != std::string::npos && !std::filesystem::exists(word, ignored);
+}
+
 std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list) {
   std::vector<std::string> words = inputs;
   if (!list.empty()) {
-    std::istringstream lines(io::File::open(list).read_all(64 << 20));
+    std::string text = io::File::open(list).read_all(64 << 20);
+    if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
+      throw FileError({"STOFM-2013", list, "--list", "UTF-16 text", "UTF-8 text", "Save it as UTF-8."});
+    if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);  // the mark that Windows puts before UTF-8
+    std::istringstream lines(std::move(text));
     std::string line;
     while (std::getline(lines, line)) {
       while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t'))
@@ -138,23 +150,50 @@ std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, c
   const auto add = [&files](const std::string& file) {
     if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
   };
+  std::int64_t results = 0;
   for (const std::string& word : words) {
-    std::error_code ignored;
-    if (word.find_first_of("*?[") == std::string::npos || std::filesystem::exists(word, ignored)) {
+    if (!is_pattern(word)) {
       add(word);
       continue;
     }
     glob_t found{};
     const int status = ::glob(word.c_str(), 0, nullptr, &found);
-    for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i) add(found.gl_pathv[i]);
+    const std::int64_t before = results;
+    const std::size_t matches = status == 0 ? found.gl_pathc : 0;
+    for (std::size_t i = 0; i < matches; ++i) {
+      if (is_result_name(found.gl_pathv[i]))
+        ++results;
+      else
+        add(found.gl_pathv[i]);
+    }
     ::globfree(&found);
-    if (status != 0)
-      throw UsageError({"STOFM-2012", "", stofm::quoted(word), "no file that matches", "at least one slice",
-                        "Check the pattern and the directory."});
+    const bool only_results = matches > 0 && results - before == static_cast<std::int64_t>(matches);
+    if (matches == 0 || only_results)
+      throw UsageError({"STOFM-2012", "", stofm::quoted(word),
+                        only_results ? "results of stofm alone (NAME.stofm.h5ad)" : "no file that matches",
+                        "at least one slice",
+                        only_results ? "Name a result itself to take it as a slice."
+                                     : "Check the pattern and the directory."});
   }
+  if (results > 0)
+    Console::get().say(concat(results, results == 1 ? " result" : " results",
+                              " of stofm (NAME.stofm.h5ad) among what the pattern matches, left out"),
+                       {{"results_left_out", std::to_string(results)}});
   if (files.empty())
-    throw UsageError({"STOFM-2003", list, "embed", "no slice", "at least one", "Name a slice in the list."});
+    throw UsageError({"STOFM-2003", list, "input", "no slice", "at least one", "Name a slice in the list."});
   return files;
+}
+
+void clean_up_after_killed_runs(const std::filesystem::path& directory) {
+  const std::vector<std::string> removed =
+      io::remove_dead_temporaries(directory.empty() ? std::filesystem::path(".") : directory);
+  if (removed.empty()) return;
+  std::string names;
+  for (std::size_t i = 0; i < removed.size() && i < 3; ++i) names += (i == 0 ? "" : ", ") + removed[i];
+  Console::get().say(
+      concat("removed ", removed.size(), " unfinished ", removed.size() == 1 ? "file" : "files",
+             " of runs that were killed: ", names, removed.size() > 3 ? ", ..." : ""),
+      {{"removed", std::to_string(removed.size())}});
 }
 
 std::string utc_minute() {

@@ -29,9 +29,16 @@ std::filesystem::path program_directory();
 /// else $STOFM_WEIGHTS. \throws UsageError if there is none
 std::string find_weights(const std::string& given);
 
-/// Inputs in the order given: patterns expanded (sorted; no match is an error), lines of the list file
-/// appended, exact repetitions dropped. \throws UsageError, FileError
+/// Inputs in the order given: patterns expanded (sorted; no match is an error; results of `embed`,
+/// NAME.stofm.h5ad, are no matches, which is said), lines of the list file appended, exact repetitions
+/// dropped. \throws UsageError, FileError
 std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list);
+
+/// True if `word` is a pattern and no file of that name is there.
+bool is_pattern(const std::string& word);
+
+/// Removes what killed runs left in a directory (io/temporary_files.hpp), and says so.
+void clean_up_after_killed_runs(const std::filesystem::path& directory);
 
 /// "2026-11-21 04:02 UTC"
 std::string utc_minute();

@@ -20,41 +20,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::timed_mutex writing;  // held while an output is being written
+std::timed_mutex writing;  // held while results take their names
 std::mutex registry;       // guards what follows
-std::string section_path;
-WriteKind section_kind = WriteKind::replaceable;
 std::vector<std::string> removals;
 std::string hint;
 bool graceful = false;
 std::string graceful_words;
 std::atomic<int> requested_signal{0};
+std::atomic<bool> run_ended{false};
 
-/// Temporary files of this process for `path`: "<name>.<...><pid><...>" or ".<name>...", beside it.
-void remove_temporaries(const fs::path& path) {
-  const std::string name = path.filename().string(), pid = std::to_string(::getpid());
-  std::error_code error;
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string other = entry.path().filename().string();
-    if (other != name && other.find(name) <= 1 && other.find(".tmp") != std::string::npos &&
-        other.find(pid) != std::string::npos)
-      fs::remove(entry.path(), error);
-  }
-}
-
-[[noreturn]] void leave(int signal) {
-  std::vector<std::string> files;
-  std::string said, path;
+[[noreturn]] void leave(int signal, bool names_at_rest) {
+  // Whoever wants to make a temporary file from here on waits for the end of the process.
+  if (names_at_rest) io::TemporaryFiles::of_process().remove_all_and_close();
+  std::string said;
   {
     const std::scoped_lock lock(registry);
-    files = removals;
+    std::error_code error;
+    for (const auto& file : removals) fs::remove(file, error);
     said = hint;
-    path = section_path;
   }
-  if (!path.empty()) remove_temporaries(path);
-  std::error_code error;
-  for (const auto& file : files) fs::remove(file, error);
   Console::get().end_progress();
   Console::get().error(concat("interrupted by ",
                               signal == SIGINT    ? "SIGINT"
@@ -78,21 +62,25 @@ bool request_stop(int signal) {
   return true;
 }
 
+bool another_waits(const sigset_t& signals) {
+  sigset_t pending;
+  sigemptyset(&pending);
+  if (::sigpending(&pending) != 0) return false;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (sigismember(&signals, signal) == 1 && sigismember(&pending, signal) == 1) return true;
+  return false;
+}
+
 void wait_for_signals(sigset_t signals) {
   int signal = 0;
   do {
     if (::sigwait(&signals, &signal) != 0) return;
   } while (request_stop(signal));
-  bool unlimited = false;
-  {
-    const std::scoped_lock lock(registry);
-    unlimited = !section_path.empty() && section_kind == WriteKind::in_place;
-  }
-  if (unlimited)
-    writing.lock();
-  else
-    (void)writing.try_lock_for(std::chrono::seconds(5));
-  leave(signal);
+  bool names_at_rest = false;
+  for (int tenths = 0; tenths < 300 && !names_at_rest && !another_waits(signals); ++tenths)
+    names_at_rest = writing.try_lock_for(std::chrono::milliseconds(100));
+  if (names_at_rest && run_ended) return writing.unlock();
+  leave(signal, names_at_rest);
 }
 
 }  // namespace
@@ -115,19 +103,14 @@ void install_signal_handling() {
   std::thread(wait_for_signals, signals).detach();
 }
 
-WriteSection::WriteSection(const std::string& path, WriteKind kind) {
-  {
-    const std::scoped_lock lock(registry);
-    section_path = path;
-    section_kind = kind;
-  }
-  writing.lock();
-}
+WriteSection::WriteSection() { writing.lock(); }
+WriteSection::~WriteSection() { writing.unlock(); }
+void WriteSection::ends_run() { run_ended = true; }
 
-WriteSection::~WriteSection() {
-  writing.unlock();
-  const std::scoped_lock lock(registry);
-  section_path.clear();
+void publish(io::OutputGroup& outputs) {
+  WriteSection section;
+  outputs.commit();
+  section.ends_run();
 }
 
 GracefulStop::GracefulStop(const std::string& words) {
@@ -146,6 +129,11 @@ int GracefulStop::requested() { return requested_signal; }
 void remove_on_signal(const std::string& path) {
   const std::scoped_lock lock(registry);
   removals.push_back(path);
+}
+
+void keep_on_signal(const std::string& path) {
+  const std::scoped_lock lock(registry);
+  std::erase(removals, path);
 }
 
 void set_interruption_hint(const std::string& text) {

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "console.hpp"
-#include "signals.hpp"
 #include "slice_run.hpp"
 #include "stofm/io/csv_writer.hpp"
 #include "stofm/io/npy.hpp"
@@ -27,7 +26,7 @@ std::string json_object(const OptionList& members) {
 }
 
 void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
-                const pipeline::EmbeddingClusters& clusters) {
+                const pipeline::EmbeddingClusters& clusters, io::OutputGroup& outputs) {
   io::H5adResult file;
   file.obsm.push_back({embedding_key(*job.arguments), result.embeddings.view()});
   if (!result.macro_labels.empty()) {
@@ -76,11 +75,14 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
       {"pieces", static_cast<std::int64_t>(result.pieces.size())},
       {"notices", notices}};
   io::write_h5ad_result(job.outputs.input, job.outputs.h5ad, file,
-                        {.in_place = job.outputs.in_place, .overwrite = job.overwrite});
+                        {.in_place = job.outputs.in_place,
+                         .overwrite = job.overwrite,
+                         .follow_link = job.outputs.follows_link(job.outputs.h5ad),
+                         .group = &outputs});
 }
 #else
 void write_h5ad(const SliceJob& job, const io::Slice&, const pipeline::EmbedResult&,
-                const pipeline::EmbeddingClusters&) {
+                const pipeline::EmbeddingClusters&, io::OutputGroup&) {
   throw FileError({"STOFM-2040", job.outputs.h5ad, "output", "an .h5ad file", "a program built with HDF5",
                    "Install libhdf5-dev and build again."});
 }
@@ -97,39 +99,37 @@ Tensor<float> rows_of_file(const io::Slice& slice, const Tensor<float>& embeddin
   return rows;
 }
 
-void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result) {
+void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
+               const io::OutputOptions& options) {
   const Tensor<float>& rows = result.embeddings;
-  io::atomic_write(job.outputs.csv,
-                   [&](io::OutputFile& output) {
-                     io::CsvWriter csv(output);
-                     csv.field("cell");
-                     for (std::int64_t j = 0; j < rows.dim(1); ++j) csv.field(concat("stofm_", j));
-                     csv.end_row();
-                     for (std::int64_t i = 0; i < rows.dim(0); ++i) {
-                       csv.field(slice.cell_names[static_cast<std::size_t>(i)]);
-                       for (std::int64_t j = 0; j < rows.dim(1); ++j)
-                         csv.field(rows.data()[i * rows.dim(1) + j]);
-                       csv.end_row();
-                     }
-                   },
-                   {.overwrite = job.overwrite});
+  io::atomic_write(
+      job.outputs.csv,
+      [&](io::OutputFile& output) {
+        io::CsvWriter csv(output);
+        csv.field("cell");
+        for (std::int64_t j = 0; j < rows.dim(1); ++j) csv.field(concat("stofm_", j));
+        csv.end_row();
+        for (std::int64_t i = 0; i < rows.dim(0); ++i) {
+          csv.field(slice.cell_names[static_cast<std::size_t>(i)]);
+          for (std::int64_t j = 0; j < rows.dim(1); ++j) csv.field(rows.data()[i * rows.dim(1) + j]);
+          csv.end_row();
+        }
+      },
+      options);
 }
 
 }  // namespace
 
 void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
-                   const pipeline::EmbeddingClusters& clusters) {
-  io::require_unchanged(job.outputs.input, slice.identity);
-  if (!job.outputs.npy.empty()) {
-    const WriteSection section(job.outputs.npy);
-    io::write_npy(job.outputs.npy, rows_of_file(slice, result.embeddings), {.overwrite = job.overwrite});
-  }
-  if (!job.outputs.csv.empty()) {
-    const WriteSection section(job.outputs.csv);
-    write_csv(job, slice, result);
-  }
-  const WriteSection section(job.outputs.h5ad);
-  write_h5ad(job, slice, result, clusters);
+                   const pipeline::EmbeddingClusters& clusters, io::OutputGroup& outputs) {
+  const auto options = [&](const std::string& file) {
+    return io::OutputOptions{
+        .overwrite = job.overwrite, .follow_link = job.outputs.follows_link(file), .group = &outputs};
+  };
+  write_h5ad(job, slice, result, clusters, outputs);
+  if (!job.outputs.npy.empty())
+    io::write_npy(job.outputs.npy, rows_of_file(slice, result.embeddings), options(job.outputs.npy));
+  if (!job.outputs.csv.empty()) write_csv(job, slice, result, options(job.outputs.csv));
 }
 
 }  // namespace stofm::program

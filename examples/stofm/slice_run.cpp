@@ -6,7 +6,6 @@
 
 #include "console.hpp"
 #include "resources.hpp"
-#include "signals.hpp"
 #include "slice_input.hpp"
 #include "stofm/io/npy.hpp"
 #include "stofm/pipeline/embed.hpp"
@@ -162,7 +161,15 @@ void embed_one(const SliceJob& job) {
   const pipeline::Progress progress([&console](const pipeline::ProgressEvent& event) {
     console.progress(stage_name(event.stage), event.done, event.total, event.unit);
   });
-  pipeline::EmbedResult result = pipeline::embed_slice(slice, job.model->model, options, progress);
+  pipeline::EmbedResult result;
+  try {
+    result = pipeline::embed_slice(slice, job.model->model, options, progress);
+  } catch (const DataError& e) {
+    if (e.code() != "STOFM-4321") throw;
+    ErrorParts parts = e.parts();  // the library knows the slice only
+    parts.found += " with the weights " + job.model->path;
+    throw DataError(std::move(parts));
+  }
   console.end_progress();
   say_notices(result.notices, input);
   if (a.strict) require_none(result.notices, input);
@@ -173,7 +180,8 @@ void embed_one(const SliceJob& job) {
                                            {.clusters = a.embedding_clusters, .seed = a.geometry.seed});
     result.timings.push_back({"clusters", watch.lap()});
   }
-  write_results(job, slice, result, clusters);
+  io::OutputGroup outputs;
+  write_results(job, slice, result, clusters, outputs);
   const double write_seconds = watch.lap();
 
   OptionList times;
@@ -188,10 +196,13 @@ void embed_one(const SliceJob& job) {
     report.facts.emplace_back("time", format_seconds(total));
     report.facts.emplace_back("peak memory", format_bytes(static_cast<double>(peak_memory())));
     const std::string html = report_html(report);
-    const WriteSection section(job.outputs.report);
     io::atomic_write(job.outputs.report, [&html](io::OutputFile& file) { file.write(html); },
-                     {.overwrite = job.overwrite});
+                     {.overwrite = job.overwrite,
+                      .follow_link = job.outputs.follows_link(job.outputs.report),
+                      .group = &outputs});
   }
+  io::require_unchanged(input, slice.identity);
+  job.publish(outputs);
   std::string text;
   double sum = 0;
   for (const auto& time : result.timings) {

@@ -4,6 +4,7 @@
 /// One slice from file to files: read, plan, embed, write, report.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "model_bundle.hpp"
 #include "output_plan.hpp"
 #include "report.hpp"
+#include "stofm/io/output_group.hpp"
 #include "stofm/io/slice.hpp"
 #include "stofm/pipeline/embed_options.hpp"
 #include "stofm/pipeline/embedding_clusters.hpp"
@@ -30,6 +32,7 @@ struct SliceJob {
   bool alone = true;        ///< the only slice of the run: what to do next is said after it
   OptionList options;       ///< those that change the result, for provenance
   io::FileIdentity hashed;  ///< the input as the journal's hash was made of it, if there is a journal
+  std::function<void(io::OutputGroup&)> publish = {};  ///< gives the finished files their names
 };
 
 /// Options that change the result, with their values, in a fixed order.
@@ -38,9 +41,9 @@ OptionList result_options(const EmbedArguments& arguments);
 /// Embeds one slice and writes its files; with --dry-run prints the plan alone. \throws Error, std::bad_alloc
 void embed_one(const SliceJob& job);
 
-/// Writes .h5ad, .npy and .csv.
+/// Writes .h5ad, .npy and .csv; they take their names with `outputs`, the .h5ad last.
 void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
-                   const pipeline::EmbeddingClusters& clusters);
+                   const pipeline::EmbeddingClusters& clusters, io::OutputGroup& outputs);
 
 /// The report as far as the result holds it; time and memory are added by the caller.
 ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,

@@ -50,12 +50,15 @@ TrainingRun::TrainingRun(const char* verb, const Arguments& all, const TrainingA
   const bool resume = a.resume || a.resume_older;
   if (ranks.is_first()) {
     std::error_code ignored;
+    for (const char* name : {"model.safetensors", "report.html", "log.jsonl"})
+      refuse_to_lose(directory_ / name);
     if (!resume &&
         (fs::exists(directory_ / "model.safetensors", ignored) || !train::list_checkpoints(folder).empty()))
       throw UsageError({"STOFM-2061", a.output, "--output", "a run that is there already", "a new directory",
                         "Give --resume to go on with it, or another --output."});
     checkpoints_.emplace(folder, train::CheckpointOptions{.keep = a.keep});
     remove_on_signal((folder / "lock").string());
+    for (const fs::path& place : {directory_, corpus_options().cache}) clean_up_after_killed_runs(place);
     if (resume) resume_ = checkpoints_->load_newest(a.resume_older);
   }
   ranks.barrier();
@@ -69,6 +72,22 @@ TrainingRun::TrainingRun(const char* verb, const Arguments& all, const TrainingA
   for (const Notice& notice : resume_->notices) console.warn(notice.text, {{"code", notice.code}});
   console.say(concat("resuming after step ", format_count(resume_->checkpoint.step), " (",
                      resume_->path.string(), ")"));
+}
+
+/// \throws UsageError if an output is a link, or one of the files that the run reads
+void TrainingRun::refuse_to_lose(const fs::path& output) const {
+  std::error_code ignored;
+  if (fs::is_symlink(output, ignored))
+    throw UsageError({"STOFM-3015", output.string(), "output", "a link", "a file of the run's own",
+                      "Remove the link or give another --output directory."});
+  std::vector<std::string> read = a_.inputs;
+  read.push_back(find_weights(a_.weights));
+  for (const std::string& file : {a_.list, a_.slice.spatial_csv, a_.from_scratch ? a_.config : std::string()})
+    if (!file.empty()) read.push_back(file);
+  for (const std::string& file : read)
+    if (fs::exists(output, ignored) && io::same_file(output, file))
+      throw UsageError({"STOFM-3011", output.string(), "output", "the same file as the input " + file,
+                        "an output of its own", "Give another --output directory."});
 }
 
 train::LoopOptions TrainingRun::loop_options(double steps_per_epoch) const {
@@ -201,10 +220,12 @@ int TrainingRun::finish(const train::LoopResult& result, io::Bundle bundle, cons
   data.model = bundle.model_info;
   data.finished = result.signal == 0;
   const std::string html = training_report_html(data);
-  {
-    const WriteSection writing(report.string());
-    io::atomic_write(report, [&](io::OutputFile& file) { file.write(html); }, {.overwrite = true});
-  }
+  io::OutputGroup outputs;
+  const io::OutputOptions options{.overwrite = true, .follow_link = false, .group = &outputs};
+  if (result.signal == 0) io::write_bundle(model, bundle, options);
+  io::atomic_write(
+      report, [&](io::OutputFile& file) { file.write(html); }, options);
+  publish(outputs);
   if (result.signal != 0) {
     console.warn(concat("stopped by ",
                         result.signal == 2    ? "SIGINT"
@@ -213,10 +234,6 @@ int TrainingRun::finish(const train::LoopResult& result, io::Bundle bundle, cons
                         " after step ", result.steps, "; the checkpoint is ", result.checkpoint,
                         ". Give the same command with --resume to go on"));
     return 128 + result.signal;
-  }
-  {
-    const WriteSection writing(model.string());
-    io::write_bundle(model, bundle, true);
   }
   console.say(concat("wrote ", model.string(), " and ", report.string(), " (",
                      format_seconds(training_seconds_), " of training)"),

@@ -46,6 +46,7 @@ class TrainingRun {
              const nlohmann::json& facts);
 
  private:
+  void refuse_to_lose(const std::filesystem::path& output) const;
   void say_progress(const train::TrainingProgress& progress);
 
   std::string verb_;

@@ -5,13 +5,14 @@
 
 #include "console.hpp"
 #include "graph_input.hpp"
+#include "output_plan.hpp"
 #include "stofm/pipeline/coordinates.hpp"
 #include "verbs.hpp"
 
 namespace stofm::program {
 
 int run_cluster(const GraphArguments& a) {
-  io::check_output(a.output, {a.input}, {.overwrite = a.overwrite});
+  check_one_output(a.output, {a.input}, a.overwrite);
   const GraphInput input = read_graph_input(a.input);
   const auto coordinates = pipeline::normalise_coordinates(input.spatial.view());
   const TensorView<const double> xy = coordinates.xy.view();

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <set>
 
 #include "console.hpp"
 #include "device.hpp"
@@ -67,6 +68,13 @@ int guarded_run(const SliceJob& job) {
   }
 }
 
+std::vector<std::string> outputs_of(const OutputPlan& plan) {
+  std::vector<std::string> files;
+  for (const std::string& file : {plan.h5ad, plan.npy, plan.csv, plan.report})
+    if (!file.empty()) files.push_back(file);
+  return files;
+}
+
 /// The journal's part of a run over many slices.
 class Batch {
  public:
@@ -81,16 +89,18 @@ class Batch {
   /// True if this slice is done already. \throws UsageError if it was done from something else
   bool is_done(const OutputPlan& outputs, const OptionList& options) {
     now_ = {};
-    now_.output = std::filesystem::weakly_canonical(outputs.h5ad).string();
-    now_.input = outputs.input;
+    now_.output = printable(whole_path(outputs.h5ad));
+    now_.input = printable(outputs.input);
     now_.input_sha256 = io::sha256_file(outputs.input);
     now_.model_sha256 = model_.sha256;
     now_.options = options;
     const JournalEntry* then = journal_.find(now_.output);
     std::error_code missing;
     const auto size = std::filesystem::file_size(outputs.h5ad, missing);
-    if (then == nullptr || arguments_.force || missing) return false;
-    if (!outputs.in_place && static_cast<std::int64_t>(size) != then->result_bytes) return false;
+    if (then == nullptr || arguments_.force) return false;
+    if (!then->taking_names.empty() && !settle(outputs, JournalEntry(*then))) return false;
+    then = journal_.find(now_.output);
+    if (missing || (!outputs.in_place && static_cast<std::int64_t>(size) != then->result_bytes)) return false;
     const auto changed = changed_keys(*then, now_);
     if (changed.empty()) return !outputs.in_place || then->result_sha256 == now_.input_sha256;
     if (arguments_.overwrite) return false;
@@ -101,15 +111,58 @@ class Batch {
                       "Use --force to do it again, or another --output-dir."});
   }
 
-  void finished(const OutputPlan& outputs) {
+  /// The finished files take their names, and the journal knows of it whenever the run ends.
+  void publish(const OutputPlan& outputs, io::OutputGroup& files) {
     now_.finished = utc_minute();
-    std::error_code ignored;
-    now_.result_bytes = static_cast<std::int64_t>(std::filesystem::file_size(outputs.h5ad, ignored));
-    if (outputs.in_place) now_.result_sha256 = io::sha256_file(outputs.h5ad);
+    now_.taking_names.clear();
+    for (const io::PendingOutput& file : files.files())
+      now_.taking_names.push_back(FileMark::of(file.temporary_path(), printable(file.path())));
+    now_.result_bytes = now_.taking_names.front().bytes;
+    if (outputs.in_place) now_.result_sha256 = io::sha256_file(files.files().front().temporary_path());
+    const JournalEntry* known = journal_.find(now_.output);
+    const std::optional<JournalEntry> before = known == nullptr ? std::nullopt : std::optional(*known);
+    const WriteSection section;
     journal_.record(now_);
+    try {
+      files.commit();
+    } catch (...) {
+      before ? journal_.record(*before) : journal_.forget(now_.output);
+      throw;
+    }
+    now_.taking_names.clear();
+    try {
+      journal_.record(now_);
+    } catch (const Error& e) {  // the entry above says enough
+      Console::get().detail(e.what(), {{"code", e.code()}});
+    }
   }
 
  private:
+  /// After a run that ended while files took their names: true if all have them; else those that have go, so
+  /// that the slice can be done again. The .h5ad is the last one.
+  bool settle(const OutputPlan& outputs, const JournalEntry& then) {
+    const auto there = [&then](const std::string& file) {
+      return std::any_of(then.taking_names.begin(), then.taking_names.end(), [&file](const FileMark& mark) {
+        return mark.path == printable(file) && mark.is(file);
+      });
+    };
+    JournalEntry whole = then;
+    whole.taking_names.clear();
+    if (there(outputs.h5ad)) {
+      journal_.record(whole);
+      return true;
+    }
+    for (const std::string& file : outputs_of(outputs)) {
+      if (!there(file)) continue;
+      Console::get().say(
+          concat("  removed ", file, ", of a run that ended before all its files had their names"));
+      std::error_code ignored;
+      std::filesystem::remove(file, ignored);
+    }
+    journal_.forget(then.output);
+    return false;
+  }
+
   const EmbedArguments& arguments_;
   const LoadedModel& model_;
   Journal journal_;
@@ -141,12 +194,20 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
         ++skipped;
         continue;
       }
-      if (!a.dry_run) check_outputs(plans[i], inputs, job.overwrite);
+      if (!a.dry_run) {
+        for (const std::string& folder : plans[i].folders) std::filesystem::create_directories(folder);
+        check_outputs(plans[i], inputs, job.overwrite);
+      }
+      if (batch) job.publish = [&](io::OutputGroup& files) { batch->publish(plans[i], files); };
       code = guarded_run(job);
-      if (code == 0 && batch) batch->finished(plans[i]);
     } catch (const Error& e) {
       console.error(e);
       code = e.exit_code();
+    } catch (const std::filesystem::filesystem_error& e) {
+      const UsageError error({"STOFM-3012", e.path1().string(), "output directory", e.code().message(),
+                              "a directory that can be made", "Choose another --output-dir."});
+      console.error(error);
+      code = error.exit_code();
     }
     (code == 0 ? done : failed) += 1;
     worst = std::max(worst, code);
@@ -173,9 +234,16 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   const EmbedArguments& a = arguments.embed;
   const ComputeDevice where = choose_device(a.device, ranks.rank());
   const std::int64_t allowance = memory_allowance(a) / ranks.size();
-  const std::vector<std::string> inputs = expand_inputs(a.inputs, a.list);
+  std::int64_t results = 0;
+  const std::vector<std::string> inputs = without_results(expand_inputs(a.inputs, a.list), a, results);
+  if (results > 0)
+    Console::get().say(concat(results, results == 1 ? " input is a result" : " inputs are results",
+                              " of other inputs (NAME.stofm.h5ad), left out"));
   const std::vector<OutputPlan> plans = plan_outputs(inputs, a);
-  const bool several = inputs.size() > 1 || !a.list.empty() || ranks.size() > 1;
+  const bool pattern = std::any_of(a.inputs.begin(), a.inputs.end(), is_pattern);
+  const bool several = inputs.size() > 1 || !a.list.empty() || ranks.size() > 1 ||
+                       (a.output.empty() && (pattern || results > 0));
+  const std::vector<std::string> read = a.dry_run ? inputs : files_read(inputs, a);
   SliceJob job;
   job.arguments = &a;
   job.max_memory = allowance;
@@ -186,13 +254,21 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   if (!several) {
     job.outputs = plans.front();
     (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
-    if (!a.dry_run) check_outputs(job.outputs, inputs, job.overwrite);
+    if (!a.dry_run) check_outputs(job.outputs, read, job.overwrite);
+    job.publish = publish;
+  }
+  if (!a.dry_run && ranks.is_first()) {
+    std::set<std::filesystem::path> folders;
+    for (const OutputPlan& plan : plans)
+      for (const std::string& file : outputs_of(plan))
+        folders.insert(std::filesystem::path(file).parent_path());
+    for (const auto& folder : folders) clean_up_after_killed_runs(folder);
   }
   const LoadedModel model = load(a, where);
   job.model = &model;
   memory_state().cap = memory_state().in_use.load() + allowance;
   job.alone = !several;
-  if (several) return run_batch(a, plans, inputs, job, ranks);
+  if (several) return run_batch(a, plans, read, job, ranks);
   embed_one(job);
   return 0;
 }

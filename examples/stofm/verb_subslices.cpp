@@ -7,6 +7,7 @@
 
 #include "console.hpp"
 #include "graph_input.hpp"
+#include "output_plan.hpp"
 #include "stofm/ops/cast.hpp"
 #include "stofm/pipeline/coordinates.hpp"
 #include "stofm/pipeline/merge_slivers.hpp"
@@ -16,7 +17,7 @@
 namespace stofm::program {
 
 int run_subslices(const GraphArguments& a) {
-  io::check_output(a.output, {a.input}, {.overwrite = a.overwrite});
+  check_one_output(a.output, {a.input}, a.overwrite);
   GraphInput input = read_graph_input(a.input);
   const auto coordinates = pipeline::normalise_coordinates(input.spatial.view());
   const TensorView<const double> xy = coordinates.xy.view();

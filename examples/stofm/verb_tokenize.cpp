@@ -4,6 +4,7 @@
 /// <cls>), offsets I64 [cells + 1].
 
 #include "console.hpp"
+#include "output_plan.hpp"
 #include "resources.hpp"
 #include "signals.hpp"
 #include "slice_input.hpp"
@@ -30,8 +31,8 @@ std::pair<std::string, std::string> gene_texts(const std::string& weights) {
 
 int run_tokenize(const TokenizeArguments& a) {
   Console& console = Console::get();
-  io::check_output(a.output, {a.input}, {.overwrite = a.overwrite});
   const std::string weights = find_weights(a.weights);
+  check_one_output(a.output, {a.input, weights, a.slice.spatial_csv}, a.overwrite);
   const auto [table_text, mouse_text] = gene_texts(weights);
   const auto table = pipeline::GeneTable::parse(table_text, weights + ": genes/table");
   const auto mouse = pipeline::MouseMap::parse(mouse_text, table, weights + ": genes/mouse_to_human");
@@ -72,11 +73,10 @@ int run_tokenize(const TokenizeArguments& a) {
   const std::vector<io::SafetensorsEntry> entries{io::safetensors_entry("tokens", vector_tensor(tokens)),
                                                   io::safetensors_entry("values", vector_tensor(values)),
                                                   io::safetensors_entry("offsets", vector_tensor(offsets))};
-  {
-    const WriteSection section(a.output);
-    io::write_safetensors(a.output, entries, {{"created_by", "stofm " STOFM_VERSION}, {"input", a.input}},
-                          {.overwrite = a.overwrite});
-  }
+  io::OutputGroup outputs;
+  io::write_safetensors(a.output, entries, {{"created_by", "stofm " STOFM_VERSION}, {"input", a.input}},
+                        {.overwrite = a.overwrite, .group = &outputs});
+  publish(outputs);
   console.say(concat("wrote ", a.output, ": ", format_count(static_cast<std::int64_t>(tokens.size())),
                      " tokens of ", format_count(cells), " cells"),
               {{"output", a.output}});

@@ -77,7 +77,7 @@ class Batch(support.EmbedCase):
     def test_results_of_one_name_are_refused_before_the_work(self):
         (self.dir / "other").mkdir()
         self.copy("csr_i32.h5ad", "other/a.h5ad")
-        self.refused(2, "embed", "in/a.h5ad", "other/a.h5ad", "--output-dir", "out", words=["in/a.h5ad", "other/a.h5ad"])
+        self.refused(2, "embed", "in/a.h5ad", "other/a.h5ad", words=["in/a.h5ad", "other/a.h5ad", "--output-dir"])
         self.refused(2, "embed", "in/a.h5ad", "in/b.h5ad", "-o", "one.h5ad", words=["--output-dir"])
         self.refused(2, "embed", "in/a.h5ad", "in/b.h5ad", "--report", "one.html", words=["--report", "directory"])
 

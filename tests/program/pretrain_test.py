@@ -93,6 +93,10 @@ class Pretrain(support.EmbedCase):
         run = self.dir / "run"
         self.ok(*self.command(run, steps=20))
         self.refused(2, *self.command(run, steps=20), words=["--resume", "STOFM-2061"])
+        model = (run / "model.safetensors").read_bytes()
+        self.assertIn('last_losses', metadata(run / "model.safetensors")["model_info"])
+        self.ok(*self.command(run, "--resume", steps=20))  # after the last step: the card knows its losses still
+        self.assertEqual((run / "model.safetensors").read_bytes(), model)
         line = self.refused(2, *self.command(run, "--resume", "--learning-rate", "0.01", steps=20),
                             words=["learning-rate 0.0005 -> 0.01", "--force"])
         self.assertNotIn("warmup", line)
