@@ -28,7 +28,10 @@ struct SliceArguments {
   std::string x, y;
   std::string spatial_csv;
   std::string library_key;
+  std::string only;
   bool drop_bad_coords = false;
+  bool overlay = false;
+  bool drop_no_library = false;
   bool accept_noninteger = false;
   std::string counts_scale = "auto";
 };

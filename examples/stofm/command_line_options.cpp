@@ -124,20 +124,29 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
             ->capture_default_str();
     flag(app, group, "--accept-noninteger", a.accept_noninteger, "As --counts-scale linear")->excludes(scale);
   }
+  option(app, group, "--only", a.only,
+         "Read only cells where this obs column is not 0, False or missing (in_tissue), or is VALUE",
+         "NAME[=VALUE]");
   if (places) {
     auto* key = option(app, group, "--spatial-key", a.spatial_key,
-                       "obsm key of the positions (default: spatial)", "NAME");
-    auto* x = option(app, group, "--x", a.x, "obs column with x, in place of obsm", "NAME")->excludes(key);
-    auto* y = option(app, group, "--y", a.y, "obs column with y", "NAME")->excludes(key);
+                       "obsm key of the positions (default: spatial, else what looks like it)", "NAME");
+    auto* x = option(app, group, "--x", a.x,
+                     "Column with x, of obs or of --spatial-csv (default: found by its name)", "NAME")
+                  ->excludes(key);
+    auto* y = option(app, group, "--y", a.y, "Column with y", "NAME")->excludes(key);
     x->needs(y);
     y->needs(x);
     option(app, group, "--spatial-csv,--coordinates", a.spatial_csv,
-           "CSV of positions, joined on the cell index", "FILE")
-        ->excludes(key)
-        ->excludes(x)
-        ->excludes(y);
+           "Table of positions, as instruments write it (.csv, .tsv, .csv.gz), joined on the names of the "
+           "cells; columns spatial_1 and spatial_2, x_centroid and y_centroid, ...",
+           "FILE")
+        ->excludes(key);
     option(app, group, "--library-key", a.library_key,
-           "obs column that names the slice of each cell: slices are embedded apart", "NAME");
+           "obs column that names the slice of each cell: slices are embedded apart (several: A,B)", "NAME");
+    flag(app, group, "--drop-no-library", a.drop_no_library,
+         "Leave out cells for which --library-key has no value");
+    flag(app, group, "--overlay", a.overlay,
+         "Embed cells as one slice even where sections lie on top of each other");
     flag(app, group, "--drop-bad-coords", a.drop_bad_coords,
          "Leave out cells without a finite position, and list them");
   }

@@ -30,7 +30,7 @@ std::vector<std::string> cell_names_of(const std::string& path) {
 }  // namespace
 
 io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int64_t memory_limit,
-                     bool cell_names, std::int64_t label_columns) {
+                     bool cell_names, std::int64_t label_columns, bool positions) {
   io::H5adReadOptions options;
   options.layer = a.layer;
   options.use_raw = a.use_raw;
@@ -39,6 +39,10 @@ io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int6
   options.y_column = a.y;
   options.gene_key = a.gene_key;
   options.library_key = a.library_key;
+  options.only = a.only;
+  options.overlay = a.overlay;
+  options.drop_no_library = a.drop_no_library;
+  options.positions_required = positions;
   options.drop_bad_coords = a.drop_bad_coords;
   options.accept_noninteger = a.accept_noninteger;
   options.counts_scale = io::parse_counts_scale(a.counts_scale);
@@ -46,17 +50,23 @@ io::Slice open_slice(const std::string& path, const SliceArguments& a, std::int6
   options.cell_names = cell_names;
   options.label_columns = label_columns;
   Notices joined;
+  std::string table;
   if (!a.spatial_csv.empty()) {
-    io::SpatialCsvResult csv = io::read_spatial_csv(a.spatial_csv, cell_names_of(path));
+    io::SpatialCsvResult csv =
+        io::read_spatial_csv(a.spatial_csv, cell_names_of(path), {.x_column = a.x, .y_column = a.y});
     options.coordinates = std::move(csv.coordinates);
+    options.x_column.clear();
+    options.y_column.clear();
     joined = std::move(csv.notices);
+    table = a.spatial_csv + " (" + csv.columns + ")";
   }
   io::Slice slice = io::read_h5ad(path, options);
+  if (!table.empty()) slice.coordinates_source = table;
   slice.notices.insert(slice.notices.end(), joined.begin(), joined.end());
   return slice;
 }
 #else
-io::Slice open_slice(const std::string& path, const SliceArguments&, std::int64_t, bool, std::int64_t) {
+io::Slice open_slice(const std::string& path, const SliceArguments&, std::int64_t, bool, std::int64_t, bool) {
   throw FileError({"STOFM-2040", path, "input", "an .h5ad file", "a program built with HDF5",
                    "Install libhdf5-dev and build again."});
 }

@@ -78,9 +78,11 @@ std::string_view stage_name(std::string_view stage) {
 
 void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedPlan& plan) {
   const EmbedArguments& a = *job.arguments;
-  std::vector<std::string> lines{concat(job.outputs.input, ": ", format_count(slice.cells), " cells x ",
-                                        format_count(slice.genes()), " genes, counts in ",
-                                        slice.counts_source)};
+  std::vector<std::string> lines{concat(
+      job.outputs.input, ": ", format_count(slice.cells), " cells x ", format_count(slice.genes()),
+      " genes, counts in ", slice.counts_source,
+      slice.coordinates_source.empty() || a.cells_only ? std::string()
+                                                       : ", positions in " + slice.coordinates_source)};
   if (a.cell_embeddings.empty())
     lines.push_back("genes: " + pipeline::coverage_text(plan.coverage));
   else
@@ -118,6 +120,9 @@ OptionList result_options(const EmbedArguments& a) {
           {"y", a.slice.y},
           {"spatial-csv", a.slice.spatial_csv},
           {"library-key", a.slice.library_key},
+          {"only", a.slice.only},
+          {"overlay", yes(a.slice.overlay)},
+          {"drop-no-library", yes(a.slice.drop_no_library)},
           {"drop-bad-coords", yes(a.slice.drop_bad_coords)},
           {"accept-noninteger", yes(a.slice.accept_noninteger)},
           {"counts-scale", a.slice.counts_scale},
@@ -141,7 +146,7 @@ void embed_one(const SliceJob& job) {
   const std::string& input = job.outputs.input;
   Stopwatch watch, whole;
   const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty() || !a.report.empty(),
-                                     a.report.empty() ? 0 : 12);
+                                     a.report.empty() ? 0 : 12, !a.cells_only);
   io::require_unchanged(input, job.hashed, slice.identity);
   const pipeline::EmbedOptions options = embed_options(job, slice);
   const double read_seconds = watch.lap();

@@ -252,7 +252,7 @@ std::vector<fs::path> training_slices(const TrainingArguments& a) {
 }
 
 #if defined(STOFM_WITH_HDF5)
-train::SliceReader training_reader(const TrainingArguments& a) {
+train::SliceReader training_reader(const TrainingArguments& a, bool positions) {
   if (!a.slice.spatial_csv.empty())
     throw UsageError({"STOFM-2062", "", "--spatial-csv", "one file of positions for many slices",
                       "positions within each slice", "Write them into the slices (obsm/spatial)."});
@@ -264,6 +264,10 @@ train::SliceReader training_reader(const TrainingArguments& a) {
   options.y_column = a.slice.y;
   options.gene_key = a.slice.gene_key;
   options.library_key = a.slice.library_key;
+  options.only = a.slice.only;
+  options.overlay = a.slice.overlay;
+  options.drop_no_library = a.slice.drop_no_library;
+  options.positions_required = positions;
   options.drop_bad_coords = a.slice.drop_bad_coords;
   options.accept_noninteger = a.slice.accept_noninteger;
   options.counts_scale = io::parse_counts_scale(a.slice.counts_scale);
@@ -271,7 +275,7 @@ train::SliceReader training_reader(const TrainingArguments& a) {
   return train::h5ad_reader(options);
 }
 #else
-train::SliceReader training_reader(const TrainingArguments&) {
+train::SliceReader training_reader(const TrainingArguments&, bool) {
   throw FileError({"STOFM-2040", "", "input", "an .h5ad file", "a program built with HDF5",
                    "Install libhdf5-dev and build again."});
 }

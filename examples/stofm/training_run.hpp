@@ -62,8 +62,9 @@ class TrainingRun {
 
 /// Slices given by name, folder, pattern or list. \throws UsageError, FileError
 std::vector<std::filesystem::path> training_slices(const TrainingArguments& a);
-/// How slices are read. \throws FileError (STOFM-2040) if this program was built without HDF5
-train::SliceReader training_reader(const TrainingArguments& a);
+/// How slices are read. `positions` false: slices without any will do. \throws FileError (STOFM-2040) if this
+/// program was built without HDF5
+train::SliceReader training_reader(const TrainingArguments& a, bool positions = true);
 train::PrepareOptions prepare_options(const TrainingArguments& a);
 /// --validation as a share or as names. \throws UsageError
 train::SplitOptions split_options(const TrainingArguments& a);

@@ -106,7 +106,7 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   TrainingRun run("adapt", arguments, a.run, ranks);
   AdaptStart start = load_start(a.run);
   const train::DataSplit split = train::split_slices(files, split_options(a.run));
-  const auto open = [reader = training_reader(a.run)](const std::filesystem::path& path) {
+  const auto open = [reader = training_reader(a.run, false)](const std::filesystem::path& path) {
     return reader.open(path);
   };
   const auto corpus_of = [&](const std::vector<std::int64_t>& which) {

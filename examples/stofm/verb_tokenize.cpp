@@ -36,7 +36,7 @@ int run_tokenize(const TokenizeArguments& a) {
   const auto [table_text, mouse_text] = gene_texts(weights);
   const auto table = pipeline::GeneTable::parse(table_text, weights + ": genes/table");
   const auto mouse = pipeline::MouseMap::parse(mouse_text, table, weights + ": genes/mouse_to_human");
-  const io::Slice slice = open_slice(a.input, a.slice);
+  const io::Slice slice = open_slice(a.input, a.slice, 0, false, 0, false);
   const auto mapping = pipeline::map_genes(slice, table, mouse, gene_options(a.slice));
   console.say(pipeline::coverage_text(mapping.coverage));
   const std::int64_t cells = a.max_cells > 0 ? std::min(a.max_cells, slice.cells) : slice.cells;

@@ -40,6 +40,7 @@
 #include "stofm/io/safetensors.hpp"
 #include "stofm/io/safetensors_writer.hpp"
 #include "stofm/io/slice.hpp"
+#include "stofm/io/slice_overlap.hpp"
 #include "stofm/io/spatial_csv.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/model/init.hpp"

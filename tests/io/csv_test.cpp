@@ -178,14 +178,17 @@ TEST_CASE(
     check_refused(path, expected, [&] { (void)read_spatial_csv(path, cells); });
   };
   const std::string head = "cell,spatial_1,spatial_2\n";
-  join("cell,x,y\na,1,2\n", {"a"}, {"STOFM-3407", "line 1", "one column \"spatial_1\"", "Rename"});
+  join("cell,u,v\na,1,2\n", {"a"},
+       {"STOFM-3407", "line 1", "the columns \"cell\", \"u\", \"v\"", "--x NAME"});
+  join("cell,array_row,array_col\na,1,2\n", {"a"},
+       {"STOFM-3407", "line 1", "array_row", "--x array_col --y array_row"});
   join(head + "a,1,2\n", {"a", "b", "c"},
-       {"STOFM-3409", "cell index", "no line for 2 of 3 cells: \"b\", \"c\"", "first column"});
+       {"STOFM-3409", "cell index", "no line for 2 of 3 cells: \"b\", \"c\"", "a column"});
   join(head + "a,1,2\nb,1,2\na,3,4\n", {"a"}, {"STOFM-3410", "line 4", "first in line 2", "repeated line"});
   join(head + "a,1,2\n", {"a", "a"}, {"STOFM-3411", "line 2", "two cells", "unique"});
   join(head + "a,1,two\n", {"a"}, {"STOFM-3408", "line 2, column \"spatial_2\"", "two", "decimal point"});
   join(head + "a,\"1,5\",2\n", {"a"}, {"STOFM-3408", "line 2, column \"spatial_1\"", "1,5", "decimal point"});
   std::vector<std::string> many;
   for (int i = 0; i < 50; ++i) many.push_back(concat("cell", i));
-  join(head + "a,1,2\n", many, {"STOFM-3409", "cell index", "no line for 50 of 50", "first column"});
+  join(head + "a,1,2\n", many, {"STOFM-3409", "cell index", "no line for 50 of 50", "a column"});
 }

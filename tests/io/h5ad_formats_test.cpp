@@ -74,8 +74,9 @@ TEST_CASE("H05 H36 D16 D21 D01: forms that need an option, a notice or a refusal
   H5adReadOptions few;
   few.counts_scale = CountsScale::log1p;
   CHECK(read_all(zoo("lognorm_X_counts_raw").string(), few).slice.genes() == 20);
-  check_refused(zoo("no_obsm_spatial_xy_in_obs").string(), "STOFM-3506", ErrorKind::data, "\"x\", \"y\"",
-                "--x x --y y");
+  const Slice by_obs = read_all(zoo("no_obsm_spatial_xy_in_obs").string()).slice;
+  CHECK(has_notice(by_obs.notices, "STOFM-W3507"));
+  CHECK(by_obs.coordinates_source == "obs/x, obs/y");
   check_refused(zoo("nan_coordinates").string(), "STOFM-3531", ErrorKind::data, "2 cells",
                 "--drop-bad-coords");
   check_refused(zoo("zero_cells").string(), "STOFM-3527", ErrorKind::data, "0 cells", "cells");

@@ -24,6 +24,7 @@ namespace stofm::io {
 
 struct CsvOptions {
   char delimiter = ',';
+  std::vector<std::string> names = {};  ///< of the columns, for a file whose first line is a record
   std::int64_t max_bytes = std::int64_t{1} << 30;
   std::int64_t max_columns = 65'536;
   std::int64_t max_field_bytes = std::int64_t{1} << 20;
@@ -85,6 +86,14 @@ class CsvParser {
 
   CsvTable parse() {
     check_encoding();
+    for (const std::string& name : options_.names) {
+      table_.text_.append(name);
+      table_.ends_.push_back(static_cast<std::int64_t>(table_.text_.size()));
+    }
+    if (!options_.names.empty()) {
+      table_.columns_ = static_cast<std::int64_t>(options_.names.size());
+      table_.lines_.push_back(0);
+    }
     while (at_ < text_.size()) read_record();
     if (table_.lines_.empty()) refuse("STOFM-3401", "an empty file", "a line with the column names");
     return std::move(table_);

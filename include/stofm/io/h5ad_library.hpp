@@ -1,55 +1,213 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Which cells of a file lie in one slice: the column of obs that tells slices apart, or a word where one may
-/// be.
+/// Columns of obs as groups of cells, and the one that tells the slices of a file apart (--library-key).
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "stofm/io/h5ad_coordinates.hpp"
+#include "stofm/io/h5ad_rows.hpp"
 #include "stofm/io/slice.hpp"
 
 namespace stofm::io::detail {
 
-/// D28: does a column say that there are several slices in the file?
-inline void read_library(const Hdf5File& file, const H5adFrame& obs, const std::string& key, Slice& slice) {
-  static constexpr std::array names{"library_id", "library", "sample_id",  "sample",
-                                    "slice",      "section", "section_id", "fov"};
-  if (!key.empty()) {
-    if (!obs.has(key))
-      throw UsageError({"STOFM-3538", file.path, "obs/" + key,
-                        "nothing; obs has " + name_list(obs.columns(), 20), "the column of the slices",
-                        "Name a column of obs with --library-key."});
-    H5adCategorical groups = obs.categorical(key);
-    for (const std::int64_t code : groups.codes) slice.library.push_back(static_cast<std::int32_t>(code));
-    slice.library_names = std::move(groups.categories);
-    return;
-  }
-  for (const char* name : names) {
-    if (!obs.has(name)) continue;
-    H5adCategorical groups;
-    try {
-      groups = obs.categorical(name);
-    } catch (const Error&) {
-      continue;  // not asked for: an odd column is none of our business
+/// Cells by the values of a column.
+struct CellGroups {
+  std::string name;                ///< `obs["batch"]`, in messages
+  std::string key;                 ///< what --library-key takes
+  std::vector<std::int32_t> code;  ///< [cells of the file] index into `names`, -1: missing
+  std::vector<std::string> names;
+  bool text = false;  ///< names, not numbers
+};
+
+inline CellGroups groups_of(const std::string& key, H5adCategorical groups) {
+  CellGroups result;
+  result.name = "obs[" + stofm::quoted(key, 60) + "]";
+  result.key = key;
+  result.names = std::move(groups.categories);
+  std::vector<char> missing;
+  for (const std::string& name : result.names) missing.push_back(is_missing_label(name) ? 1 : 0);
+  for (const std::int64_t code : groups.codes)
+    result.code.push_back(
+        code < 0 || missing[static_cast<std::size_t>(code)] != 0 ? -1 : static_cast<std::int32_t>(code));
+  return result;
+}
+
+/// Distinct values as groups; nothing if there are more than `most`.
+template <class T>
+std::optional<CellGroups> groups_of_values(const std::string& key, const std::vector<T>& values,
+                                           std::size_t most) {
+  H5adCategorical groups;
+  std::unordered_map<T, std::int64_t> seen;
+  for (const T& value : values) {
+    if constexpr (std::is_same_v<T, double>) {
+      if (std::isnan(value)) {
+        groups.codes.push_back(-1);
+        continue;
+      }
     }
-    std::vector<char> used(groups.categories.size(), 0);
-    for (const std::int64_t code : groups.codes)
-      if (code >= 0) used[static_cast<std::size_t>(code)] = 1;
-    const auto several = std::count(used.begin(), used.end(), 1);
-    if (several < 2) continue;
-    slice.notices.push_back(
-        {"STOFM-W3504",
-         concat("obs[\"", name, "\"] has ", several,
-                " values: if these are several slices, keep them apart with --library-key ", name),
-         several});
-    return;
+    const auto [place, fresh] = seen.emplace(value, static_cast<std::int64_t>(seen.size()));
+    if (fresh) {
+      if (seen.size() > most) return std::nullopt;
+      groups.categories.push_back(concat(value));
+    }
+    groups.codes.push_back(place->second);
   }
+  return groups_of(key, std::move(groups));
+}
+
+/// A column with 2 to 2,000 values (200 where they are fractions), or nothing; whatever is wrong with it is
+/// not asked here. Columns with other values are mostly told by their first 4,096.
+inline std::optional<CellGroups> few_valued_column(const Hdf5File& file, const H5adFrame& obs,
+                                                   const std::string& column) {
+  constexpr std::size_t most = 2000, most_reals = 200;
+  std::optional<CellGroups> groups;
+  try {
+    const Hdf5Object object = open_hdf5_object(file, obs.path() + "/" + column);
+    const bool legacy =
+        open_hdf5_object(file, obs.path() + "/__categories/" + column).kind == Hdf5Kind::dataset;
+    if (object.kind == Hdf5Kind::dataset && !legacy) {
+      Hdf5Dataset data = open_hdf5_dataset(file, object.path);
+      if (data.rank() != 1 || data.dim(0) != obs.length()) return std::nullopt;
+      if (data.type().is_number()) {
+        const std::size_t limit = data.type().is_integer() ? most : most_reals;
+        std::vector<double> head(static_cast<std::size_t>((std::min<std::int64_t>)(data.dim(0), 4096)));
+        std::vector<std::byte> raw(head.size() * data.type().size);
+        data.read_rows(0, static_cast<std::int64_t>(head.size()), raw);
+        convert_to_double(data.type(), raw.data(), head);
+        if (!groups_of_values(column, head, limit)) return std::nullopt;
+        groups = groups_of_values(column, obs.numbers(column), limit);
+      } else {
+        groups = groups_of_values(column, obs.strings(column), most);
+        if (groups) groups->text = true;
+      }
+    } else if (object.kind != Hdf5Kind::absent) {
+      groups = groups_of(column, obs.categorical(column));
+      groups->text = legacy || read_encoding(file, object) == "categorical";
+    }
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::resource) throw;
+    return std::nullopt;
+  }
+  if (!groups || groups->names.size() > most) return std::nullopt;
+  return groups;
+}
+
+/// What a part of the names of the cells says: index:suffix behind the last - or _ (AAAC-1, as cellranger and
+/// anndata.concat number libraries), index:prefix before the first (s1_AAAC), index:letters before the first
+/// digit (A17). Nothing for another key or more than 2,000 values.
+inline std::optional<CellGroups> groups_of_names(const std::string& key, std::vector<std::string> names) {
+  if (key != "index:suffix" && key != "index:prefix" && key != "index:letters") return std::nullopt;
+  for (std::string& name : names) {
+    const std::size_t at = key == "index:suffix"   ? name.find_last_of("-_")
+                           : key == "index:prefix" ? name.find_first_of("-_")
+                                                   : name.find_first_of("0123456789");
+    if (at == std::string::npos)
+      name.clear();
+    else if (key == "index:suffix")
+      name.erase(0, at + 1);
+    else
+      name.resize(at);
+  }
+  auto groups = groups_of_values(key, names, 2000);
+  if (!groups) return std::nullopt;
+  groups->name = "the names of the cells (" + key + ")";
+  groups->text = true;
+  return groups;
+}
+
+/// The third column of the positions as groups, if it has few values: levels of a stack. --library-key z
+/// names it, or obsm:z where obs has a column z.
+inline std::optional<CellGroups> groups_of_z(const H5adFrame& obs, const H5adCoordinates& positions) {
+  if (positions.z.empty()) return std::nullopt;
+  auto groups = groups_of_values("z", positions.z, 200);
+  if (!groups) return std::nullopt;
+  groups->name = "the third column of " + positions.source;
+  groups->key = obs.has("z") ? "obsm:z" : "z";
+  return groups;
+}
+
+/// Groups of one name of --library-key. \throws UsageError (STOFM-3538) there is none
+inline CellGroups groups_of_key(const Hdf5File& file, const H5adFrame& obs, const std::string& key,
+                                const H5adCoordinates& positions) {
+  if (obs.has(key)) return groups_of(key, obs.categorical(key));
+  if (key == "z" || key == "obsm:z")
+    if (auto groups = groups_of_z(obs, positions)) return *std::move(groups);
+  if (key.starts_with("index:"))
+    if (auto groups = groups_of_names(key, obs.strings(obs.index()))) return *std::move(groups);
+  throw UsageError({"STOFM-3538", file.path, "obs/" + key, "nothing; obs has " + name_list(obs.columns(), 20),
+                    "the column of the slices", "Name a column of obs with --library-key."});
+}
+
+/// Row D28: fills Slice::library and library_names for all rows of the file. `key`: a column of obs, or
+/// several with commas between them, whose combinations are the slices; see groups_of_z and groups_of_names
+/// for others. A row of `kept` (empty: all) without a value is refused, however it was written, or taken out
+/// of `kept`. \throws UsageError (STOFM-3538), DataError (STOFM-3561)
+inline void read_library(const Hdf5File& file, const H5adFrame& obs, const H5adReadOptions& options,
+                         const H5adCoordinates& positions, std::vector<char>& kept, Slice& slice) {
+  const std::string& key = options.library_key;
+  if (key.empty()) return;
+  CellGroups groups;
+  if (obs.has(key) || key.find(',') == std::string::npos) {
+    groups = groups_of_key(file, obs, key, positions);
+  } else {
+    for (std::size_t begin = 0; begin <= key.size();) {
+      const std::size_t end = (std::min)(key.find(',', begin), key.size());
+      CellGroups more = groups_of_key(file, obs, key.substr(begin, end - begin), positions);
+      begin = end + 1;
+      if (groups.code.empty()) {
+        groups = std::move(more);
+        continue;
+      }
+      std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> seen;
+      CellGroups both;
+      both.name = groups.name + " and " + more.name;
+      for (std::size_t i = 0; i < groups.code.size(); ++i) {
+        const std::int32_t a = groups.code[i], b = more.code[i];
+        if (a < 0 || b < 0) {
+          both.code.push_back(-1);
+          continue;
+        }
+        const auto [place, fresh] = seen.emplace(std::pair(a, b), static_cast<std::int32_t>(seen.size()));
+        if (fresh)
+          both.names.push_back(groups.names[static_cast<std::size_t>(a)] + ", " +
+                               more.names[static_cast<std::size_t>(b)]);
+        both.code.push_back(place->second);
+      }
+      groups = std::move(both);
+    }
+  }
+  std::int64_t missing = 0;
+  std::string rows;
+  for (std::size_t i = 0; i < groups.code.size(); ++i) {
+    if (groups.code[i] >= 0 || (!kept.empty() && kept[i] == 0)) continue;
+    if (++missing <= 10) rows += concat(missing > 1 ? ", " : "", i);
+  }
+  const std::string found = concat("no value for ", missing, missing == 1 ? " cell, row " : " cells, rows ",
+                                   rows, missing > 10 ? ", ..." : "");
+  if (missing > 0 && !options.drop_no_library)
+    throw DataError({"STOFM-3561", file.path, groups.name, found, "the slice of every cell",
+                     "Mend them, or leave these cells out with --drop-no-library."});
+  if (missing > 0) {
+    if (kept.empty()) kept.assign(groups.code.size(), 1);
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      if (groups.code[i] < 0) kept[i] = 0;
+    slice.notices.push_back({"STOFM-W3524",
+                             concat("left out: ", groups.name, " has ", found,
+                                    "; their rows of the result are NaN, obs[\"stofm_embedded\"] marks the "
+                                    "others"),
+                             missing});
+  }
+  slice.library = std::move(groups.code);
+  slice.library_names = std::move(groups.names);
 }
 
 }  // namespace stofm::io::detail

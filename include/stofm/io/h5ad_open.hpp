@@ -18,7 +18,7 @@
 #include "stofm/io/h5ad_counts_choice.hpp"
 #include "stofm/io/h5ad_genes.hpp"
 #include "stofm/io/h5ad_labels.hpp"
-#include "stofm/io/h5ad_library.hpp"
+#include "stofm/io/h5ad_overlap.hpp"
 #include "stofm/io/h5ad_relatives.hpp"
 
 namespace stofm::io {
@@ -107,40 +107,36 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
                      concat("no count: ", matrix.entries(), " values declared, none ever stored"),
                      "counts above 0", "Give the file with the counts."});
   H5adGenes genes = read_genes(file, var, options, slice.notices);
-  H5adCoordinates positions = read_coordinates(file, obs, options, limit, slice.notices);
+  std::vector<char> asked_for = detail::rows_asked_for(file, obs, options.only, slice.notices);
+  detail::say_off_tissue(obs, asked_for, slice.notices);
+  H5adCoordinates positions = read_coordinates(file, obs, options, asked_for, limit, slice.notices);
   const CountsReading reading = detail::choose_counts(matrix, genes, options, limit, slice);
-  detail::read_library(file, obs, options.library_key, slice);
   if (options.cell_names) slice.cell_names = obs.strings(obs.index());
   detail::read_labels(file, obs, options.label_columns, limit, slice);
 
   if (!positions.bad_rows.empty()) {
-    std::size_t bad = 0;
-    std::size_t kept = 0;
-    for (std::int64_t row = 0; row < obs.length(); ++row) {
-      if (bad < positions.bad_rows.size() && positions.bad_rows[bad] == row) {
-        ++bad;
-        continue;
-      }
-      const auto from = static_cast<std::size_t>(row);
-      slice.file_rows.push_back(row);
-      positions.xy[2 * kept] = positions.xy[2 * from];
-      positions.xy[2 * kept + 1] = positions.xy[2 * from + 1];
-      if (options.cell_names && kept != from) slice.cell_names[kept] = std::move(slice.cell_names[from]);
-      if (!slice.library.empty()) slice.library[kept] = slice.library[from];
-      for (SliceLabels& labels : slice.labels) labels.codes[kept] = labels.codes[from];
-      ++kept;
-    }
-    positions.xy.resize(2 * kept);
-    if (options.cell_names) slice.cell_names.resize(kept);
-    if (!slice.library.empty()) slice.library.resize(kept);
-    for (SliceLabels& labels : slice.labels) labels.codes.resize(kept);
-    if (kept == 0)
-      throw DataError({"STOFM-3531", path, positions.source, "no cell with finite coordinates",
+    if (asked_for.empty()) asked_for.assign(static_cast<std::size_t>(obs.length()), 1);
+    for (const std::int64_t row : positions.bad_rows) asked_for[static_cast<std::size_t>(row)] = 0;
+  }
+  detail::read_library(file, obs, options, positions, asked_for, slice);
+  if (!asked_for.empty()) {
+    for (std::size_t row = 0; row < asked_for.size(); ++row)
+      if (asked_for[row] != 0) slice.file_rows.push_back(static_cast<std::int64_t>(row));
+    if (slice.file_rows.empty())
+      throw DataError({"STOFM-3531", path, positions.source, "no cell with finite coordinates and a library",
                        "at least one", "Mend the coordinates."});
+    detail::keep_rows(positions.xy, slice.file_rows, 2);
+    detail::keep_rows(slice.cell_names, slice.file_rows);
+    detail::keep_rows(slice.library, slice.file_rows);
+    for (SliceLabels& labels : slice.labels) detail::keep_rows(labels.codes, slice.file_rows);
   }
   slice.cells = static_cast<std::int64_t>(positions.xy.size()) / 2;
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(positions.xy));
   slice.coordinates_source = positions.source;
+  if (options.positions_required && !options.overlay) {
+    detail::refuse_one_place(file, obs, slice, limit);
+    detail::OverlapSearch(file, obs, options, positions, slice, limit).refuse();
+  }
   slice.gene_ids = std::move(genes.ids);
   slice.gene_symbols = std::move(genes.symbols);
   slice.gene_id_column = genes.id_column;

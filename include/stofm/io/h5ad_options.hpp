@@ -26,14 +26,20 @@ enum class H5adIsolation {
 struct H5adReadOptions {
   std::string layer;        ///< counts are layers/<layer>; empty or "X": X
   bool use_raw = false;     ///< counts are raw/X, genes raw/var
-  std::string spatial_key;  ///< obsm key; empty: "spatial", else the first that contains "spatial"
+  std::string spatial_key;  ///< obsm key; empty: "spatial", else what looks most like positions
   std::string x_column;     ///< with y_column: coordinates are two numeric columns of obs
   std::string y_column;
   std::optional<Tensor<double>> coordinates;  ///< [cells of the file, 2]: used instead of the file's (CSV)
   std::string gene_key;  ///< column of var that alone names genes, or "index"; empty: the usual or by content
-  std::string symbol_key;        ///< column of var with symbols; empty: gene_symbol and its usual other names
-  std::string library_key;       ///< column of obs that tells slices in one file apart (fills Slice::library)
+  std::string symbol_key;  ///< column of var with symbols; empty: gene_symbol and its usual other names
+  /// Column of obs that tells slices in one file apart (fills Slice::library); several with commas; "z": the
+  /// third column of the positions.
+  std::string library_key;
+  std::string only;  ///< "COLUMN" of obs (not 0, False or missing) or "COLUMN=VALUE": the cells that are read
+  bool drop_no_library = false;  ///< leave cells without a library out instead of refusing the file
   bool drop_bad_coords = false;  ///< leave cells with NaN or inf coordinates out instead of refusing the file
+  bool positions_required = true;  ///< false: a file without positions gives zeros and an empty source
+  bool overlay = false;  ///< accept slices that lie on top of each other, and all cells at one place
   /// What the values are. automatic: whole numbers, or what counts come back from; a notice says the scale.
   CountsScale counts_scale = CountsScale::automatic;
   bool accept_noninteger = false;  ///< as CountsScale::linear, where counts_scale is automatic

@@ -139,12 +139,13 @@ inline std::vector<std::string> read_compact_strings(const Hdf5Dataset& data) {
 
 }  // namespace detail
 
-/// All strings of a rank-1 data set, valid UTF-8 without NUL; padding is taken off.
+/// All strings of a data set, valid UTF-8 without NUL; padding is taken off. `rank`: 1, or 2 for a table,
+/// which is read row-major (a bad string is then named by its element).
 /// \throws FileError not strings, a bad string (with its row). Cost: O(bytes).
-inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t memory_limit) {
-  if (data.rank() != 1 || !data.type().is_string())
-    data.fail("STOFM-3523", concat(to_string(data.type()), " of rank ", data.rank()), "a list of strings",
-              "Write the file again with anndata.");
+inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t memory_limit, int rank = 1) {
+  if (data.rank() != rank || !data.type().is_string())
+    data.fail("STOFM-3523", concat(to_string(data.type()), " of rank ", data.rank()),
+              rank == 1 ? "a list of strings" : "a table of strings", "Write the file again with anndata.");
   data.require_holdable(data.element_size() + 32, memory_limit);
   const std::int64_t count = data.elements();
   std::vector<std::string> strings;
@@ -162,13 +163,15 @@ inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t mem
   if (!variable && data.element_size() > hdf5_string_limit)
     data.fail("STOFM-3523", concat("strings of ", width, " bytes"), "at most 1 MiB", "Write the file again.");
   std::int64_t total = 0;
+  const std::int64_t columns = rank == 2 ? data.dim(1) : 1;
   const std::int64_t step =
-      (std::max<std::int64_t>)(1, (std::int64_t{4} << 20) / (std::max<std::int64_t>)(1, data.element_size()));
+      (std::max<std::int64_t>)(1, (std::int64_t{4} << 20) /
+                                      (std::max<std::int64_t>)(1, columns * data.element_size()));
   std::string raw;
-  for (std::int64_t begin = 0; begin < count; begin += step) {
-    const std::int64_t end = (std::min)(count, begin + step);
+  for (std::int64_t begin = 0; begin < count; begin += step * columns) {
+    const std::int64_t end = (std::min)(count, begin + step * columns);
     raw.resize(static_cast<std::size_t>(end - begin) * width);
-    data.read_rows(begin, end, std::as_writable_bytes(std::span(raw)));
+    data.read_rows(begin / columns, end / columns, std::as_writable_bytes(std::span(raw)));
     for (std::int64_t row = begin; row < end; ++row) {
       std::string_view text =
           std::string_view(raw).substr(static_cast<std::size_t>(row - begin) * width, width);

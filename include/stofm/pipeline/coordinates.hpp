@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "stofm/core/notice.hpp"
@@ -45,6 +46,19 @@ inline std::int64_t count_outliers(TensorView<const double> xy) {
   return count;
 }
 }  // namespace detail
+
+/// Cells of [N, 2] whose place is that of another cell. Cost: O(N log N).
+inline std::int64_t count_cells_at_one_place(TensorView<const double> xy) {
+  std::vector<std::pair<double, double>> places;
+  for (std::int64_t i = 0; i < xy.dim(0); ++i) places.emplace_back(xy.row(i)[0], xy.row(i)[1]);
+  std::sort(places.begin(), places.end());
+  std::int64_t count = 0;
+  for (std::size_t begin = 0, end = 0; begin < places.size(); begin = end) {
+    while (end < places.size() && places[end] == places[begin]) ++end;
+    if (end - begin > 1) count += static_cast<std::int64_t>(end - begin);
+  }
+  return count;
+}
 
 /// Centres and scales, in double. `xy` [N, 2] in any unit, with any offset. All cells at one place (one cell,
 /// too): zeros. Throws: ShapeError for another shape or N = 0, DataError (STOFM-4202) for a coordinate that

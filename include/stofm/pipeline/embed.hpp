@@ -146,7 +146,6 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
   const auto sizes = on_device
                          ? embed_pieces(model.device->pieces, pieces, progress, done, result.plan.pieces)
                          : embed_pieces(*model.se2, pieces, progress, done, result.plan.pieces);
-  std::int64_t coincident = 0;
   for (std::size_t p = 0; p < frame.pieces.size(); ++p) {
     const auto index = static_cast<std::int32_t>(result.pieces.size());
     for (const std::int64_t i : frame.pieces[p]) {
@@ -155,11 +154,10 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
       result.piece_of_cell[cell] = index;
       result.macro_labels[cell] = info.first_label + clusters.labels[at];
     }
-    coincident += sizes[p].coincident_pairs;
     result.pieces.push_back(describe_piece(slice, frame, frame.pieces[p], sizes[p], library));
   }
   result.libraries.push_back(std::move(info));
-  return coincident;
+  return count_cells_at_one_place(std::as_const(frame.coordinates.xy).view());
 }
 
 }  // namespace detail
@@ -219,9 +217,10 @@ inline EmbedResult embed_slice(const io::Slice& slice, const Model& model, const
   if (coincident > 0 && options.geometry == Geometry::reference)
     result.notices.push_back(
         {"STOFM-W4304",
-         concat(coincident,
-                " pairs of cells share their place and count as far from each other, as "
-                "the published weights were trained; --geometry stable makes them neighbours"),
+         concat(
+             coincident,
+             " cells share their place with another cell and count as far from it, as the published weights "
+             "were trained; --geometry stable makes them neighbours"),
          coincident});
   result.peak_memory = peak_resident_memory();
   return result;

@@ -28,6 +28,11 @@ inline SliceReader h5ad_reader(const io::H5adReadOptions& options = {}) {
   if (options.counts_scale !=
       io::CountsScale::automatic)  // which leaves the keys of older caches as they are
     reader.identity += " " + io::to_string(options.counts_scale);
+  // Said only where they are used, so that prepared slices of before are found again.
+  if (!options.only.empty()) reader.identity += concat(" only ", quoted(options.only));
+  if (options.overlay) reader.identity += " overlay";
+  if (options.drop_no_library) reader.identity += " drop no library";
+  if (!options.positions_required) reader.identity += " no positions";
   return reader;
 }
 
