@@ -192,3 +192,66 @@ TEST_CASE(
   for (int i = 0; i < 50; ++i) many.push_back(concat("cell", i));
   join(head + "a,1,2\n", many, {"STOFM-3409", "cell index", "no line for 50 of 50", "a column"});
 }
+
+TEST_CASE("H36: tables as instruments write them") {
+  const std::vector<std::string> cells{"AC-1", "GT-1"};
+  const auto check = [&cells](const std::string& text, const std::string& columns,
+                              SpatialCsvOptions options = {}) {
+    const ScratchDir dir;
+    put(dir / "cells.csv", text);
+    const auto result = read_spatial_csv(dir / "cells.csv", cells, options);
+    CHECK(std::ranges::equal(result.coordinates.span(), std::vector<double>{1.5, 2, 3, 4}));
+    CHECK(result.columns == columns);
+  };
+  check("AC-1,1,0,0,2,1.5\nGT-1,0,1,1,4,3\n", "pxl_col_in_fullres, pxl_row_in_fullres, cells by barcode");
+  check(
+      "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres\nGT-1,1,0,0,4,3\nAC-1,1,0,"
+      "0,2,1.5\n",
+      "pxl_col_in_fullres, pxl_row_in_fullres, cells by barcode");
+  check("\xef\xbb\xbf\"cell_id\",\"x_centroid\",\"y_centroid\",\"area\"\n\"AC-1\",1.5,2,9\n\"GT-1\",3,4,9\n",
+        "x_centroid, y_centroid, cells by cell_id");
+  check("fov\tEntityID\tmin_x\tcenter_x\tcenter_y\tmin_y\n0\tAC-1\t9\t1.5\t2\t9\n0\tGT-1\t9\t3\t4\t9\n",
+        "center_x, center_y, cells by EntityID");
+  check("id;u;v\nAC-1;1.5;2\nGT-1;3;4\n", "u, v, cells by id", {.x_column = "u", .y_column = "v"});
+  check("AC-1,1.5,2\nGT-1,3,4\n", "x, y, cells by cell");
+  const ScratchDir dir;
+  put(dir / "cosmx.csv",
+      "fov,cell_ID,CenterX_local_px,CenterY_local_px,CenterX_global_px,CenterY_global_px\n1,7,0,0,1,2\n2,7,0,"
+      "0,3,4\n");
+  const auto cosmx = read_spatial_csv(dir / "cosmx.csv", std::vector<std::string>{"7_2", "7_1"});
+  CHECK(std::ranges::equal(cosmx.coordinates.span(), std::vector<double>{3, 4, 1, 2}));
+  put(dir / "cells.parquet", "PAR1....");
+  check_refused(dir / "cells.parquet", {"STOFM-3402", "", "Parquet", "to_csv"},
+                [&] { (void)read_spatial_csv(dir / "cells.parquet", cells); });
+}
+
+TEST_CASE("gzip is unpacked, checked and bounded") {
+  // gzip -9n of "cell,x,y\nAC-1,1.5,2\nGT-1,3,4\n"
+  const std::string packed =
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\x4e\xcd\xc9\xd1\xa9\xd0\xa9\xe4\x72"
+      "\x74\xd6\x35\xd4\x31\xd4\x33\xd5\x31\xe2\x72\x0f\x01\x32\x8d\x75\x4c\xb8\x00\x6a"
+      "\x5e\x40\xc4\x1d\x00\x00\x00"s;
+  const std::string text = "cell,x,y\nAC-1,1.5,2\nGT-1,3,4\n";
+  CHECK(gunzip(packed, "f", 1000) == text);
+  CHECK(gunzip(packed + packed, "f", 1000) == text + text);
+  const auto code = [](const std::string& bytes, std::int64_t most) {
+    try {
+      (void)gunzip(bytes, "f", most);
+    } catch (const FileError& error) {
+      return error.code();
+    }
+    return std::string();
+  };
+  CHECK(code(packed, 10) == "STOFM-3406");
+  for (std::size_t cut = 0; cut < packed.size(); ++cut)
+    CHECK(code(packed.substr(0, cut), 1000) == "STOFM-3412");
+  for (std::size_t i = 10; i < packed.size(); ++i) {
+    std::string flipped = packed;
+    flipped[i] = static_cast<char>(flipped[i] ^ 4);
+    CHECK(code(flipped, 1000) == "STOFM-3412");
+  }
+  const ScratchDir dir;
+  put(dir / "cells.csv.gz", packed);
+  const auto read = read_spatial_csv(dir / "cells.csv.gz", std::vector<std::string>{"GT-1", "AC-1"});
+  CHECK(std::ranges::equal(read.coordinates.span(), std::vector<double>{3, 4, 1.5, 2}));
+}
