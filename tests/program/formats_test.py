@@ -31,8 +31,7 @@ class Formats(support.EmbedCase):
 
     def test_what_can_not_be_used_is_refused_with_the_remedy(self):
         for name, words in {"zero_cells.h5ad": ["0 cells"],
-                            "lognorm_X_counts_raw.h5ad": ["X", "--use-raw"],
-                            "no_obsm_spatial_xy_in_obs.h5ad": ["--x"]}.items():
+                            "lognorm_X_counts_raw.h5ad": ["X", "--use-raw"]}.items():
             self.refused(4, "embed", support.ZOO / name, "-o", "out.h5ad", words=[name, *words])
         self.refused(4, "embed", support.ZOO / "lognorm_X_counts_layer.h5ad", "-o", "out.h5ad", "--counts-scale",
                      "log10", words=["log1p values (base e)", "Leave --counts-scale out"])

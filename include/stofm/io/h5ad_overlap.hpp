@@ -360,7 +360,7 @@ inline void refuse_one_place(const Hdf5File& file, const H5adFrame& obs, const S
   throw DataError(
       {"STOFM-3563", file.path, slice.coordinates_source,
        concat("all ", slice.cells, " cells at one place (", xy[0], ", ", xy[1], ")"), "a place for each cell",
-       others + "Without positions, --cells-only embeds each cell by its genes; --overlay goes on "
+       others + "Without positions, embed --cells-only embeds each cell by its genes; --overlay goes on "
                 "as if they lay there."});
 }
 
