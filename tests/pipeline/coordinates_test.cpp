@@ -111,7 +111,7 @@ TEST_CASE("coordinates that are not finite are refused with count and rows (D21)
 TEST_CASE("cells that share a place are counted as cells, not as pairs") {
   const auto count = [](const std::vector<double>& xy) {
     const auto places = Tensor<double>::from({static_cast<std::int64_t>(xy.size() / 2), 2}, xy);
-    return count_cells_at_one_place(places.view());
+    return pipeline::count_cells_at_one_place(places.view());
   };
   CHECK(count({1, 2}) == 0);
   CHECK(count({1, 2, 2, 1, 1, 3}) == 0);
