@@ -112,10 +112,8 @@ std::string code_of(Call&& call) {
 TEST_CASE("R07: any write of libhdf5 that fails ends in a ResourceError about the output, and no output") {
   const std::string original = bytes_of(zoo("csr_f32_gzip"));
   for (const bool in_place : {false, true}) {
-    for (const auto& [isolation, error, for_ever] :
-         {std::tuple{H5adIsolation::child_process, EIO, false},
-          std::tuple{H5adIsolation::none, ENOSPC, false},
-          std::tuple{H5adIsolation::child_process, ENOSPC, true}}) {
+    for (const auto& [error, for_ever] :
+         {std::pair{EIO, false}, std::pair{ENOSPC, false}, std::pair{ENOSPC, true}}) {
       long refused = 0;
       for (long n = 1;; ++n) {
         REQUIRE(n < 200);
@@ -124,8 +122,7 @@ TEST_CASE("R07: any write of libhdf5 that fails ends in a ResourceError about th
         const std::string output = in_place ? test.path : (test.scratch / "out.h5ad").string();
         const Armed armed(n, error, for_ever);
         try {
-          write_h5ad_result(test.path, output, results.result,
-                            {.in_place = in_place, .overwrite = false, .isolation = isolation});
+          write_h5ad_result(test.path, output, results.result, {.in_place = in_place});
           CHECK(Armed::seen() < n);  // the last round: everything was written
           break;
         } catch (const ResourceError& refusal) {
@@ -143,6 +140,38 @@ TEST_CASE("R07: any write of libhdf5 that fails ends in a ResourceError about th
       CHECK(refused >= 5);
     }
   }
+}
+
+TEST_CASE("R07: the same without a child process") {
+  // In a process that ends by _exit: libhdf5 1.10 crashes in its exit handler after a close that failed.
+  long refused = 0;
+  for (long n = 1;; ++n) {
+    REQUIRE(n < 200);
+    const H5Case test;
+    const Results results(60);
+    const std::string output = (test.scratch / "out.h5ad").string();
+    const Armed armed(n, ENOSPC);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      try {
+        write_h5ad_result(test.path, output, results.result,
+                          {.in_place = false, .overwrite = false, .isolation = H5adIsolation::none});
+        ::_exit(Armed::seen() < n ? 1 : 2);
+      } catch (const ResourceError& refusal) {
+        ::_exit(refusal.file() == output && refusal.code() == "STOFM-5011" ? 0 : 3);
+      } catch (const std::exception&) {
+        ::_exit(4);
+      }
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    REQUIRE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 1) break;  // everything was written
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(files_in(test.scratch.path()) == 1);
+    ++refused;
+  }
+  CHECK(refused >= 5);
 }
 
 TEST_CASE("R07: a write that the system loses without a word leaves no wrong result") {

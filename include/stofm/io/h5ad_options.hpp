@@ -18,7 +18,8 @@ enum class H5adIsolation {
   /// end of
   /// the caller.
   child_process,
-  /// In this process. For files that are trusted, or where fork() is not allowed.
+  /// In this process. For files that are trusted, or where fork() is not allowed. After a write that failed,
+  /// libhdf5 1.10 may crash when the process ends: it then has a file that it can not close.
   none,
 };
 
