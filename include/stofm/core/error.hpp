@@ -7,6 +7,9 @@
 /// Content that came from a file is quoted with `quoted()`, which escapes control characters and
 /// cuts at 200 bytes, so that a hostile file can not write to a terminal.
 
+#if defined(__cplusplus) && __cplusplus < 202002L
+#error "stofm is C++20: compile with -std=c++20 or later"
+#endif
 #if defined(__FAST_MATH__)
 #error \
     "stofm needs IEEE arithmetic (NaN and inf are checked, sums keep their order): compile without -ffast-math / -Ofast"

@@ -3,6 +3,10 @@
 /// \file
 /// libhdf5's handles as C++ objects, its error stack as our errors, and its one-thread rule as a mutex.
 
+#if !__has_include(<hdf5.h>)
+#error \
+    "hdf5.h is not found: install libhdf5 (apt-get install libhdf5-dev) and link stofm::hdf5, or use pkg-config stofm-hdf5"
+#endif
 #include <hdf5.h>
 
 #include <algorithm>
