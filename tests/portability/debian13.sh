@@ -4,9 +4,10 @@
 #
 #   sudo bash tests/portability/debian13.sh [--work DIR] [--keep] [-- ARGUMENT...]
 #
-# Runs `bash tests/run.sh --quick` (or with the arguments after --) on a copy of the checkout without what git ignores. --work: folder of the chroot
-# (default: a new one under ${TMPDIR:-/tmp}, removed at the end unless --keep is given; 4 GB); one that is there is used again.
-# Needs root (chroot, mounts) and debootstrap, 500 MB of packages. STOFM_JOBS: as for tests/run.sh.
+# Runs `bash tests/run.sh --quick` (or with the arguments after --) on a copy of the checkout without what git ignores.
+# --work: folder of the chroot (default: a new one under ${TMPDIR:-/tmp}, removed at the end unless --keep is given; 4 GB); one
+# that is there is used again. Needs root (chroot, mount) and debootstrap, 500 MB of packages. STOFM_JOBS: as for
+# tests/run.sh.
 set -euo pipefail
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work="" keep=no run=(--quick)
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     --work) work=${2:?--work needs a folder} keep=yes; shift ;;
     --keep) keep=yes ;;
     --) shift; run=("$@"); break ;;
-    -h | --help) sed -n '3,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '3,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "debian13.sh: unknown option $1 (try --help)" >&2; exit 2 ;;
   esac
   shift

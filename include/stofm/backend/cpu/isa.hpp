@@ -45,8 +45,8 @@ namespace stofm {
 enum class CpuKernels : int {
   generic = 0,  ///< Eigen and plain loops: any CPU
   avx512 = 1,   ///< AVX-512 F, BW, VL, DQ: float32 arithmetic throughout
-  amx = 2,      ///< AMX tiles on floats split in bfloat16, float32 sums: in three parts (float32 accuracy) for
-                ///< inference, in two (each product to about 2^-16) for gradients and attention in training
+  amx = 2,  ///< AMX tiles on floats split in bfloat16, float32 sums: in three parts (float32 accuracy) for
+            ///< inference, in two (each product to about 2^-16) for gradients and attention in training
 };
 
 inline std::string_view to_string(CpuKernels level) {
