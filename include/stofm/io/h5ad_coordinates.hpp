@@ -183,7 +183,7 @@ inline void take_places_from_obs(const Hdf5File& file, const H5adFrame& obs, con
                    "positions of the cells",
                    choices.empty()
                        ? "Name the key with --spatial-key, two columns of obs with --x and --y, or "
-                         "give a table with --spatial-csv."
+                         "give embed a table with --spatial-csv."
                        : "Use the columns of obs: " + choices + "; or name a key with --spatial-key."});
 }
 
