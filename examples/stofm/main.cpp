@@ -25,6 +25,10 @@ constexpr int internal_error = 70;  // EX_SOFTWARE of sysexits.h
   try {
     if (const auto now = std::current_exception()) std::rethrow_exception(now);
   } catch (const std::bad_alloc&) {
+    try {
+      io::TemporaryFiles::of_process().remove_all_and_close();
+    } catch (...) {  // there were none yet, and there is no memory for an empty list
+    }
     static constexpr std::string_view text = "stofm: error: memory: the system has no more. [STOFM-5002]\n";
     (void)!::write(STDERR_FILENO, text.data(), text.size());
     ::_exit(static_cast<int>(ErrorKind::resource));
