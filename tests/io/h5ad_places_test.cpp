@@ -241,7 +241,7 @@ TEST_CASE("spots beside the tissue are counted, and left out on demand") {
   }
   H5adReadOptions none, absent;
   none.only = "in_tissue=7";
-  check_refused(test.path, "STOFM-3560", ErrorKind::data, "\"0\", \"1\"", "COLUMN=VALUE", none);
+  check_refused(test.path, "STOFM-3564", ErrorKind::data, "\"0\", \"1\"", "COLUMN=VALUE", none);
   absent.only = "nothing";
   check_refused(test.path, "STOFM-3538", ErrorKind::usage, "obs/nothing", "--only", absent);
 }

@@ -33,7 +33,7 @@ inline std::string plain_label(const std::string& text) {
 }
 
 /// The rows that `only` asks for, one flag each; empty: all. "COLUMN": its value is not missing, 0, False or
-/// no; "COLUMN=VALUE": it is that. \throws UsageError (STOFM-3538) no such column; DataError (STOFM-3560) no
+/// no; "COLUMN=VALUE": it is that. \throws UsageError (STOFM-3538) no such column; DataError (STOFM-3564) no
 /// such row
 inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& obs, const std::string& only,
                                         Notices& notices) {
@@ -65,7 +65,7 @@ inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& o
   }
   if (out == static_cast<std::int64_t>(kept.size()))
     throw DataError(
-        {"STOFM-3560", file.path, "obs/" + column,
+        {"STOFM-3564", file.path, "obs/" + column,
          "no cell that --only " + only + " would keep; its values are " + name_list(groups.categories, 10),
          "at least one", "Give --only COLUMN=VALUE with one of these values."});
   if (out == 0) return {};

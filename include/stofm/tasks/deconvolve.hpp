@@ -11,9 +11,8 @@
 ///     w_t <- w_t / (sum_g f_g s_tg) * sum_g y_g f_g s_tg / (sum_u w_u f_g s_ug)
 /// f is 1, or estimated, drawn to 1 for genes with few counts: first from the sum of all spots, as RCTD does,
 /// which leaves the bias that this sum's mixture has; then a few rounds of spots given f and f given spots,
-/// which take most of it away (pseudo-spots of MERFISH from a single-cell reference: RMSE of a share 0.097
-/// without f, 0.095 from the sum, 0.080 after 5 rounds, 0.067 after 20; where reference and spots are of one
-/// technology it costs up to 0.01 in Pearson). The baseline is non-negative least squares.
+/// which take most of it away. Meant for a reference of another technology: where reference and spots are of
+/// one, it may help or cost a little. The baseline is non-negative least squares.
 /// Source: Shepp and Vardi, "Maximum likelihood reconstruction for emission tomography" (1982); Cable et al.,
 /// "Robust decomposition of cell type mixtures in spatial transcriptomics" (2022).
 
