@@ -37,7 +37,7 @@ if [ ! -e "$sysroot/complete" ]; then  # apt with a world of its own: arm64, not
   : >"$apt/status"
   # shellcheck source=/dev/null
   codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-  mirror=$(apt-get indextargets --format "\$(REPO_URI) \$(SUITE)" "Identifier: Packages" | awk -v suite="$codename" "(\$2 == suite || \$2 == \"stable\") {print \$1; exit}")
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Identifier: Packages' | awk -v name="$codename" '$2 == name {print $1; exit}')
   echo "deb ${mirror:?no mirror of $codename is known to apt} $codename main" >"$apt/etc/sources.list"
   options=(-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status"
     -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives" -o "Dir::Etc::sourcelist=$apt/etc/sources.list"
