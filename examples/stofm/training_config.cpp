@@ -6,7 +6,7 @@
 namespace stofm::program {
 namespace {
 
-nlohmann::json from_file(const std::string& name) {
+nlohmann::json config_file(const std::string& name) {
   std::error_code ignored;
   if (name.find('.') == std::string::npos && !std::filesystem::exists(name, ignored))
     throw UsageError({"STOFM-2066", "", "--config", stofm::quoted(name),
@@ -36,7 +36,7 @@ nlohmann::json named_se2_config(const std::string& name, std::int64_t input_dim)
   if (name == "tiny") return make({2, 32, 32, 4, 8});
   if (name == "small") return make({3, 128, 256, 8, 32});
   if (name == "published") return make({4, 256, 256, 8, 128});
-  nlohmann::json json = from_file(name);
+  nlohmann::json json = config_file(name);
   if (json.is_object()) json["input_dim"] = input_dim;
   return json;
 }
@@ -62,7 +62,7 @@ nlohmann::json named_cell_encoder_config(const std::string& name, std::int64_t v
   if (name == "tiny") return make({2, 16, 32, 2, 256});
   if (name == "small") return make({2, 64, 128, 4, 512});
   if (name == "published") return make({6, 256, 512, 4, 2048});
-  nlohmann::json json = from_file(name);
+  nlohmann::json json = config_file(name);
   if (json.is_object()) json["vocab_size"] = vocabulary;
   return json;
 }
