@@ -139,7 +139,7 @@ TEST_CASE("formats: the shared zoo, where STOFM_FORMATS names it") {
   CHECK(read_all(file("two_all_zero_cells")).slice.cells == 1049);
   check_refused(file("zstd_plugin"), "STOFM-3521", ErrorKind::file, "32015", "h5repack -f GZIP=4");
   CHECK(has_notice(read_all(file("lognorm_X_counts_layer")).slice.notices, "STOFM-W3550"));
-  check_refused(file("nan_coordinates"), "STOFM-3531", ErrorKind::data, "rows 5", "--drop-bad-coords");
+  check_refused(file("nan_coordinates"), "STOFM-3531", ErrorKind::data, "row 5", "--drop-bad-coords");
   check_refused(file("zero_cells"), "STOFM-3527", ErrorKind::data, "0 cells", "cells");
   check_refused(file("archives/anndata_v0.5.0"), "STOFM-3535", ErrorKind::file, "compound", "anndata >= 0.8");
   check_refused(file("archives/anndata_v0.11.4"), "STOFM-3505", ErrorKind::data, "X", "--layer");
