@@ -57,7 +57,7 @@ def main():
         print(f"{name}: does not compile alone\n{message[:1500]}")
     failed = len(alone)
     others = dict.fromkeys(other for header in headers for other in elsewhere(header, set()))
-    result = compiles("".join(f"#include <{other}>\n" for other in others) +
+    result = compiles("".join(f"#if __has_include(<{other}>)\n#include <{other}>\n#endif\n" for other in others) +
                       "#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n" + TRAPS +
                       "".join(f"#include <{name}>\n" for name in names) + "int main() {}\n")
     if result.returncode:

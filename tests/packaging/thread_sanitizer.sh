@@ -17,5 +17,6 @@ fi
 "$compiler" "${flags[@]}" -c "$source_dir/tests/support/main.cpp" -o "$work/main.o" || exit 1
 for test in core/parallel_random model/shared_between_threads; do
   "$compiler" "${flags[@]}" "$source_dir/tests/${test}_test.cpp" "$work/main.o" -o "$work/test" || exit 1
-  TSAN_OPTIONS=halt_on_error=1 "$work/test" || exit 1
+  # ThreadSanitizer ends a child of fork() that starts threads.
+  TSAN_OPTIONS=halt_on_error=1 "$work/test" --test-case-exclude='*child of fork*' || exit 1
 done

@@ -184,7 +184,7 @@ class Terminal(support.EmbedCase):
         heap = data.index(b"GCOL")  # text of attributes: the only place without a checksum
         self.assertIn(old, data[heap:])
         self.assertEqual(len(old), len(new))
-        (self.dir / "odd.h5ad").write_bytes(data[:heap] + data[heap:].replace(old, new))
+        (self.dir / "odd.h5ad").write_bytes(data[:heap] + data[heap:].replace(old, new, 1))
 
     def check(self, *arguments):
         done = subprocess.run([support.PROGRAM, *arguments], cwd=self.dir, capture_output=True, check=False)

@@ -185,9 +185,9 @@ class Info(support.EmbedCase):
         self.assertTrue(described["for_embedding"]["counts"].startswith("X ("))
 
     def test_what_embed_would_refuse_is_said_and_info_goes_on(self):
-        done = self.ok("info", support.ZOO / "no_obsm_spatial_xy_in_obs.h5ad")
+        done = self.ok("info", support.ZOO / "nan_coordinates.h5ad")
         self.assertIn("would stop here", done.stdout)
-        self.assertIn("--x", done.stdout)
+        self.assertIn("--drop-bad-coords", done.stdout)
         self.assertIn("csr_matrix", done.stdout)
 
     def test_a_model_card_is_for_reading(self):

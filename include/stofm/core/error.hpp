@@ -54,7 +54,7 @@ inline std::string quoted(std::string_view text, std::size_t limit = 200) {
   std::string out = "\"";
   text = text.substr(0, limit);
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find_first_of("\"\\", at), text.size());
+    const std::size_t end = (std::min)(text.find_first_of("\"\\", at), text.size());
     out += printable(text.substr(at, end - at));
     if (end < text.size()) out.append({'\\', text[end]});
     at = end + 1;
