@@ -6,14 +6,15 @@
 #   bash tests/run.sh --quick    Release build and its tests only
 #
 # Environment: STOFM_GOLDEN, STOFM_FORMATS, STOFM_DATA: directories with more cases of the same layout;
-# STOFM_FUZZ_SECONDS (60), STOFM_FLIPS (20000), STOFM_MUTATIONS (2000), STOFM_JOBS (all cores), STOFM_BUILD (build).
+# STOFM_FUZZ_SECONDS (60), STOFM_FLIPS (20000), STOFM_MUTATIONS (2000), STOFM_JOBS (all cores), STOFM_BUILD (build);
+# STOFM_QUICK_TO_BUILD (OFF; ON: --quick builds in few large units, sooner from nothing).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 quick=no
 for argument in "$@"; do
   case "$argument" in
     --quick) quick=yes ;;
-    -h | --help) sed -n '3,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '3,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "run.sh: unknown option $argument (try --help)" >&2; exit 2 ;;
   esac
 done
@@ -38,7 +39,8 @@ fi
 build_release() {  # STOFM_CUDA
   # Everything, mostly from nothing: build what is quick to build. The kernels run on the host once, under the sanitizers.
   local options=(-DSTOFM_CUDA="$1" -DSTOFM_QUICK_TO_BUILD=ON -DSTOFM_EMULATED_TESTS=OFF) said="/tmp/stofm-configure.$$"
-  [ "$quick" = no ] || options=(-DSTOFM_CUDA="$1" -DSTOFM_QUICK_TO_BUILD=OFF -DSTOFM_EMULATED_TESTS=ON)
+  [ "$quick" = no ] ||
+    options=(-DSTOFM_CUDA="$1" -DSTOFM_QUICK_TO_BUILD="${STOFM_QUICK_TO_BUILD:-OFF}" -DSTOFM_EMULATED_TESTS=ON)
   cmake --preset cpu -B "$build" "${options[@]}" >"$said" 2>&1 || { cat "$said"; rm -f "$said"; return 1; }
   rm -f "$said"
   cmake --build "$build" -j "$jobs"

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "stofm/core/notice.hpp"
+#include "stofm/core/with_commas.hpp"
 #include "stofm/io/h5ad_counts_places.hpp"
 #include "stofm/io/slice.hpp"
 
@@ -121,12 +122,12 @@ class H5adCounts {
                          duplicates_});
     if (rounded_ > 0 && !reading_.said)
       notices.push_back({"STOFM-W3551",
-                         concat(detail::with_commas(rounded_), " values of ", matrix_.path(),
+                         concat(with_commas(rounded_), " values of ", matrix_.path(),
                                 " are whole numbers but for rounding errors; they are rounded"),
                          rounded_});
     if (not_whole_ > 0)
       notices.push_back({"STOFM-W3553",
-                         concat(detail::with_commas(not_whole_), " of ", detail::with_commas(recovered_),
+                         concat(with_commas(not_whole_), " of ", with_commas(recovered_),
                                 " cells did not come out as whole counts; they rank by the values as stored"),
                          not_whole_});
     return notices;

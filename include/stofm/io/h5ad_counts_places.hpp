@@ -11,17 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/with_commas.hpp"
 #include "stofm/io/h5ad_counts_scale.hpp"
 
 namespace stofm::io::detail {
-
-/// "13,000".
-inline std::string with_commas(std::int64_t number) {
-  std::string digits = std::to_string(number);
-  for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
 
 /// The shortest text that reads back as the same number.
 inline std::string number_text(double value) {

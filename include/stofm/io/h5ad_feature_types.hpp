@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "stofm/core/notice.hpp"
+#include "stofm/core/with_commas.hpp"
 #include "stofm/io/h5ad_coordinates.hpp"
 
 namespace stofm::io {
@@ -47,14 +48,6 @@ inline FeatureType feature_type(std::string_view raw) {
   return FeatureType::unknown;
 }
 
-/// "3,000".
-inline std::string grouped(std::int64_t n) {
-  std::string digits = std::to_string(n);
-  for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
-
 /// "10 Antibody Capture, 3,000 Peaks", the names without what a terminal could take for a command.
 inline std::string type_counts(const std::map<std::string, std::int64_t>& counts) {
   std::string text;
@@ -62,7 +55,7 @@ inline std::string type_counts(const std::map<std::string, std::int64_t>& counts
   for (const auto& [type, count] : counts) {
     if (++shown > 10) return concat(text, " and ", counts.size() - 10, " more types");
     const std::string name = stofm::quoted(type, 60);
-    text += concat(shown > 1 ? ", " : "", grouped(count), " ", name.substr(1, name.size() - 2));
+    text += concat(shown > 1 ? ", " : "", with_commas(count), " ", name.substr(1, name.size() - 2));
   }
   return text;
 }
