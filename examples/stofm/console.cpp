@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "remedy.hpp"
+#include "stofm/core/with_commas.hpp"
 
 namespace stofm::program {
 namespace {
@@ -197,14 +198,7 @@ void print(std::string_view given) {
   }
 }
 
-std::string format_count(std::int64_t n) {
-  std::string digits = std::to_string(n < 0 ? -n : n), out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return concat(n < 0 ? "-" : "", out);
-}
+std::string format_count(std::int64_t n) { return with_commas(n); }
 
 std::string sliver_text(std::int64_t pieces, std::int64_t cells, std::int64_t limit) {
   return concat(format_count(cells), cells == 1 ? " cell is" : " cells are", " in ", format_count(pieces),

@@ -29,6 +29,7 @@
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random.hpp"
 #include "stofm/core/tensor.hpp"
+#include "stofm/core/with_commas.hpp"
 #include "stofm/io/bundle.hpp"
 #include "stofm/io/counts_scale.hpp"
 #include "stofm/io/counts_scale_vote.hpp"
