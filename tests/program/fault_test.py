@@ -67,6 +67,8 @@ class Faults(support.EmbedCase):
         self.assertGreater(failed, len(KINDS))
 
     def test_memory_that_fails_from_the_start_is_a_line_and_an_exit_code(self):
+        if "CUDA      not built in" not in self.ok("--version").stdout:
+            self.skipTest("libcudart registers its kernels before main and crashes where that gets no memory")
         for at in [*range(1, 16), *range(20, 400, 60)]:
             done = self.failing("memory", at, errno.ENOMEM, "embed", "slice.h5ad", "-o", "o.h5ad")
             self.assertIn(done.returncode, (0, 5, 70), f"{at}: {done.returncode} {done.stderr[-300:]}")

@@ -138,7 +138,7 @@ class Report(support.EmbedCase):
         data = self.report()
         self.assertIn("Demonstration weights", data["banner"][0])
         self.assertEqual(len(data["banner"]), 1)
-        self.assertIn("DEMONSTRATION", self.done.stderr.splitlines()[0])
+        self.assertIn("DEMONSTRATION", next(line for line in self.done.stderr.splitlines() if line.startswith("model ")))
         self.copy("csr_f32_gzip.h5ad", "xenium_mousebrain_4261.h5ad")
         data = self.report("xenium_mousebrain_4261.h5ad")
         self.assertIn("trained on a file of this name", data["banner"][1])
