@@ -51,7 +51,7 @@ Texts names(const io::Slice& slice) {
   for (const auto& labels : slice.labels) found.push_back(labels.name);
   return found;
 }
-const io::SliceLabels& labels_of(const io::Slice& slice, const std::string& name) {
+const io::SliceLabels& labels_of(const io::Slice& slice, std::string_view name) {
   for (const auto& labels : slice.labels)
     if (labels.name == name) return labels;
   FAIL(name);
