@@ -11,6 +11,7 @@ target_include_directories(test_mpi_ranks PRIVATE "${PROJECT_SOURCE_DIR}")
 target_link_libraries(test_mpi_ranks PRIVATE stofm_compiled_kernels stofm::mpi)
 # In containers mpirun runs as root and with more ranks than cores; leaks inside MPI are not ours.
 set(mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+  PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe  # the same for Open MPI 5
   OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_vader_single_copy_mechanism=none ASAN_OPTIONS=detect_leaks=0)
 foreach(ranks 1 2 4)
   add_test(NAME distributed.mpi_train_${ranks}

@@ -14,7 +14,8 @@ PROGRAM = os.environ["STOFM_PROGRAM"]
 SLICE = pathlib.Path(__file__).resolve().parents[1] / "data" / "formats" / "csr_f32_gzip.h5ad"
 MPIRUN = shutil.which("mpirun")
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+               "OMPI_MCA_mpi_yield_when_idle": "1",
                "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "ASAN_OPTIONS": "detect_leaks=0"}
 # A piece holds up to 40 of the 60 cells, so a batch of 4 pieces spans epochs. Dropout is on: its masks belong to the piece.
 OPTIONS = ["--from-scratch", "--config", "tiny", "--split", "40", "--batch", "4", "--validation", "0", "--seed", "3", "--threads", "1"]
