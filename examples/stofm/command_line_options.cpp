@@ -95,8 +95,8 @@ void add_common(CLI::App& app, CommonArguments& a) {
          "N")
       ->check(integer(0, 1024))
       ->capture_default_str();
-  auto* quiet = flag(app, group, "-q,--quiet", a.quiet, "Say nothing but errors");
-  app.add_flag("-v,--verbose", a.verbose, "Say more")->group(group)->excludes(quiet);
+  flag(app, group, "-q,--quiet", a.quiet, "Say nothing but errors");
+  app.add_flag("-v,--verbose", a.verbose, "Say more")->group(group);
   flag(app, group, "--log-json", a.log_json, "Messages on stderr as one JSON object a line");
 }
 
