@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "io": {"core", "io", "nlohmann", "hdf5"},
     "pipeline": {"core", "backend/cpu", "backend/cuda", "ops", "cluster", "model", "io", "pipeline", "nlohmann"},
     "train": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "nlohmann"},
-    "tasks": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "tasks", "Eigen"},
+    "tasks": {"core", "backend/cpu", "backend/cuda", "ops", "autograd", "nn", "cluster", "model", "io", "pipeline", "train", "tasks", "Eigen", "nlohmann"},
     "distributed": {"core", "backend/cuda", "io", "autograd", "distributed", "mpi"},
 }
 

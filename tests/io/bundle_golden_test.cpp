@@ -3,23 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string>
 
 #include "stofm/io/bundle.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
-
-namespace {
-
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-}  // namespace
+using stofm::test::bytes_of;
 
 TEST_CASE("a converted bundle reads back, and writing it again gives the converter's bytes") {
   for (const char* name :

@@ -4,17 +4,19 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <string>
 
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
 using io::Bundle;
 using io::read_bundle;
 using io::write_bundle;
+using stofm::test::bytes_of;
+using stofm::test::write_bytes;
 
 namespace {
 
@@ -28,14 +30,6 @@ Bundle small_bundle() {
   bundle.se2.emplace("a.weight", Tensor<float>::from({2, 2}, {1, 2, 3, 4}));
   bundle.cell_encoder.emplace("proj.weight", Tensor<float>::from({3}, {5, 6, 7}));
   return bundle;
-}
-
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-void put(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 using Metadata = std::map<std::string, std::string>;
@@ -115,15 +109,15 @@ TEST_CASE("either half of a bundle may be absent, with its configuration") {
 
 TEST_CASE("files that are no bundle are named, and the converter with them") {
   const test::ScratchDir scratch;
-  put(scratch / "model.pth", "PK\3\4" + std::string(60, 'x'));
+  write_bytes(scratch / "model.pth", "PK\3\4" + std::string(60, 'x'));
   check_refused(scratch / "model.pth", "STOFM-3701", "convert.py");
-  put(scratch / "old.pth", std::string("\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", 15));
+  write_bytes(scratch / "old.pth", std::string("\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", 15));
   check_refused(scratch / "old.pth", "STOFM-3701", "convert.py");
-  put(scratch / "slice.h5ad", "\x89HDF\r\n\x1a\n" + std::string(100, '\0'));
+  write_bytes(scratch / "slice.h5ad", "\x89HDF\r\n\x1a\n" + std::string(100, '\0'));
   check_refused(scratch / "slice.h5ad", "STOFM-3701", "slice");
-  put(scratch / "page.html", "<!DOCTYPE html><html></html>");
+  write_bytes(scratch / "page.html", "<!DOCTYPE html><html></html>");
   check_refused(scratch / "page.html", "STOFM-3701", "HTML");
-  put(scratch / "pointer", "version https://git-lfs.github.com/spec/v1\n");
+  write_bytes(scratch / "pointer", "version https://git-lfs.github.com/spec/v1\n");
   check_refused(scratch / "pointer", "STOFM-3701", "git lfs pull");
   check_refused(scratch.path(), "STOFM-3701", "convert.py");
   io::write_safetensors(scratch / "plain.safetensors",
@@ -132,7 +126,7 @@ TEST_CASE("files that are no bundle are named, and the converter with them") {
   io::write_safetensors(scratch / "bare.safetensors",
                         {io::safetensors_entry("w", Tensor<float>::from({1}, {1.0F}))});
   check_refused(scratch / "bare.safetensors", "STOFM-3701", "without bundle metadata");
-  put(scratch / "empty", "");
+  write_bytes(scratch / "empty", "");
   check_refused(scratch / "empty", "STOFM-3101", "8-byte header length");
   check_refused(scratch / "absent", "STOFM-3001", "open");
 }
@@ -165,12 +159,12 @@ TEST_CASE("every tensor of a bundle is compared with its hash") {
   for (std::size_t at = 8 + header; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 4);
-    put(scratch / "bad.safetensors", bad);
+    write_bytes(scratch / "bad.safetensors", bad);
     check_refused(scratch / "bad.safetensors", "STOFM-3705", "damaged");
   }
   std::string bad = good;
   bad[8 + header] = static_cast<char>(bad[8 + header] ^ 4);
-  put(scratch / "bad.safetensors", bad);
+  write_bytes(scratch / "bad.safetensors", bad);
   CHECK_NOTHROW(read_bundle(scratch / "bad.safetensors", {.verify_hashes = false}));
 
   check_refused(with_metadata(scratch, [](Metadata& m) { m["sha256"] = "{}"; }), "STOFM-3704", "no hash");

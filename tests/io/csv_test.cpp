@@ -4,11 +4,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
 #include <random>
 
 #include "stofm/io/csv_writer.hpp"
 #include "stofm/io/spatial_csv.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -17,20 +17,18 @@ using namespace stofm::io;
 using namespace std::string_literals;
 using stofm::test::check_refused;
 using stofm::test::ScratchDir;
+using stofm::test::write_bytes;
 
 namespace {
-void put(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
 void refuse(const std::string& text, const stofm::test::Refusal& expected) {
   const ScratchDir dir;
-  put(dir / "cells.csv", text);
+  write_bytes(dir / "cells.csv", text);
   CAPTURE(quoted(text.substr(0, 80)));
   check_refused(dir / "cells.csv", expected, [&] { (void)read_csv(dir / "cells.csv"); });
 }
 SpatialCsvResult spatial(const std::string& text, const std::vector<std::string>& cells) {
   const ScratchDir dir;
-  put(dir / "cells.csv", text);
+  write_bytes(dir / "cells.csv", text);
   return read_spatial_csv(dir / "cells.csv", cells);
 }
 }  // namespace
@@ -174,7 +172,7 @@ TEST_CASE(
   const auto path = dir / "cells.csv";
   auto join = [&](const std::string& text, std::vector<std::string> cells,
                   const stofm::test::Refusal& expected) {
-    put(path, text);
+    write_bytes(path, text);
     check_refused(path, expected, [&] { (void)read_spatial_csv(path, cells); });
   };
   const std::string head = "cell,spatial_1,spatial_2\n";
@@ -198,7 +196,7 @@ TEST_CASE("H36: tables as instruments write them") {
   const auto check = [&cells](const std::string& text, const std::string& columns,
                               SpatialCsvOptions options = {}) {
     const ScratchDir dir;
-    put(dir / "cells.csv", text);
+    write_bytes(dir / "cells.csv", text);
     const auto result = read_spatial_csv(dir / "cells.csv", cells, options);
     CHECK(std::ranges::equal(result.coordinates.span(), std::vector<double>{1.5, 2, 3, 4}));
     CHECK(result.columns == columns);
@@ -215,12 +213,13 @@ TEST_CASE("H36: tables as instruments write them") {
   check("id;u;v\nAC-1;1.5;2\nGT-1;3;4\n", "u, v, cells by id", {.x_column = "u", .y_column = "v"});
   check("AC-1,1.5,2\nGT-1,3,4\n", "x, y, cells by cell");
   const ScratchDir dir;
-  put(dir / "cosmx.csv",
+  write_bytes(
+      dir / "cosmx.csv",
       "fov,cell_ID,CenterX_local_px,CenterY_local_px,CenterX_global_px,CenterY_global_px\n1,7,0,0,1,2\n2,7,0,"
       "0,3,4\n");
   const auto cosmx = read_spatial_csv(dir / "cosmx.csv", std::vector<std::string>{"7_2", "7_1"});
   CHECK(std::ranges::equal(cosmx.coordinates.span(), std::vector<double>{3, 4, 1, 2}));
-  put(dir / "cells.parquet", "PAR1....");
+  write_bytes(dir / "cells.parquet", "PAR1....");
   check_refused(dir / "cells.parquet", {"STOFM-3402", "", "Parquet", "to_csv"},
                 [&] { (void)read_spatial_csv(dir / "cells.parquet", cells); });
 }
@@ -251,7 +250,7 @@ TEST_CASE("gzip is unpacked, checked and bounded") {
     CHECK(code(flipped, 1000) == "STOFM-3412");
   }
   const ScratchDir dir;
-  put(dir / "cells.csv.gz", packed);
+  write_bytes(dir / "cells.csv.gz", packed);
   const auto read = read_spatial_csv(dir / "cells.csv.gz", std::vector<std::string>{"GT-1", "AC-1"});
   CHECK(std::ranges::equal(read.coordinates.span(), std::vector<double>{3, 4, 1.5, 2}));
 }

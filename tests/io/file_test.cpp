@@ -9,23 +9,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
-
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 using namespace stofm;
 using namespace stofm::io;
+using stofm::test::bytes_of;
 using stofm::test::check_refused;
 using stofm::test::listing;
 using stofm::test::ScratchDir;
+using stofm::test::write_bytes;
 
 namespace {
-
-void put(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-std::string get(const std::filesystem::path& path) { return File::open(path).read_all(1 << 20); }
 
 /// Runs `action` in a child process (as nobody, if we are root and `unprivileged`); its return value comes
 /// back, 100 if it threw something else than an Error.
@@ -52,7 +48,7 @@ int in_child(Action&& action, bool unprivileged = false) {
 
 TEST_CASE("a file is read by position, exactly") {
   const ScratchDir dir;
-  put(dir / "a", "0123456789");
+  write_bytes(dir / "a", "0123456789");
   const File file = File::open(dir / "a");
   CHECK(file.size() == 10);
   char part[4] = {};
@@ -89,14 +85,14 @@ TEST_CASE(
                 open(dir / "none"));
   std::filesystem::create_symlink(dir / "nowhere", dir / "link");
   check_refused(dir / "link", {"STOFM-3001", "open", "dangling link", "link points"}, open(dir / "link"));
-  put(dir / "plain", "x");
+  write_bytes(dir / "plain", "x");
   check_refused(dir / "plain" / "below", {"STOFM-3001", "open", "Not a directory", "path"},
                 [&] { (void)File::open(dir / "plain" / "below"); });
 }
 
 TEST_CASE("S37: a file without read permission is refused with the text of the system") {
   const ScratchDir dir;
-  put(dir / "secret", "x");
+  write_bytes(dir / "secret", "x");
   ::chmod((dir / "secret").c_str(), 0);
   ::chmod(dir.path().c_str(), 0755);
   const int code = in_child(
@@ -118,11 +114,11 @@ TEST_CASE("S37: a file without read permission is refused with the text of the s
 
 TEST_CASE("R16, R17: an open file survives its deletion; running out of handles is exit 5") {
   const ScratchDir dir;
-  put(dir / "a", "content");
+  write_bytes(dir / "a", "content");
   const File file = File::open(dir / "a");
   std::filesystem::remove(dir / "a");
   CHECK(file.read_all(100) == "content");
-  put(dir / "b", "x");
+  write_bytes(dir / "b", "x");
   CHECK(in_child([&] {
           rlimit limit{};
           ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -157,16 +153,16 @@ TEST_CASE("an output appears whole, or not at all when its writer throws") {
 
 TEST_CASE("C03: an existing output is refused unless overwrite is given, then it is replaced") {
   const ScratchDir dir;
-  put(dir / "out", "old");
+  write_bytes(dir / "out", "old");
   ::chmod((dir / "out").c_str(), 0640);
   auto write = [&](OutputOptions options) {
     atomic_write(
         dir / "out", [](OutputFile& out) { out.write("new"); }, options);
   };
   check_refused(dir / "out", {"STOFM-3010", "output", "exists", "--overwrite"}, [&] { write({}); });
-  CHECK(get(dir / "out") == "old");
+  CHECK(bytes_of(dir / "out") == "old");
   write({.overwrite = true});
-  CHECK(get(dir / "out") == "new");
+  CHECK(bytes_of(dir / "out") == "new");
   CHECK(listing(dir.path()).size() == 1);
   struct stat status {};
   ::stat((dir / "out").c_str(), &status);
@@ -178,33 +174,33 @@ TEST_CASE("C03: a file that appears while the output is written is not replaced"
   CHECK_THROWS_WITH_AS(atomic_write(dir / "out",
                                     [&](OutputFile& out) {
                                       out.write("mine");
-                                      put(dir / "out", "theirs");
+                                      write_bytes(dir / "out", "theirs");
                                     }),
                        doctest::Contains("appeared meanwhile"), UsageError);
-  CHECK(get(dir / "out") == "theirs");
+  CHECK(bytes_of(dir / "out") == "theirs");
   CHECK(listing(dir.path()).size() == 1);
 }
 
 TEST_CASE("a link to a file stays a link when its target is replaced") {
   const ScratchDir dir;
   std::filesystem::create_directory(dir / "data");
-  put(dir / "data" / "file", "old");
+  write_bytes(dir / "data" / "file", "old");
   std::filesystem::create_symlink(dir / "data" / "file", dir / "link");
   atomic_write(dir / "link", [](OutputFile& out) { out.write("new"); }, {.overwrite = true});
   CHECK(std::filesystem::is_symlink(dir / "link"));
-  CHECK(get(dir / "data" / "file") == "new");
+  CHECK(bytes_of(dir / "data" / "file") == "new");
 }
 
 TEST_CASE("C01: an output that is an input, by path, link or inode, is refused before anything happens") {
   const ScratchDir dir;
-  put(dir / "in", "x");
+  write_bytes(dir / "in", "x");
   std::filesystem::create_symlink(dir / "in", dir / "soft");
   std::filesystem::create_hard_link(dir / "in", dir / "hard");
   for (const std::string name : {"in", "soft", "hard", "./in"})
     check_refused(dir / name, {"STOFM-3011", "output", "same file as the input", "another output"},
                   [&] { check_output(dir / name, {dir / "in"}, {.overwrite = true}); });
   CHECK_NOTHROW(check_output(dir / "out", {dir / "in"}));
-  CHECK(get(dir / "in") == "x");
+  CHECK(bytes_of(dir / "in") == "x");
 }
 
 TEST_CASE(
@@ -230,7 +226,7 @@ TEST_CASE("C07: paths with blanks and UTF-8, and long names, work") {
   const ScratchDir dir;
   for (const std::string& name : {std::string("a b c"), std::string("näme ☃"), std::string(255, 'n')}) {
     atomic_write(dir / name, [](OutputFile& out) { out.write("x"); });
-    CHECK(get(dir / name) == "x");
+    CHECK(bytes_of(dir / name) == "x");
   }
   CHECK(listing(dir.path()).size() == 3);
 }
@@ -261,7 +257,7 @@ TEST_CASE(
 
 TEST_CASE("R06: the file-size limit is exit 5, not the signal SIGXFSZ, and nothing remains") {
   const ScratchDir dir;
-  put(dir / "out", "old");
+  write_bytes(dir / "out", "old");
   CHECK(in_child([&] {
           const rlimit small{1 << 16, 1 << 16};
           ::setrlimit(RLIMIT_FSIZE, &small);
@@ -269,7 +265,7 @@ TEST_CASE("R06: the file-size limit is exit 5, not the signal SIGXFSZ, and nothi
                        {.overwrite = true});
           return 0;
         }) == 5);
-  CHECK(get(dir / "out") == "old");
+  CHECK(bytes_of(dir / "out") == "old");
   CHECK(listing(dir.path()).size() == 1);
 }
 
@@ -277,13 +273,13 @@ TEST_CASE("a pending output hands out a name, and takes what somebody else wrote
   const ScratchDir dir;
   {
     PendingOutput pending(dir / "out");
-    put(pending.temporary_path(), "made elsewhere");
+    write_bytes(pending.temporary_path(), "made elsewhere");
     pending.commit();
   }
-  CHECK(get(dir / "out") == "made elsewhere");
+  CHECK(bytes_of(dir / "out") == "made elsewhere");
   {
     const PendingOutput pending(dir / "other");
-    put(pending.temporary_path(), "given up");
+    write_bytes(pending.temporary_path(), "given up");
   }
   CHECK(listing(dir.path()).size() == 1);
 }

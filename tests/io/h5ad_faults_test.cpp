@@ -280,6 +280,27 @@ TEST_CASE(
   CHECK(first.read_counts(0, 60).values == second.read_counts(0, 60).values);
 }
 
+TEST_CASE("in place, a group: the file is held alone until all have their names") {
+  const H5Case test;
+  const Results results(60);
+  for (const bool commit : {false, true}) {
+    CAPTURE(commit);
+    const int other = ::open(test.path.c_str(), O_RDONLY | O_CLOEXEC);  // the old file, whatever its name
+    {
+      OutputGroup group;
+      write_h5ad_result(test.path, "", results.result, {.in_place = true, .group = &group});
+      CHECK(::flock(other, LOCK_SH | LOCK_NB) != 0);
+      if (commit) {
+        group.commit();
+        CHECK(::flock(other, LOCK_SH | LOCK_NB) == 0);
+      }
+    }
+    CHECK(::flock(other, LOCK_SH | LOCK_NB) == 0);
+    ::close(other);
+  }
+  CHECK(read_all(test.path).slice.cells == 60);
+}
+
 TEST_CASE("writer: a protected input keeps its mode in a new output, and is not replaced in place") {
   const H5Case test;
   const Results results(60);
@@ -309,7 +330,22 @@ TEST_CASE("writer: a protected input keeps its mode in a new output, and is not 
   CHECK(code == 0);
   write_h5ad_result(test.path, output, results.result);
   CHECK(read_all(output).slice.cells == 60);
-  if (::geteuid() != 0) CHECK(code_of([&] { check_in_place(test.path); }) == "STOFM-3013");
+  if (::geteuid() != 0) {
+    CHECK(code_of([&] { check_in_place(test.path); }) == "STOFM-3016");
+    return;
+  }
+  REQUIRE(::chown(test.path.c_str(), 65534, 65534) == 0);
+  const auto refused_as_nobody = [&] {
+    return run_as_nobody([&] { return code_of([&] { check_in_place(test.path); }) == "STOFM-3016" ? 0 : 1; });
+  };
+  CHECK(refused_as_nobody() == 0);  // write-protected
+  REQUIRE(::chmod(test.path.c_str(), 0644) == 0);
+  CHECK(refused_as_nobody() == 1);
+  REQUIRE(::chmod(test.scratch.path().c_str(), 0755) == 0);
+  CHECK(refused_as_nobody() == 0);  // a folder that takes no new file
+  REQUIRE(::chmod(test.scratch.path().c_str(), 0777) == 0);
+  REQUIRE(::chown(test.path.c_str(), 0, 0) == 0);
+  CHECK(refused_as_nobody() == 0);  // a file of another user
 }
 
 #endif  // __linux__

@@ -17,10 +17,12 @@
 #include <vector>
 
 #include "stofm/io/h5ad_reader.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
 using namespace stofm::io;
+using stofm::test::bytes_of;
 
 namespace {
 
@@ -35,11 +37,6 @@ constexpr bool sanitized = false;
 #else
 constexpr bool sanitized = false;
 #endif
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 /// Everything that was read, as one number.
 std::uint64_t digest_of(const Slice& slice) {
@@ -111,7 +108,7 @@ TEST_CASE("H04: random byte flips never crash or hang the reader") {
        {"csr_f32_gzip", "csr_f32_lzf", "csc", "dense_f32", "dense_i2_contiguous", "legacy_0.7",
         "nullable_index", "superblock_v2_nocompress", "csr_f2_fletcher32_indptr_u8", "user_block"}) {
     const std::string path = (folder / (std::string(name) + ".h5ad")).string();
-    seeds.push_back(read_file(path));
+    seeds.push_back(bytes_of(path));
     digests.push_back(digest_of(read_h5ad(path, options)));
   }
   const test::ScratchDir scratch;

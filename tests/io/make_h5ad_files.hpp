@@ -8,28 +8,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "stofm/io/h5ad_reader.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 namespace stofm::test {
 
 inline std::filesystem::path zoo(const std::string& name) {
   return source_dir() / "tests" / "data" / "formats" / (name + ".h5ad");
-}
-
-inline std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-inline void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
 template <class T>

@@ -5,26 +5,22 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
-#include <fstream>
-
 #include "stofm/io/file.hpp"
 #include "stofm/io/output_file.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/io_faults.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 using namespace stofm;
 using namespace stofm::io;
+using stofm::test::bytes_of;
 using stofm::test::IoFaults;
 using stofm::test::listing;
 using stofm::test::ScratchDir;
+using stofm::test::write_bytes;
 
 namespace {
-
-void put(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-std::string get(const std::filesystem::path& path) { return File::open(path).read_all(1 << 20); }
 
 void write(OutputGroup& group, const std::filesystem::path& path, const std::string& text) {
   atomic_write(path, [&](OutputFile& file) { file.write(text); }, {.overwrite = true, .group = &group});
@@ -42,17 +38,17 @@ pid_t dead_pid() {
 
 TEST_CASE("the files of a group have no names before commit, and all of them after it") {
   const ScratchDir dir;
-  put(dir / "b", "old");
+  write_bytes(dir / "b", "old");
   {
     OutputGroup group;
     write(group, dir / "a", "1");
     write(group, dir / "b", "2");
     CHECK_FALSE(std::filesystem::exists(dir / "a"));
-    CHECK(get(dir / "b") == "old");
+    CHECK(bytes_of(dir / "b") == "old");
     CHECK(group.files().size() == 2);
     group.commit();
-    CHECK(get(dir / "a") == "1");
-    CHECK(get(dir / "b") == "2");
+    CHECK(bytes_of(dir / "a") == "1");
+    CHECK(bytes_of(dir / "b") == "2");
   }
   CHECK(listing(dir.path()).size() == 2);
   {
@@ -68,7 +64,7 @@ TEST_CASE("whichever call of a commit fails, all files are new or all are as bef
   for (const int error : {EIO, ENOSPC, EACCES})
     for (std::int64_t k = 1;; ++k) {
       for (const char* name : {"a", "b", "c"}) std::filesystem::remove(dir / name);
-      put(dir / "b", "old");
+      write_bytes(dir / "b", "old");
       OutputGroup group;
       for (const char* name : {"a", "b", "c"}) write(group, dir / name, "new");
       bool failed = false, fired = false;
@@ -84,7 +80,7 @@ TEST_CASE("whichever call of a commit fails, all files are new or all are as bef
       if (!fired) break;
       ++points;
       CAPTURE(k);
-      CHECK(get(dir / "b") == (failed ? "old" : "new"));
+      CHECK(bytes_of(dir / "b") == (failed ? "old" : "new"));
       CHECK(std::filesystem::exists(dir / "a") == !failed);
       CHECK(std::filesystem::exists(dir / "c") == !failed);
     }
@@ -93,14 +89,14 @@ TEST_CASE("whichever call of a commit fails, all files are new or all are as bef
 
 TEST_CASE("a name that was not given is never a link") {
   const ScratchDir dir;
-  put(dir / "victim", "precious");
+  write_bytes(dir / "victim", "precious");
   std::filesystem::create_symlink(dir / "victim", dir / "log");
   std::filesystem::create_symlink(dir / "nothing", dir / "dangling");
   for (const char* name : {"log", "dangling"})
     test::check_refused(dir / name, {"STOFM-3015", "output", "a link", "Remove the link"}, [&] {
       const OutputFile file(dir / name, {.overwrite = true, .follow_link = false});
     });
-  CHECK(get(dir / "victim") == "precious");
+  CHECK(bytes_of(dir / "victim") == "precious");
   CHECK_FALSE(std::filesystem::exists(dir / "nothing"));
 }
 
@@ -117,18 +113,18 @@ TEST_CASE("what killed processes left is removed, and nothing that may be somebo
                                          ".tmp." + dead + ".0." + scope,
                                          "s.h5ad.tmp." + dead + ".0." + scope + ".txt",
                                          "s.h5ad"};
-  for (const std::string& name : stay) put(dir / name, "x");
-  put(dir / gone, "half");
+  for (const std::string& name : stay) write_bytes(dir / name, "x");
+  write_bytes(dir / gone, "half");
   const std::string held = "t.h5ad.tmp." + dead + ".1." + scope, link = "u.h5ad.tmp." + dead + ".2." + scope,
                     twice = "v.h5ad.tmp." + dead + ".3." + scope;
-  put(dir / held, "x");
-  put(dir / twice, "x");
+  write_bytes(dir / held, "x");
+  write_bytes(dir / twice, "x");
   std::filesystem::create_hard_link(dir / twice, dir / "other name");
   std::filesystem::create_symlink(dir / "s.h5ad", dir / link);
   const int lock = ::open((dir / held).c_str(), O_RDONLY);
   REQUIRE(::flock(lock, LOCK_SH) == 0);
   const PendingOutput mine(dir / "w.h5ad");
-  put(mine.temporary_path(), "being written");
+  write_bytes(mine.temporary_path(), "being written");
   CHECK(remove_dead_temporaries(dir.path()) == std::vector<std::string>{gone});
   for (const std::string& name : stay) CHECK(std::filesystem::exists(dir / name));
   for (const std::string& name : {held, link, twice})
@@ -145,7 +141,7 @@ TEST_CASE("a process that ends early removes the temporary files that it has, by
   if (child == 0) {
     OutputFile file(dir / "out");
     file.write("half");
-    put(dir / ("out.tmp." + std::to_string(::getpid()) + ".99"), "somebody's");
+    write_bytes(dir / ("out.tmp." + std::to_string(::getpid()) + ".99"), "somebody's");
     TemporaryFiles::of_process().remove_all_and_close();
     ::_exit(0);
   }

@@ -78,7 +78,7 @@ autograd::Variable<T> loss(autograd::Tape<T>& tape, const Se2Config& config, aut
                                       {.dropout = dropout, .key = {3, 1, 2}});
   const auto cells = heads.masked_cell_loss(tape, output.last_hidden, data.nodes, ops::cast<T>(data.cells));
   const auto pairs = heads.pair_distance_loss(tape, output, data.rows, data.columns, data.pairs);
-  return combined_loss(cells, cells.count, pairs, pairs.count, 0.7);
+  return combined_loss(cells, cells.count, pairs, pairs.count, {.pairs = 0.7});
 }
 
 }  // namespace
@@ -186,7 +186,7 @@ TEST_CASE("padding takes no part: same rows and gradients wherever it stands") {
   const auto cells =
       heads.masked_cell_loss(other_tape, output.last_hidden, nodes, ops::cast<double>(data.cells));
   const auto pairs = heads.pair_distance_loss(other_tape, output, rows, columns, data.pairs);
-  other_tape.backward(combined_loss(cells, cells.count, pairs, pairs.count, 0.7));
+  other_tape.backward(combined_loss(cells, cells.count, pairs, pairs.count, {.pairs = 0.7}));
   for (const auto& [name, parameter] : set.map())
     CHECK(test::max_difference(parameter->grad(), other.at(name).grad()) < 1e-12);
   for (std::int64_t c = 0; c < config.input_dim; ++c) {

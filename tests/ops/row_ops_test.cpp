@@ -123,6 +123,16 @@ TEST_CASE_TEMPLATE("activations match double formulas and keep NaN", T, float, d
     }
 }
 
+TEST_CASE_TEMPLATE("gelu at the ends of the line is its limit, on every level", T, float, double) {
+  const T inf = std::numeric_limits<T>::infinity();
+  at_every_level([inf](CpuKernels) {
+    const auto y = ops::activation(Tensor<T>::from({1, 3}, {-inf, inf, T(-1e30)}), Activation::gelu);
+    CHECK(y(0, 0) == T(0));
+    CHECK(y(0, 1) == inf);
+    CHECK(y(0, 2) == T(0));
+  });
+}
+
 TEST_CASE("rows are scaled to length one, zero rows stay, huge ones do not overflow") {
   auto x = spiky<float>({6, 33}, 1);
   for (std::int64_t j = 0; j < 33; ++j) {

@@ -3,6 +3,8 @@
 // a memory cap (R11), an interruption; and what it refuses.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "stofm/pipeline/embed.hpp"
@@ -116,7 +118,17 @@ TEST_CASE("libraries are embedded as if each were a slice of its own") {
           rows.push_back(static_cast<std::int64_t>(i));
         }
       const auto alone = embed_slice(make_slice(cells, xy, 30), *model, options);
-      CHECK(same_bits(alone.embeddings, pipeline::detail::gather_rows(r.embeddings, rows)));
+      const Tensor<float> together = pipeline::detail::gather_rows(r.embeddings, rows);
+      // On the generic level products are Eigen's, which round a row by how many rows lie beside it: some
+      // hundred roundings of 6e-8 on values near 1. Our own kernels do not.
+      if (cpu_kernels() == CpuKernels::generic) {
+        float largest = 0;
+        for (std::int64_t k = 0; k < together.numel(); ++k)
+          largest = (std::max)(largest, std::abs(together.data()[k] - alone.embeddings.data()[k]));
+        CHECK(largest <= 1e-5F);
+      } else {
+        CHECK(same_bits(alone.embeddings, together));
+      }
       for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto cell = static_cast<std::size_t>(rows[i]);
         const auto& info = r.libraries[wanted == 0 ? 0 : 1];

@@ -4,23 +4,15 @@
 
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
 using namespace stofm::pipeline;
+using stofm::test::bytes_of;
 
 namespace {
 const std::string header = "ensembl_id\tsymbols\ttoken\tmedian\n";
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 /// Code of the refusal of a table, and that the message has the word.
 std::string refusal(const std::string& rows, const std::string& word) {
@@ -37,7 +29,7 @@ std::string refusal(const std::string& rows, const std::string& word) {
 }  // namespace
 
 TEST_CASE("the shipped table has 25,424 genes and <cls> after them") {
-  const auto text = text_of(test::source_dir() / "weights_tools/genes/genes.tsv");
+  const auto text = bytes_of(test::source_dir() / "weights_tools/genes/genes.tsv");
   const auto table = GeneTable::parse(text);
   CHECK(table.genes() == 25424);
   CHECK(table.cls_token == 25426);
@@ -48,7 +40,7 @@ TEST_CASE("the shipped table has 25,424 genes and <cls> after them") {
   CHECK(table.row_of_symbol.size() == 25424 - 4179);
   CHECK(table.row_of_upper_symbol.at("C1ORF112") == table.row_of_symbol.at("C1orf112"));
   const auto map =
-      MouseMap::parse(text_of(test::source_dir() / "weights_tools/genes/mouse_to_human.tsv"), table);
+      MouseMap::parse(bytes_of(test::source_dir() / "weights_tools/genes/mouse_to_human.tsv"), table);
   CHECK(map.human_of_mouse.size() == 20473);
   CHECK(map.human_of_mouse.at("ENSMUSG00000064341") == "ENSG00000198888");
   REQUIRE(map.notices.size() == 2);

@@ -5,26 +5,19 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "stofm/io/h5ad_reader.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
 using namespace stofm::pipeline;
+using stofm::test::bytes_of;
 
 namespace {
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 /// Golden case `name` on `file`; false if either is not there.
 bool compare(const std::string& name, const std::filesystem::path& file, const std::string& gene_key = "") {
   const auto golden = test::golden_dir() / name / "case.safetensors";
@@ -33,8 +26,8 @@ bool compare(const std::string& name, const std::filesystem::path& file, const s
     return false;
   }
   const auto genes = test::source_dir() / "weights_tools" / "genes";
-  const auto table = GeneTable::parse(text_of(genes / "genes.tsv"));
-  const auto mouse_map = MouseMap::parse(text_of(genes / "mouse_to_human.tsv"), table);
+  const auto table = GeneTable::parse(bytes_of(genes / "genes.tsv"));
+  const auto mouse_map = MouseMap::parse(bytes_of(genes / "mouse_to_human.tsv"), table);
   io::H5adReadOptions read;
   read.gene_key = gene_key;
   const auto slice = io::read_h5ad(file, read);

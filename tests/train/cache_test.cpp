@@ -4,14 +4,16 @@
 
 #include <doctest/doctest.h>
 
-#include <fstream>
 #include <iterator>
 
+#include "tests/support/file_bytes.hpp"
 #include "tests/train/corpus_fixture.hpp"
 
 namespace {
 
 using namespace stofm;
+using stofm::test::bytes_of;
+using stofm::test::write_bytes;
 
 train::PreparedSlice prepared(bool tokens = false) {
   train::PrepareOptions options;
@@ -22,14 +24,6 @@ train::PreparedSlice prepared(bool tokens = false) {
   slice.hash = std::string(64, 'a');
   slice.notices.push_back({"STOFM-W1", "a \"notice\" of mine\n", 3});
   return slice;
-}
-
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-void put_bytes(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 }  // namespace
@@ -69,7 +63,7 @@ TEST_CASE("damaged, cut, foreign and misnamed entries are reported and never tak
   const auto path = cache.path_of(slice.hash);
   const std::string good = bytes_of(path);
   const auto refused = [&](const std::string& bytes) {
-    put_bytes(path, bytes);
+    write_bytes(path, bytes);
     Notices found;
     const auto back = cache.load(slice.hash, found);
     if (back)
@@ -84,18 +78,18 @@ TEST_CASE("damaged, cut, foreign and misnamed entries are reported and never tak
   }
   for (const std::size_t size : {std::size_t{0}, std::size_t{5}, good.size() / 2, good.size() - 1}) {
     CAPTURE(size);
-    put_bytes(path, good.substr(0, size));
+    write_bytes(path, good.substr(0, size));
     Notices found;
     CHECK(!cache.load(slice.hash, found));
     CHECK(test::has_notice(found, "STOFM-W4520"));
   }
   const std::string other(64, 'b');
-  put_bytes(cache.path_of(other), good);
+  write_bytes(cache.path_of(other), good);
   Notices found;
   CHECK(!cache.load(other, found));
   CHECK(!cache.summary(other, found));
   CHECK(found.size() == 2);
-  put_bytes(path, good);
+  write_bytes(path, good);
   CHECK(cache.load(slice.hash, notices));
 }
 
@@ -103,7 +97,7 @@ TEST_CASE("a cache that can not be written costs a notice, one that can not be m
   const test::ScratchDir dir;
   const train::SliceCache cache(dir / "cache");
   std::filesystem::remove_all(dir / "cache");
-  put_bytes(dir / "cache", "a file now");
+  write_bytes(dir / "cache", "a file now");
   Notices notices;
   cache.store(prepared(), notices);
   CHECK(test::has_notice(notices, "STOFM-W4521"));

@@ -7,12 +7,15 @@
 
 #include <fstream>
 
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/refusal.hpp"
 
 namespace fs = std::filesystem;
 using namespace stofm;
 using namespace stofm::train;
+using stofm::test::bytes_of;
+using stofm::test::write_bytes;
 
 namespace {
 
@@ -28,14 +31,6 @@ Checkpoint make_checkpoint(std::int64_t step, float value = 1.0F) {
   checkpoint.tensors.emplace("parameters/w", w);
   checkpoint.tensors.emplace("optimizer/w/m", m);
   return checkpoint;
-}
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-void put(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
 void check_equal(const Checkpoint& a, const Checkpoint& b) {
@@ -96,16 +91,16 @@ TEST_CASE("R12: a checkpoint that was cut, zeroed, emptied or lengthened is refu
   write_checkpoint(dir / "a", make_checkpoint(42));
   const std::string whole = bytes_of(dir / "a");
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    put(dir / "a", whole.substr(0, size));
+    write_bytes(dir / "a", whole.substr(0, size));
     CHECK_THROWS_AS((void)read_checkpoint(dir / "a"), FileError);
   }
-  put(dir / "a", std::string(whole.size(), '\0'));
+  write_bytes(dir / "a", std::string(whole.size(), '\0'));
   CHECK_THROWS_AS((void)read_checkpoint(dir / "a"), FileError);
-  put(dir / "a", whole + '\0');
+  write_bytes(dir / "a", whole + '\0');
   CHECK_THROWS_AS((void)read_checkpoint(dir / "a"), FileError);
   std::string tail = whole;
   std::fill(tail.end() - 40, tail.end(), '\0');
-  put(dir / "a", tail);
+  write_bytes(dir / "a", tail);
   test::check_refused(dir / "a", {"STOFM-3803", "checksum of tensor", "checksum", "older"},
                       [&] { (void)read_checkpoint(dir / "a"); });
 }
@@ -115,7 +110,7 @@ TEST_CASE("R12: a newer version and files of other kinds are named for what they
   write_checkpoint(dir / "a", make_checkpoint(1));
   std::string bytes = bytes_of(dir / "a");
   bytes.replace(bytes.find("format_version\":\"1"), 18, "format_version\":\"2");
-  put(dir / "a", bytes);
+  write_bytes(dir / "a", bytes);
   test::check_refused(dir / "a", {"STOFM-3802", "format_version", "\"2\"", "version"},
                       [&] { (void)read_checkpoint(dir / "a"); });
   io::write_safetensors(dir / "b", {io::safetensors_entry("w", Tensor<float>(Shape{3}))});
@@ -131,8 +126,8 @@ TEST_CASE("The newest few checkpoints are kept, never fewer than two") {
   const test::ScratchDir dir;
   CHECK_THROWS_AS(CheckpointDirectory(dir / "c", {.keep = 1}), UsageError);
   CheckpointDirectory checkpoints(dir / "c", {.keep = 2});
-  put(dir / "c" / "notes.txt", "mine");
-  put(dir / "c" / "step-x.safetensors", "mine");
+  write_bytes(dir / "c" / "notes.txt", "mine");
+  write_bytes(dir / "c" / "step-x.safetensors", "mine");
   for (std::int64_t step = 1; step <= 5; ++step) (void)checkpoints.save(make_checkpoint(step));
   (void)checkpoints.save(make_checkpoint(5, 2.0F));  // again: replaced, nothing pruned
   const auto entries = checkpoints.list();
@@ -153,7 +148,7 @@ TEST_CASE(
   for (const char* name : {"step-00000030.safetensors", "step-00000040.safetensors"}) {
     std::string bytes = bytes_of(dir / "c" / name);
     bytes.back() = static_cast<char>(bytes.back() ^ 1);
-    put(dir / "c" / name, bytes);
+    write_bytes(dir / "c" / name, bytes);
   }
   test::check_refused(dir / "c" / "step-00000040.safetensors",
                       {"STOFM-3803", "checksum of tensor", "step-00000020.safetensors", "--resume-older"},
@@ -167,7 +162,7 @@ TEST_CASE(
   CHECK(checkpoints.list().back().step == 20);
   CHECK(checkpoints.load_newest()->checkpoint.step == 20);  // the damaged ones stand aside now
 
-  for (const auto& entry : checkpoints.list()) put(entry.path, "");
+  for (const auto& entry : checkpoints.list()) write_bytes(entry.path, "");
   test::check_refused(dir / "c" / "step-00000020.safetensors",
                       {"STOFM-3101", "byte 0", "whole", "start anew"},
                       [&] { (void)checkpoints.load_newest(true); });
@@ -179,7 +174,7 @@ TEST_CASE("Start-up removes temporary files of checkpoints and nothing else") {
   for (const char* name :
        {"step-00000002.safetensors.tmp.12.0", "step-00000002.safetensors.tmp.12.0.txt", "a.tmp.1.0",
         "step-00000002.safetensors.tmp.12", "step-00000002.safetensors.damaged"})
-    put(dir / "c" / name, "x");
+    write_bytes(dir / "c" / name, "x");
   const CheckpointDirectory checkpoints(dir / "c");
   CHECK_FALSE(fs::exists(dir / "c" / "step-00000002.safetensors.tmp.12.0"));
   CHECK(fs::exists(dir / "c" / "step-00000002.safetensors.tmp.12.0.txt"));
@@ -215,7 +210,7 @@ TEST_CASE("R14: the lock of a killed run is taken over, one of another host is n
   REQUIRE(::waitpid(child, &status, 0) == child);
   REQUIRE(fs::exists(dir / "c" / "lock"));
   { const CheckpointDirectory taken(dir / "c"); }
-  put(dir / "c" / "lock", "pid 77 host elsewhere\n");
+  write_bytes(dir / "c" / "lock", "pid 77 host elsewhere\n");
   test::check_refused(dir / "c" / "lock",
                       {"STOFM-3811", "lock", "process 77 on host \"elsewhere\"", "remove this file"},
                       [&] { const CheckpointDirectory refused(dir / "c"); });
@@ -226,15 +221,15 @@ TEST_CASE("A lock that is a link or somebody's file is refused and stays as it i
   fs::create_directory(dir / "c");
   const auto open = [&] { const CheckpointDirectory refused(dir / "c"); };
   const auto text_of = [](const fs::path& path) { return io::File::open(path).read_all(1000); };
-  put(dir / "c" / "lock", "what is this");
+  write_bytes(dir / "c" / "lock", "what is this");
   test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "no lock", "rename"}, open);
   CHECK(text_of(dir / "c" / "lock") == "what is this");
   fs::remove(dir / "c" / "lock");
-  put(dir / "victim", "precious");
+  write_bytes(dir / "victim", "precious");
   fs::create_symlink(dir / "victim", dir / "c" / "lock");
   test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "a link", "rename"}, open);
   fs::remove(dir / "c" / "lock");
-  put(dir / "victim", "pid 77 host elsewhere\n");
+  write_bytes(dir / "victim", "pid 77 host elsewhere\n");
   fs::create_hard_link(dir / "victim", dir / "c" / "lock");
   test::check_refused(dir / "c" / "lock", {"STOFM-3813", "lock", "other names", "rename"}, open);
   CHECK(text_of(dir / "victim") == "pid 77 host elsewhere\n");

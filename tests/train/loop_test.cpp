@@ -8,12 +8,14 @@
 
 #include "stofm/core/random.hpp"
 #include "stofm/train/training_loop.hpp"
+#include "tests/support/file_bytes.hpp"
 #include "tests/support/io_faults.hpp"
 #include "tests/support/paths.hpp"
 
 namespace fs = std::filesystem;
 using namespace stofm;
 using namespace stofm::train;
+using stofm::test::bytes_of;
 
 namespace {
 
@@ -69,11 +71,6 @@ struct Toy {
     return all;
   }
 };
-
-std::string text_of(const fs::path& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 }  // namespace
 
@@ -193,7 +190,7 @@ TEST_CASE(
   CHECK(toy.bits() == five.bits());
   CHECK(read_checkpoint(dir / "c" / "failed-step-6.safetensors").step == 5);
   CHECK(checkpoints.load_newest()->checkpoint.step == 4);  // the dump is no checkpoint of the run
-  CHECK(text_of(dir / "log.jsonl").find("\"failed_step\":6") != std::string::npos);
+  CHECK(bytes_of(dir / "log.jsonl").find("\"failed_step\":6") != std::string::npos);
 }
 
 TEST_CASE("R19: a NaN loss is named, an exploding one stops") {
@@ -301,5 +298,5 @@ TEST_CASE("R05: a full disk under the log is an error with exit code 5, and the 
   const auto lines = read_run_log(dir / "log.jsonl");
   REQUIRE(lines.size() == 2);
   CHECK(lines[0]["note"] == "a\nb\"\xc3\xa9");
-  CHECK(text_of(dir / "log.jsonl").starts_with("{\"event\":\"step\",\"step\":1,"));
+  CHECK(bytes_of(dir / "log.jsonl").starts_with("{\"event\":\"step\",\"step\":1,"));
 }

@@ -9,12 +9,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "stofm/core/lower_case.hpp"
 
 namespace stofm::io {
 
@@ -32,13 +33,6 @@ struct CoordinatePair {
 };
 
 namespace detail {
-
-inline std::string lower_case(std::string_view text) {
-  std::string low(text);
-  for (char& c : low)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return low;
-}
 
 template <std::size_t N>
 bool contains_one_of(const std::string& low, const std::array<const char*, N>& words) {
@@ -83,7 +77,7 @@ inline std::vector<CoordinatePair> find_coordinate_pairs(std::span<const std::st
   };
   std::vector<CoordinatePair> pairs;
   for (const std::string& name : names) {
-    const std::string low = detail::lower_case(name);
+    const std::string low = lower_case(name);
     if (name.size() > 200 || detail::is_no_position(low) || detail::is_corner(low)) continue;
     const std::size_t before = pairs.size();
     for (std::size_t i = 0; i < name.size() && pairs.size() == before; ++i) {
@@ -117,7 +111,7 @@ inline std::vector<CoordinatePair> find_coordinate_pairs(std::span<const std::st
 
 /// How good an obsm key is as the one with the positions; 0: it is none.
 inline int spatial_key_rank(const std::string& key) {
-  const std::string low = detail::lower_case(key);
+  const std::string low = lower_case(key);
   if (detail::is_no_position(low)) return 0;
   if (key == "spatial") return 100;
   if (low == "spatial" || low == "x_spatial") return 90;

@@ -6,13 +6,13 @@
 /// io/h5ad_relatives.hpp.
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
 
 #include "stofm/core/error.hpp"
+#include "stofm/core/lower_case.hpp"
 
 namespace stofm::io {
 
@@ -23,13 +23,6 @@ struct ForeignFile {
 };
 
 namespace detail {
-
-inline std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
-  });
-  return text;
-}
 
 inline std::string python_line(const std::string& line) { return "Convert it in Python: " + line; }
 inline std::string r_line(const std::string& line) { return "Convert it in R: " + line; }
@@ -104,7 +97,7 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
 inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::string_view head = {}) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return detail::foreign_folder(path);
-  const std::string name = detail::lower_case(path.filename().string());
+  const std::string name = lower_case(path.filename().string());
   const std::string shown = stofm::quoted(path.string(), 200);
   const auto ends = [&name](std::initializer_list<std::string_view> endings) {
     return std::any_of(endings.begin(), endings.end(),

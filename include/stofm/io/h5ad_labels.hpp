@@ -25,9 +25,7 @@ inline constexpr std::int64_t most_label_groups = 60;
 
 /// How much a name looks like that of labels people made: 0 the most, 5 not at all.
 inline int label_rank(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
-  });
+  name = lower_case(name);
   static constexpr std::array<std::array<std::string_view, 6>, 5> words{{
       {"cell_type", "celltype", "cell type", "annotation", "annot", "ground_truth"},
       {"region", "layer", "domain", "niche", "tissue", "anatom"},
@@ -48,7 +46,7 @@ inline std::string hex_colour(const std::string& text) {
   for (std::size_t i = 1; i < colour.size(); ++i) {
     const auto c = static_cast<unsigned char>(colour[i]);
     if (std::isxdigit(c) == 0) return {};
-    colour[i] = static_cast<char>(std::tolower(c));
+    colour[i] = lower_case(colour[i]);
   }
   return colour;
 }
@@ -135,14 +133,18 @@ inline SliceLabels read_label_column(const Hdf5File& file, const H5adFrame& obs,
   return labels;
 }
 
-/// Fills slice.labels with up to `most` columns, those whose names look like labels first, then in the order
-/// of the file. Our own columns (stofm_...) and the index are left out. At most 60 columns are looked at.
+/// Adds up to `most` columns to slice.labels (which may hold some already), those whose names look like
+/// labels first, then in the order of the file. Our own columns (stofm_...) and the index are left out. At
+/// most 60 columns are looked at.
 inline void read_labels(const Hdf5File& file, const H5adFrame& obs, std::int64_t most,
                         std::int64_t memory_limit, Slice& slice) {
   if (most < 1) return;
+  most += static_cast<std::int64_t>(slice.labels.size());
   std::vector<std::string> names;
   for (const std::string& name : obs.columns())
-    if (!name.empty() && !name.starts_with("stofm_") && name != obs.index() && obs.has(name))
+    if (!name.empty() && !name.starts_with("stofm_") && name != obs.index() && obs.has(name) &&
+        std::none_of(slice.labels.begin(), slice.labels.end(),
+                     [&name](const SliceLabels& known) { return known.name == name; }))
       names.push_back(name);
   std::stable_sort(names.begin(), names.end(),
                    [](const std::string& a, const std::string& b) { return label_rank(a) < label_rank(b); });

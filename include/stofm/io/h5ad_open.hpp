@@ -17,7 +17,7 @@
 #include "stofm/io/h5ad_counts.hpp"
 #include "stofm/io/h5ad_counts_choice.hpp"
 #include "stofm/io/h5ad_genes.hpp"
-#include "stofm/io/h5ad_labels.hpp"
+#include "stofm/io/h5ad_obs_columns.hpp"
 #include "stofm/io/h5ad_overlap.hpp"
 #include "stofm/io/h5ad_relatives.hpp"
 
@@ -112,6 +112,8 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   H5adCoordinates positions = read_coordinates(file, obs, options, asked_for, limit, slice.notices);
   const CountsReading reading = detail::choose_counts(matrix, genes, options, limit, slice);
   if (options.cell_names) slice.cell_names = obs.strings(obs.index());
+  for (const std::string& name : options.obs_columns)
+    slice.labels.push_back(detail::read_asked_column(file, obs, name));
   detail::read_labels(file, obs, options.label_columns, limit, slice);
 
   if (!positions.bad_rows.empty()) {
@@ -130,6 +132,8 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
     detail::keep_rows(slice.library, slice.file_rows);
     for (SliceLabels& labels : slice.labels) detail::keep_rows(labels.codes, slice.file_rows);
   }
+  for (std::size_t i = 0; i < options.obs_columns.size(); ++i)
+    detail::finish_asked_column(slice.labels[i], slice.notices);
   slice.cells = static_cast<std::int64_t>(positions.xy.size()) / 2;
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(positions.xy));
   slice.coordinates_source = positions.source;
@@ -137,6 +141,10 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
     detail::refuse_one_place(file, obs, slice, limit);
     detail::OverlapSearch(file, obs, options, positions, slice, limit).refuse();
   }
+  slice.file_genes = var.length();
+  if (static_cast<std::int64_t>(genes.ids.size()) < var.length())
+    for (std::size_t column = 0; column < genes.column_of_gene.size(); ++column)
+      if (genes.column_of_gene[column] >= 0) slice.file_columns.push_back(static_cast<std::int64_t>(column));
   slice.gene_ids = std::move(genes.ids);
   slice.gene_symbols = std::move(genes.symbols);
   slice.gene_id_column = genes.id_column;

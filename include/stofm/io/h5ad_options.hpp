@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/counts_scale.hpp"
@@ -46,6 +47,8 @@ struct H5adReadOptions {
   bool accept_noninteger = false;  ///< as CountsScale::linear, where counts_scale is automatic
   bool cell_names = false;         ///< fill Slice::cell_names
   std::int64_t label_columns = 0;  ///< fill Slice::labels with at most so many columns of obs
+  /// Columns of obs that must be there: they come first in Slice::labels, in this order, whatever they hold.
+  std::vector<std::string> obs_columns;
   H5adIsolation isolation = H5adIsolation::child_process;
   /// Seconds without a sign of life after which the child is given up (hanging file system, damaged file).
   double silence_limit_s = 60;

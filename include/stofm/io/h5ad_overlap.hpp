@@ -49,7 +49,7 @@ inline ColumnUse column_use(const std::string& name) {
     const bool hump =
         std::isupper(c) != 0 && i > 0 && std::islower(static_cast<unsigned char>(name[i - 1])) != 0;
     if (hump || !letter) tokens.emplace_back();
-    if (letter) tokens.back() += static_cast<char>(std::tolower(c));
+    if (letter) tokens.back() += lower_case(name[i]);
   }
   const std::string low = lower_case(name);
   if (low == "orig.ident" || low == "orig_ident") return ColumnUse::slice;

@@ -46,6 +46,30 @@ inline void get(ByteSource& source, Notices& notices) {
   }
 }
 
+inline void put(ByteSink& sink, const std::vector<SliceLabels>& columns) {
+  sink.put(static_cast<std::uint64_t>(columns.size()));
+  for (const SliceLabels& labels : columns) {
+    sink.put(labels.name);
+    sink.put(labels.codes);
+    sink.put(labels.categories);
+    sink.put(labels.colours);
+    sink.put(labels.missing);
+  }
+}
+
+inline void get(ByteSource& source, std::vector<SliceLabels>& columns) {
+  std::uint64_t count = 0;
+  source.get(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    SliceLabels& labels = columns.emplace_back();
+    source.get(labels.name);
+    source.get(labels.codes);
+    source.get(labels.categories);
+    source.get(labels.colours);
+    source.get(labels.missing);
+  }
+}
+
 inline std::string pack(const Slice& slice) {
   ByteSink sink;
   for (const auto* text : {&slice.counts_source, &slice.counts_scale, &slice.coordinates_source})
@@ -55,18 +79,14 @@ inline std::string pack(const Slice& slice) {
   sink.put(slice.identity);
   for (const auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})
     sink.put(*list);
+  sink.put(slice.file_genes);
   sink.put(slice.file_rows);
+  sink.put(slice.file_columns);
   sink.put(slice.library);
   sink.put(
       std::vector<double>(slice.coordinates.data(), slice.coordinates.data() + slice.coordinates.numel()));
   put(sink, slice.notices);
-  sink.put(static_cast<std::uint64_t>(slice.labels.size()));
-  for (const SliceLabels& labels : slice.labels) {
-    sink.put(labels.name);
-    sink.put(labels.codes);
-    sink.put(labels.categories);
-    sink.put(labels.colours);
-  }
+  put(sink, slice.labels);
   sink.put(slice.gene_id_column);
   sink.put(slice.gene_symbol_column);
   sink.put(slice.gene_column_chosen);
@@ -88,21 +108,15 @@ inline Slice unpack_slice(const std::string& path, std::string bytes) {
   source.get(slice.identity);
   for (auto* list : {&slice.gene_ids, &slice.gene_symbols, &slice.cell_names, &slice.library_names})
     source.get(*list);
+  source.get(slice.file_genes);
   source.get(slice.file_rows);
+  source.get(slice.file_columns);
   source.get(slice.library);
   std::vector<double> xy;
   source.get(xy);
   slice.coordinates = Tensor<double>::from({slice.cells, 2}, std::span<const double>(xy));
   get(source, slice.notices);
-  std::uint64_t columns = 0;
-  source.get(columns);
-  for (std::uint64_t i = 0; i < columns; ++i) {
-    SliceLabels& labels = slice.labels.emplace_back();
-    source.get(labels.name);
-    source.get(labels.codes);
-    source.get(labels.categories);
-    source.get(labels.colours);
-  }
+  get(source, slice.labels);
   source.get(slice.gene_id_column);
   source.get(slice.gene_symbol_column);
   source.get(slice.gene_column_chosen);

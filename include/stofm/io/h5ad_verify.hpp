@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "stofm/io/h5ad_frame.hpp"
-#include "stofm/io/h5ad_result.hpp"
+#include "stofm/io/h5ad_parts.hpp"
 
 namespace stofm::io {
 
@@ -51,33 +51,50 @@ class H5adVerifier {
   }
 
   void compare(const H5adResult& result) {
-    const H5adFrame obs(file_, "obs", 0);
-    const std::int64_t cells = obs.length();
-    const std::vector<std::int64_t>& rows = result.file_rows;
-    for (const H5adTable& table : result.obsm) compare_table(table, rows, cells);
-    const std::vector<std::string> order = obs.columns();
-    for (const H5adColumn& column : result.obs) {
-      const std::string where = "obs/" + column.name;
-      require_equal(std::find(order.begin(), order.end(), column.name) != order.end(), "obs@column-order");
-      if (!column.codes.empty() || !column.categories.empty()) {
-        const bool group = open_hdf5_object(file_, where).kind == Hdf5Kind::group;
-        require_strings(group ? where + "/categories" : "obs/__categories/" + column.name, column.categories);
-        Hdf5Dataset codes = open_hdf5_dataset(file_, group ? where + "/codes" : where);
-        require_equal(is_spread(read_integers(codes, 0), column.codes, rows, std::int64_t{-1}), where);
-      } else if (!column.integers.empty()) {
-        Hdf5Dataset data = open_hdf5_dataset(file_, where);
-        require_equal(is_spread(read_integers(data, 0), column.integers, rows, std::int64_t{-1}), where);
-      } else {
-        const double missing = std::numeric_limits<double>::quiet_NaN();
-        require_equal(is_spread(obs.numbers(column.name), column.reals, rows, missing), where);
-      }
+    const H5adFrame obs(file_, "obs", 0), var(file_, "var", 0);
+    const H5adSpread cells{&result.file_rows, obs.length()}, genes{&result.file_columns, var.length()};
+    const std::vector<std::int64_t> all;
+    for (const H5adTable& table : result.obsm) {
+      const std::string where = "obsm/" + table.key;
+      if (table.columns.empty())
+        compare_matrix(where, table.values, cells, {&all, table.values.dim(1)});
+      else
+        compare_frame(where, table, obs, cells);
     }
-    if (!rows.empty()) {
-      const std::vector<std::int8_t> ones(rows.size(), 1);
-      require_equal(is_spread(obs.numbers("stofm_embedded"), ones, rows, 0.0), "obs/stofm_embedded");
+    for (const H5adLayer& layer : result.layers)
+      compare_matrix("layers/" + layer.key, layer.values, cells, genes);
+    for (const H5adColumn& column : result.obs) compare_column(obs, column, result.file_rows);
+    for (const H5adColumn& column : result.var) compare_column(var, column, result.file_columns);
+    if (!result.file_rows.empty()) {
+      const std::vector<std::int8_t> ones(result.file_rows.size(), 1);
+      require_equal(is_spread(obs.numbers("stofm_embedded"), ones, result.file_rows, 0.0),
+                    "obs/stofm_embedded");
     }
     for (const auto& [key, list] : result.uns_lists) require_strings("uns/" + key, list);
     for (const auto& [key, value] : result.uns) compare_value("uns/" + result.uns_key + "/" + key, value);
+  }
+
+  void compare_column(const H5adFrame& frame, const H5adColumn& column,
+                      const std::vector<std::int64_t>& rows) {
+    const std::string where = frame.path() + "/" + column.name;
+    const std::vector<std::string> order = frame.columns();
+    require_equal(std::find(order.begin(), order.end(), column.name) != order.end(),
+                  frame.path() + "@column-order");
+    if (!column.codes.empty() || !column.categories.empty()) {
+      const bool group = open_hdf5_object(file_, where).kind == Hdf5Kind::group;
+      require_strings(group ? where + "/categories" : frame.path() + "/__categories/" + column.name,
+                      column.categories);
+      Hdf5Dataset codes = open_hdf5_dataset(file_, group ? where + "/codes" : where);
+      require_equal(is_spread(read_integers(codes, 0), column.codes, rows, std::int64_t{-1}), where);
+    } else if (!column.texts.empty()) {
+      require_strings(where, H5adSpread{&rows, frame.length()}(column.texts, std::string()));
+    } else if (!column.integers.empty()) {
+      Hdf5Dataset data = open_hdf5_dataset(file_, where);
+      require_equal(is_spread(read_integers(data, 0), column.integers, rows, std::int64_t{-1}), where);
+    } else {
+      const double missing = std::numeric_limits<double>::quiet_NaN();
+      require_equal(is_spread(frame.numbers(column.name), column.reals, rows, missing), where);
+    }
   }
 
   /// Is `stored` the given values at their rows and `missing` elsewhere? NaN equals NaN.
@@ -94,28 +111,46 @@ class H5adVerifier {
     return next == given.size();
   }
 
-  void compare_table(const H5adTable& table, const std::vector<std::int64_t>& rows, std::int64_t cells) {
-    const std::string where = "obsm/" + table.key;
+  void compare_matrix(const std::string& where, const TensorView<const float>& values, const H5adSpread& rows,
+                      const H5adSpread& columns) {
     Hdf5Dataset data = open_hdf5_dataset(file_, where);
-    const std::int64_t width = table.values.dim(1);
-    require_equal(
-        data.rank() == 2 && data.dim(0) == cells && data.dim(1) == width && data.element_size() == 4, where);
-    if (width == 0) return;
-    const auto row_bytes = static_cast<std::size_t>(4 * width);
-    const std::int64_t step = (std::max<std::int64_t>)(1, (std::int64_t{4} << 20) / (4 * width));
-    std::vector<std::byte> block;
-    std::size_t next = 0;
-    for (std::int64_t begin = 0; begin < cells; begin += step) {
-      const std::int64_t end = (std::min)(cells, begin + step);
-      block.resize(static_cast<std::size_t>(end - begin) * row_bytes);
-      data.read_rows(begin, end, block);
-      for (std::int64_t row = begin; row < end; ++row) {
-        if (!rows.empty() && (next >= rows.size() || rows[next] != row)) continue;
-        const std::int64_t cell = rows.empty() ? row : static_cast<std::int64_t>(next++);
-        require_equal(std::memcmp(block.data() + static_cast<std::size_t>(row - begin) * row_bytes,
-                                  table.values.row(cell), row_bytes) == 0,
-                      where);
-      }
+    require_equal(data.rank() == 2 && data.dim(0) == rows.total && data.dim(1) == columns.total &&
+                      data.element_size() == 4,
+                  where);
+    if (columns.total == 0) return;
+    std::vector<float> block;
+    std::vector<std::byte> stored;
+    for (H5adBlocks blocks(values, rows, columns); blocks.next(block);) {
+      stored.resize(block.size() * sizeof(float));
+      data.read_rows(blocks.begin(), blocks.end(), stored);
+      require_equal(equal_floats(block, stored), where);
+    }
+  }
+
+  /// Bit for bit; NaN in a place without an entry may be any NaN.
+  static bool equal_floats(const std::vector<float>& block, const std::vector<std::byte>& stored) {
+    if (std::memcmp(stored.data(), block.data(), stored.size()) == 0) return true;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      float value = 0;
+      std::memcpy(&value, stored.data() + 4 * i, 4);
+      if (!(value == block[i] || (value != value && block[i] != block[i]))) return false;
+    }
+    return true;
+  }
+
+  void compare_frame(const std::string& where, const H5adTable& table, const H5adFrame& obs,
+                     const H5adSpread& rows) {
+    const H5adFrame frame(file_, where, 0);
+    const std::vector<std::string> names = storable_names(table.columns);
+    require_equal(frame.columns() == names, where + "@column-order");
+    require_equal(frame.strings(frame.index()) == obs.strings(obs.index()), where + "/_index");
+    std::vector<float> column(static_cast<std::size_t>(rows.given()));
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      for (std::size_t i = 0; i < column.size(); ++i)
+        column[i] = table.values.row(static_cast<std::int64_t>(i))[c];
+      require_equal(
+          is_spread(frame.numbers(names[c]), column, *rows.at, std::numeric_limits<double>::quiet_NaN()),
+          where + "/" + names[c]);
     }
   }
 
@@ -124,6 +159,8 @@ class H5adVerifier {
       return require_strings(where, *list);
     if (const auto* text = std::get_if<std::string>(&value)) return require_strings(where, {*text});
     Hdf5Dataset data = open_hdf5_dataset(file_, where);
+    if (const auto* numbers = std::get_if<std::vector<double>>(&value))
+      return require_equal(is_spread(read_doubles(data, 0), *numbers, {}, 0.0), where);
     if (const auto* integer = std::get_if<std::int64_t>(&value)) {
       require_equal(read_integers(data, 0) == std::vector<std::int64_t>{*integer}, where);
     } else {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Embeddings back into .h5ad: a copy of the input with obsm, obs and uns entries added; all else stays byte
-/// for byte.
+/// Embeddings back into .h5ad: a copy of the input with entries of obsm, layers, obs, var and uns added; all
+/// else stays byte for byte.
 ///
 ///     stofm::io::H5adResult result{.obsm = {{"X_stofm", embedding}}, .uns = {{"version", "0.1.0"}}};
 ///     stofm::io::write_h5ad_result("slice.h5ad", "slice.stofm.h5ad", result, {});
@@ -22,7 +22,7 @@
 
 #include "stofm/io/h5ad_append.hpp"
 #include "stofm/io/hdf5_process.hpp"
-#include "stofm/io/input_lock.hpp"
+#include "stofm/io/in_place.hpp"
 #include "stofm/io/output_file.hpp"
 
 namespace stofm::io {
@@ -58,33 +58,31 @@ inline void clone_file(const RawDescriptor& source, const std::string& from, con
 }
 
 /// Bytes that the results add, about.
-inline std::int64_t result_bytes(const H5adResult& result, std::int64_t cells) {
+inline std::int64_t result_bytes(const H5adResult& result) {
   std::int64_t bytes = 1 << 16;
-  for (const H5adTable& table : result.obsm)
-    if (table.values.rank() == 2)
-      bytes = checked_add(bytes, checked_mul(checked_mul(cells, table.values.dim(1)), 4));
-  return checked_add(bytes,
-                     checked_mul(checked_mul(cells, 8), static_cast<std::int64_t>(result.obs.size()) + 1));
+  const auto add = [&bytes](std::int64_t count, std::int64_t each) {
+    bytes = checked_add(bytes, checked_mul(count, each));
+  };
+  for (const H5adTable& table : result.obsm) add(table.values.numel(), 4);
+  for (const H5adLayer& layer : result.layers) add(layer.values.numel(), 4);
+  for (const std::vector<H5adColumn>* columns : {&result.obs, &result.var})
+    for (const H5adColumn& column : *columns)
+      add(static_cast<std::int64_t>(column.integers.size() + column.reals.size() + column.codes.size() +
+                                    2 * column.texts.size()),
+          8);
+  return bytes;
 }
-
-/// Gives an exclusive lock back at the end of a scope.
-struct SharedAgain {
-  std::shared_ptr<InputLock> lock;
-  ~SharedAgain() {
-    if (lock) lock->share_again();
-  }
-};
 
 }  // namespace detail
 
 /// Writes `output`: `input` and the results. Keys that are there already are replaced.
 /// \param input an .h5ad file that read_h5ad accepts
 /// \param output path; ignored with options.in_place
-/// \throws UsageError the output exists (STOFM-3010), is the input (3011), is write-protected (3013), results
-/// do not fit the file (3542); FileError damage, in place: open in another process (3503), the input changed
-/// since `result.input` (3543); ResourceError disk, processes, other bytes on the disk than were written
-/// (5038). Then the output is as before and no temporary file is left. Cost: one clone of the input, one
-/// write and one read of the results; no copy of the results in memory.
+/// \throws UsageError the output exists (STOFM-3010), is the input (3011), may not be replaced (3016),
+/// results do not fit the file (3542); FileError damage, in place: open in another process (3503), the input
+/// changed since `result.input` (3543); ResourceError disk, processes, other bytes on the disk than were
+/// written (5038). Then the output is as before and no temporary file is left. Cost: one clone of the input,
+/// one write and one read of the results; no copy of the results in memory.
 inline void write_h5ad_result(const std::string& input, const std::string& output, const H5adResult& result,
                               const H5adWriteOptions& options = {}) {
   const std::string target = options.in_place ? input : output;
@@ -95,17 +93,12 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
     throw UsageError({"STOFM-3011", output, "output", "the same file as the input " + input,
                       "an output of its own", "Choose another output path, or ask for --in-place."});
   if (options.in_place) check_in_place(input);
-  const std::shared_ptr<InputLock> input_lock = InputLock::share(input);
-  if (options.in_place && input_lock) input_lock->hold_alone();
-  const detail::SharedAgain at_the_end{options.in_place ? input_lock : nullptr};
+  const std::shared_ptr<void> held = detail::hold_input(input, options.in_place, options.group);
   require_unchanged(input, read_from, detail::identity_of(source.fd));
-  const std::int64_t cells =
-      result.obsm.empty() || result.obsm.front().values.rank() != 2 ? 0 : result.obsm.front().values.dim(0);
-  PendingOutput pending(target,
-                        {.overwrite = options.overwrite || options.in_place,
-                         .expected_bytes = checked_add(whole.file_size, detail::result_bytes(result, cells)),
-                         .follow_link = options.follow_link,
-                         .group = options.group});
+  PendingOutput pending(target, {.overwrite = options.overwrite || options.in_place,
+                                 .expected_bytes = checked_add(whole.file_size, detail::result_bytes(result)),
+                                 .follow_link = options.follow_link,
+                                 .group = options.group});
   if (pending.is_stream())
     throw UsageError({"STOFM-3014", target, "output", "a pipe or device", "a regular file",
                       "Name a file: .h5ad is not a stream."});

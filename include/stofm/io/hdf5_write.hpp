@@ -106,7 +106,12 @@ class Hdf5Writer {
     const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
     put_attribute(object, name, string_type(), space, static_cast<const void*>(values.data()));
   }
-  /// As above for a list that may be larger than 64 KiB. \return false if the object's header is of the old
+  void set_attribute(hid_t object, const char* name, const std::vector<std::int64_t>& numbers) const {
+    const hsize_t count = numbers.size();
+    const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    put_attribute(object, name, Hdf5Handle(H5Tcopy(H5T_STD_I64LE), H5Tclose), space, numbers.data());
+  }
+  /// A list of texts that may be larger than 64 KiB. \return false if the object's header is of the old
   /// form, which has no room for it; an attribute of this name is gone then
   bool try_attribute(hid_t object, const char* name, const std::vector<std::string>& texts) const {
     if (H5Aexists(object, name) > 0) require(H5Adelete(object, name) >= 0, name, "remove an attribute");
@@ -199,6 +204,7 @@ class Hdf5Writer {
     const Hdf5Handle attribute(H5Acreate2(object, name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
                                H5Aclose);
     require(static_cast<bool>(attribute), name, "make an attribute");
+    if (H5Sget_simple_extent_npoints(space.get()) == 0) return;  // libhdf5 wants a buffer even for nothing
     require(H5Awrite(attribute.get(), type.get(), value) >= 0, name, "write an attribute");
   }
 

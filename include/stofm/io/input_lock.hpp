@@ -99,16 +99,4 @@ auto reading_uncut(const std::shared_ptr<InputLock>& lock, Read&& read) {
   }
 }
 
-/// Whatever can be known before a long computation whose result replaces `path`: it may be written and nobody
-/// else has it open. \throws UsageError (STOFM-3013) write-protected; FileError (STOFM-3503)
-inline void check_in_place(const std::string& path) {
-  if (::access(path.c_str(), W_OK) != 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
-    throw UsageError({"STOFM-3013", path, "output", errno_text(errno), "a file that may be written",
-                      "Allow writing (chmod u+w), or write the result to another file."});
-  if (const auto lock = InputLock::share(path)) {
-    lock->hold_alone();
-    lock->share_again();
-  }
-}
-
 }  // namespace stofm::io

@@ -4,6 +4,7 @@
 /// Several outputs that are one result: each is written to its temporary file, then all take their names.
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ class OutputGroup {
  public:
   void add(PendingOutput&& finished) { files_.push_back(std::move(finished)); }
   std::span<const PendingOutput> files() const { return files_; }
+  /// Lives until the files have their names, or are given up (a lock on what they replace).
+  void keep(std::shared_ptr<void> held) { held_.push_back(std::move(held)); }
 
   /// All take their names, the last one added first. \throws as PendingOutput::commit; then none has.
   void commit() {
@@ -33,14 +36,17 @@ class OutputGroup {
         if (file.published_ != PendingOutput::Published::no) file.undo();
       }
       files_.clear();
+      held_.clear();
       throw;
     }
     for (PendingOutput& file : files_) file.settle();
     files_.clear();
+    held_.clear();
   }
 
  private:
-  std::vector<PendingOutput> files_;
+  std::vector<std::shared_ptr<void>> held_;
+  std::vector<PendingOutput> files_;  // given up before what was held for them
 };
 
 inline void PendingOutput::commit_synced() {

@@ -26,12 +26,13 @@ struct CountRows {
   std::int64_t rows() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
 };
 
-/// Labels of cells that the file has, for pictures: cell types, regions, ...
+/// Labels of cells that the file has: cell types, regions, ...
 struct SliceLabels {
   std::string name;                     ///< of the column
   std::vector<std::int32_t> codes;      ///< [cells] which of `categories`, -1: missing
-  std::vector<std::string> categories;  ///< 2 to 60, each with a cell
+  std::vector<std::string> categories;  ///< each with a cell; 2 to 60, or of a column asked for 0 to 10,000
   std::vector<std::string> colours;     ///< "#rrggbb" of each, or empty if the file has none
+  std::int64_t missing = 0;             ///< cells without a label, counted in columns asked for
 };
 
 /// Names of the gene columns from one place, e.g. a text column of var.
@@ -53,9 +54,10 @@ struct Slice {
   std::string gene_symbol_column;         ///< the same of gene_symbols
   bool gene_column_chosen = false;        ///< the user named the column of gene_ids: it alone names genes
   std::vector<GeneNameList>
-      other_gene_names;                 ///< other names of the genes, any text; for a look at what it is
-  Tensor<double> coordinates;           ///< [cells, 2], in the file's unit (um or pixels), all finite
-  std::vector<std::int64_t> file_rows;  ///< rows of the file that the cells are; empty: all, in order
+      other_gene_names;                    ///< other names of the genes, any text; for a look at what it is
+  Tensor<double> coordinates;              ///< [cells, 2], in the file's unit (um or pixels), all finite
+  std::vector<std::int64_t> file_rows;     ///< rows of the file that the cells are; empty: all, in order
+  std::vector<std::int64_t> file_columns;  ///< columns of the file that the genes are; empty: all, in order
   std::function<CountRows(std::int64_t begin, std::int64_t end)>
       read_counts;  ///< cells [begin, end) of this slice
   Notices notices;  ///< known when the slice was opened
@@ -67,6 +69,7 @@ struct Slice {
   std::vector<std::string> library_names;
   std::vector<SliceLabels> labels;  ///< if the reader was asked for them, else empty
   std::int64_t file_cells = 0;      ///< cells of the file: `cells` plus those that were left out
+  std::int64_t file_genes = 0;      ///< genes of the file: genes() plus features of other kinds
   FileIdentity identity;            ///< the file as it was opened; not known: no file, or another reader
 
   std::int64_t genes() const { return static_cast<std::int64_t>(gene_ids.size()); }

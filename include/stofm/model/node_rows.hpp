@@ -1,17 +1,38 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Leaving nodes of a sub-slice out and putting their rows back, and the dense distance bias for comparisons.
+/// Checking the nodes of a sub-slice, leaving some out and putting their rows back, and the dense distance
+/// bias for comparisons.
 
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "stofm/model/config.hpp"
 #include "stofm/model/distance_bias.hpp"
 #include "stofm/ops/pair_distances.hpp"
 
 namespace stofm::model::detail {
+
+/// \throws ShapeError (STOFM-1326) a list of other nodes; DataError (STOFM-1331) a type that is none
+inline void check_nodes(const char* op, const PairDistances& distances,
+                        std::span<const std::int32_t> token_types) {
+  const auto nodes = static_cast<std::int64_t>(token_types.size());
+  const auto offsets = static_cast<std::int64_t>(distances.row_offsets.size());
+  if (distances.nodes != nodes || offsets != nodes + 1 ||
+      distances.row_offsets.back() != distances.entries() ||
+      distances.values.size() != distances.columns.size())
+    throw ShapeError({"STOFM-1326", "", concat(op, " distances"),
+                      concat(distances.nodes, " nodes, ", offsets, " row offsets, ", distances.columns.size(),
+                             " columns, ", distances.values.size(), " values"),
+                      concat("a list over ", nodes, " nodes"), "Build it with build_sub_slice()."});
+  for (std::size_t i = 0; i < token_types.size(); ++i)
+    if (token_types[i] < 0 || token_types[i] >= node_types)
+      throw DataError({"STOFM-1331", "", concat(op, " token_types, node ", i), std::to_string(token_types[i]),
+                       "0 cell, 1 CLS, 2 virtual cell or 3 padding", "Check the node list."});
+}
 
 /// The listed entries between the nodes in `kept` (ascending), renumbered.
 inline PairDistances restrict_to(const PairDistances& distances, std::span<const std::int64_t> kept) {

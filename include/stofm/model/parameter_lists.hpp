@@ -13,21 +13,28 @@
 
 namespace stofm::model {
 
+namespace detail {
+/// Weight [out, in] and bias [out]; the keys are those of the configuration.
+inline void add_linear(std::vector<ParameterSpec>& list, const std::string& name, std::int64_t out,
+                       const char* out_key, std::int64_t in, const char* in_key) {
+  list.push_back({name + ".weight", {out, in}, {out_key, in_key}});
+  list.push_back({name + ".bias", {out}, {out_key}});
+}
+inline void add_norm(std::vector<ParameterSpec>& list, const std::string& name, std::int64_t width,
+                     const char* key) {
+  list.push_back({name + ".weight", {width}, {key}});
+  list.push_back({name + ".bias", {width}, {key}});
+}
+}  // namespace detail
+
 /// Parameters of the SE(2) Transformer, in the order of the computation. \throws as Se2Config::validate()
 inline std::vector<ParameterSpec> parameter_list(const Se2Config& config) {
   config.validate();
   const std::int64_t e = config.embedding_dim, f = config.ffn_embedding_dim, k = config.gaussian_hidden_dim,
                      h = config.num_attention_heads;
   std::vector<ParameterSpec> list;
-  const auto linear = [&](const std::string& name, std::int64_t out, const char* out_key, std::int64_t in,
-                          const char* in_key) {
-    list.push_back({name + ".weight", {out, in}, {out_key, in_key}});
-    list.push_back({name + ".bias", {out}, {out_key}});
-  };
-  const auto norm = [&](const std::string& name) {
-    list.push_back({name + ".weight", {e}, {"embedding_dim"}});
-    list.push_back({name + ".bias", {e}, {"embedding_dim"}});
-  };
+  const auto linear = [&list](auto... of) { detail::add_linear(list, of...); };
+  const auto norm = [&](const std::string& name) { detail::add_norm(list, name, e, "embedding_dim"); };
   linear("embedding_layer", e, "embedding_dim", config.input_dim, "input_dim");
   list.push_back({"token_type_embeddings.weight", {node_types, e}, {"node types", "embedding_dim"}});
   linear("gaussian.linear", 1, "scalar", 1, "scalar");
@@ -60,15 +67,8 @@ inline std::vector<ParameterSpec> parameter_list(const CellEncoderConfig& config
   config.validate();
   const std::int64_t w = config.hidden_size, f = config.intermediate_size;
   std::vector<ParameterSpec> list;
-  const auto linear = [&](const std::string& name, std::int64_t out, const char* out_key, std::int64_t in,
-                          const char* in_key) {
-    list.push_back({name + ".weight", {out, in}, {out_key, in_key}});
-    list.push_back({name + ".bias", {out}, {out_key}});
-  };
-  const auto norm = [&](const std::string& name) {
-    list.push_back({name + ".weight", {w}, {"hidden_size"}});
-    list.push_back({name + ".bias", {w}, {"hidden_size"}});
-  };
+  const auto linear = [&list](auto... of) { detail::add_linear(list, of...); };
+  const auto norm = [&](const std::string& name) { detail::add_norm(list, name, w, "hidden_size"); };
   const std::string embeddings = "bert/embeddings.";
   list.push_back(
       {embeddings + "word_embeddings.weight", {config.vocab_size, w}, {"vocab_size", "hidden_size"}});

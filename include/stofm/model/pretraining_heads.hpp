@@ -117,15 +117,22 @@ class PretrainingHeads {
   std::string prefix_;
 };
 
-/// What backward starts from: cells.sum / cells in the batch + weight * pairs.sum / pairs in the batch.
+/// What each loss counts.
+struct LossWeights {
+  double cells = 1.0, pairs = 1.0;
+};
+
+/// What backward starts from: w_cells * cells.sum / cells in the batch + w_pairs * pairs.sum / pairs in the
+/// batch.
 template <Real T>
 autograd::Variable<T> combined_loss(const LossSum<T>& cells, std::int64_t cells_in_batch,
                                     const LossSum<T>& pairs, std::int64_t pairs_in_batch,
-                                    double pair_weight = 1.0) {
+                                    const LossWeights& weights = {}) {
   const auto part = [](const LossSum<T>& loss, std::int64_t total, double weight) {
     return autograd::scale(loss.sum, static_cast<T>(total > 0 ? weight / static_cast<double>(total) : 0.0));
   };
-  return autograd::add(part(cells, cells_in_batch, 1.0), part(pairs, pairs_in_batch, pair_weight));
+  return autograd::add(part(cells, cells_in_batch, weights.cells),
+                       part(pairs, pairs_in_batch, weights.pairs));
 }
 
 }  // namespace stofm::model

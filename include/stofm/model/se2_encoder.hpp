@@ -137,19 +137,7 @@ void Se2Encoder<T>::check_input(TensorView<const T> token_embeddings, const Pair
         {"STOFM-1325", "", "[Se2Encoder::forward] token_embeddings", to_string(token_embeddings.shape),
          concat("[", nodes, ", ", config_.input_dim, "] with dense rows (one per token type, input_dim)"),
          "Give one embedding per node."});
-  const auto offsets = static_cast<std::int64_t>(distances.row_offsets.size());
-  if (distances.nodes != nodes || offsets != nodes + 1 ||
-      distances.row_offsets.back() != distances.entries() ||
-      distances.values.size() != distances.columns.size())
-    throw ShapeError({"STOFM-1326", "", "[Se2Encoder::forward] distances",
-                      concat(distances.nodes, " nodes, ", offsets, " row offsets, ", distances.columns.size(),
-                             " columns, ", distances.values.size(), " values"),
-                      concat("a list over ", nodes, " nodes"), "Build it with build_sub_slice()."});
-  for (std::size_t i = 0; i < token_types.size(); ++i)
-    if (token_types[i] < 0 || token_types[i] >= node_types)
-      throw DataError({"STOFM-1331", "", concat("[Se2Encoder::forward] token_types, node ", i),
-                       std::to_string(token_types[i]), "0 cell, 1 CLS, 2 virtual cell or 3 padding",
-                       "Check the node list."});
+  detail::check_nodes("[Se2Encoder::forward]", distances, token_types);
 }
 
 template <Real T>

@@ -119,19 +119,7 @@ void Se2Trainer<T>::check_input(const Variable& features, const PairDistances& d
     throw ShapeError({"STOFM-1325", "", "[Se2Trainer::forward] features", to_string(features.shape()),
                       concat("[", nodes, ", ", config_.input_dim, "] (one per token type, input_dim)"),
                       "Give one embedding per node."});
-  const auto offsets = static_cast<std::int64_t>(distances.row_offsets.size());
-  if (distances.nodes != nodes || offsets != nodes + 1 ||
-      distances.row_offsets.back() != distances.entries() ||
-      distances.values.size() != distances.columns.size())
-    throw ShapeError({"STOFM-1326", "", "[Se2Trainer::forward] distances",
-                      concat(distances.nodes, " nodes, ", offsets, " row offsets, ", distances.columns.size(),
-                             " columns, ", distances.values.size(), " values"),
-                      concat("a list over ", nodes, " nodes"), "Build it with build_sub_slice()."});
-  for (std::size_t i = 0; i < token_types.size(); ++i)
-    if (token_types[i] < 0 || token_types[i] >= node_types)
-      throw DataError({"STOFM-1331", "", concat("[Se2Trainer::forward] token_types, node ", i),
-                       std::to_string(token_types[i]), "0 cell, 1 CLS, 2 virtual cell or 3 padding",
-                       "Check the node list."});
+  detail::check_nodes("[Se2Trainer::forward]", distances, token_types);
 }
 
 template <Real T>

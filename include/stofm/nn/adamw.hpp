@@ -8,12 +8,12 @@
 /// Source: Loshchilov & Hutter, ICLR 2019; order of operations as torch.optim.AdamW.
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <string>
 #include <string_view>
 
 #include "stofm/backend/cpu/adamw.hpp"
+#include "stofm/core/lower_case.hpp"
 #include "stofm/nn/clip_gradients.hpp"
 
 namespace stofm::nn {
@@ -44,7 +44,7 @@ inline bool decays_by_name(std::string_view name) {
   std::string part;
   for (std::size_t i = 0; i <= name.size(); ++i) {
     if (i < name.size() && name[i] != '.' && name[i] != '/') {
-      part += static_cast<char>(std::tolower(static_cast<unsigned char>(name[i])));
+      part += lower_case(name[i]);
       continue;
     }
     if (part == "bias" || part.find("norm") != std::string::npos) return false;

@@ -12,6 +12,7 @@
 
 #include "stofm/io/bundle.hpp"
 #include "stofm/model/cell_encoder.hpp"
+#include "stofm/model/masked_cell_head.hpp"
 #include "stofm/model/se2_encoder.hpp"
 #include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/gene_table.hpp"
@@ -40,6 +41,7 @@ struct ModelParts {
 struct Model {
   std::shared_ptr<const model::CellEncoder<float>> cell_encoder{};  ///< null: absent
   std::shared_ptr<const model::Se2Encoder<float>> se2;              ///< null: absent
+  std::shared_ptr<const model::MaskedCellHead> masked_cell_head{};  ///< of pretraining; null: absent
   std::shared_ptr<const GeneTable> genes{};                         ///< null: absent
   std::shared_ptr<const MouseMap> mouse_map{};                      ///< never null; may be empty
   std::string file{};                                               ///< names the weights in messages
@@ -107,6 +109,7 @@ inline Model make_model(ModelParts parts, const ModelOptions& options = {}) {
     se2_options.parameters = {options.allow_nonfinite, options.file, "se2/"};
     model.se2 = std::make_shared<model::Se2Encoder<float>>(*parts.se2_config, parts.se2, se2_options);
     add(model.se2->report().notices);
+    model.masked_cell_head = model::MaskedCellHead::find(*parts.se2_config, parts.se2);
   }
   return model;
 }

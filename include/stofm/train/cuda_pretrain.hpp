@@ -183,17 +183,10 @@ inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2S
 }
 
 inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
-  std::vector<double> counts(3);  // labelled cells, labelled pairs, cells
+  std::vector<double> counts = detail::batch_counts(batch);
   std::vector<const LoadedPiece*> usable;
-  for (const LoadedPiece& piece : batch.pieces) {
-    const TrainingSample& sample = piece.sample;
-    if (!sample.usable()) continue;
-    usable.push_back(&piece);
-    counts[0] += static_cast<double>(sample.mcm_nodes.size());
-    counts[1] += static_cast<double>(sample.pair_targets.size());
-    counts[2] += static_cast<double>(std::count(sample.token_types.begin(), sample.token_types.end(),
-                                                static_cast<std::int32_t>(model::NodeType::cell)));
-  }
+  for (const LoadedPiece& piece : batch.pieces)
+    if (piece.sample.usable()) usable.push_back(&piece);
   if (sum_over_processes) sum_over_processes(counts);
   std::vector<pipeline::NumberedDistances> numbers(usable.size());
   parallel_for(static_cast<std::int64_t>(usable.size()), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -225,13 +218,7 @@ inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
   if (joint()) sum_those_of(encoder_->trainer());
   std::vector<double> sums{losses.masked_cells, losses.pair_distances};
   if (sum_over_processes) sum_over_processes(sums);
-  StepReport report;
-  const double mcm = counts[0] > 0 ? sums[0] / counts[0] : 0.0,
-               pdr = counts[1] > 0 ? sums[1] / counts[1] : 0.0;
-  report.loss = options_.mcm_weight * mcm + options_.pdr_weight * pdr;
-  report.losses = {{"mcm", mcm}, {"pdr", pdr}};
-  report.cells = static_cast<std::int64_t>(counts[2]);
-  return report;
+  return detail::step_report(sums, counts, options_);
 }
 
 }  // namespace stofm::train

@@ -12,6 +12,7 @@
 /// on any number of threads and processes, and after a resume. Source: SPEC section 6; weights 1:1 are our
 /// choice.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -113,6 +114,32 @@ inline RandomKey dropout_key(std::uint64_t seed, const PieceRef& ref) {
       .child(static_cast<std::uint64_t>(ref.slice))
       .child(static_cast<std::uint64_t>(ref.piece));
 }
+
+/// Labelled cells, labelled pairs and cells of the usable pieces.
+inline std::vector<double> batch_counts(const TrainingBatch& batch) {
+  std::vector<double> counts(3);
+  for (const LoadedPiece& piece : batch.pieces) {
+    const TrainingSample& sample = piece.sample;
+    if (!sample.usable()) continue;
+    counts[0] += static_cast<double>(sample.mcm_nodes.size());
+    counts[1] += static_cast<double>(sample.pair_targets.size());
+    counts[2] += static_cast<double>(std::count(sample.token_types.begin(), sample.token_types.end(),
+                                                static_cast<std::int32_t>(model::NodeType::cell)));
+  }
+  return counts;
+}
+
+/// Of the sums of both losses over a batch and its counts.
+inline StepReport step_report(const std::vector<double>& sums, const std::vector<double>& counts,
+                              const PretrainOptions& options) {
+  StepReport report;
+  const double mcm = counts[0] > 0 ? sums[0] / counts[0] : 0.0,
+               pdr = counts[1] > 0 ? sums[1] / counts[1] : 0.0;
+  report.loss = options.mcm_weight * mcm + options.pdr_weight * pdr;
+  report.losses = {{"mcm", mcm}, {"pdr", pdr}};
+  report.cells = static_cast<std::int64_t>(counts[2]);
+  return report;
+}
 }  // namespace detail
 
 inline autograd::ParameterSet<float> pretraining_parameters(const model::Se2Config& config,
@@ -143,11 +170,9 @@ inline std::pair<double, double> PretrainStep::one_piece(const LoadedPiece& piec
   const auto mcm = heads_.masked_cell_loss(tape, output.last_hidden, sample.mcm_nodes, sample.mcm_targets);
   const auto pdr =
       heads_.pair_distance_loss(tape, output, sample.pair_rows, sample.pair_columns, sample.pair_targets);
-  const auto part = [](const model::LossSum<float>& loss, double weight, double total) {
-    return autograd::scale(loss.sum, static_cast<float>(total > 0 ? weight / total : 0.0));
-  };
   const auto loss =
-      autograd::add(part(mcm, options_.mcm_weight, cells), part(pdr, options_.pdr_weight, pairs));
+      model::combined_loss(mcm, static_cast<std::int64_t>(cells), pdr, static_cast<std::int64_t>(pairs),
+                           {.cells = options_.mcm_weight, .pairs = options_.pdr_weight});
   if (last && before_last_backward) before_last_backward(tape);
   tape.backward(loss);
   if (last && after_last_backward) after_last_backward();
@@ -155,18 +180,10 @@ inline std::pair<double, double> PretrainStep::one_piece(const LoadedPiece& piec
 }
 
 inline StepReport PretrainStep::run(const TrainingBatch& batch) {
-  StepReport report;
-  std::vector<double> counts(3);  // labelled cells, labelled pairs, cells
+  std::vector<double> counts = detail::batch_counts(batch);
   std::size_t last = 0;
-  for (std::size_t i = 0; i < batch.pieces.size(); ++i) {
-    const TrainingSample& sample = batch.pieces[i].sample;
-    if (!sample.usable()) continue;
-    last = i;
-    counts[0] += static_cast<double>(sample.mcm_nodes.size());
-    counts[1] += static_cast<double>(sample.pair_targets.size());
-    counts[2] += static_cast<double>(std::count(sample.token_types.begin(), sample.token_types.end(),
-                                                static_cast<std::int32_t>(model::NodeType::cell)));
-  }
+  for (std::size_t i = 0; i < batch.pieces.size(); ++i)
+    if (batch.pieces[i].sample.usable()) last = i;
   const std::int64_t usable = batch.usable();
   if (sum_over_processes) sum_over_processes(counts);
   std::vector<double> sums(2);
@@ -178,12 +195,7 @@ inline StepReport PretrainStep::run(const TrainingBatch& batch) {
   }
   if (usable == 0 && after_last_backward) after_last_backward();
   if (sum_over_processes) sum_over_processes(sums);
-  const double mcm = counts[0] > 0 ? sums[0] / counts[0] : 0.0,
-               pdr = counts[1] > 0 ? sums[1] / counts[1] : 0.0;
-  report.loss = options_.mcm_weight * mcm + options_.pdr_weight * pdr;
-  report.losses = {{"mcm", mcm}, {"pdr", pdr}};
-  report.cells = static_cast<std::int64_t>(counts[2]);
-  return report;
+  return detail::step_report(sums, counts, options_);
 }
 
 }  // namespace stofm::train

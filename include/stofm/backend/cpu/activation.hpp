@@ -4,6 +4,7 @@
 /// Activation functions on the CPU.
 
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "stofm/backend/cpu/avx512/activation.hpp"
@@ -17,7 +18,10 @@ namespace stofm::backend {
 template <class T>
 T activate(T x, Activation activation) {
   if (activation == Activation::relu) return x < T(0) ? T(0) : x;
-  if (activation == Activation::gelu) return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440)));
+  if (activation == Activation::gelu) {
+    if (x == -std::numeric_limits<T>::infinity()) return T(0);  // the limit, as on all levels
+    return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440)));
+  }
   return x;
 }
 
