@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "stofm/core/random.hpp"
+#include "stofm/tasks/composition_scores.hpp"
 #include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/regression_metrics.hpp"
 #include "tests/tasks/fixtures.hpp"
@@ -105,7 +106,7 @@ TEST_CASE("the Poisson weights are a maximum of the likelihood") {
   tasks::CellTypeSums sums(types, genes);
   sums.add(made.reference, made.labels);
   const auto m = tasks::detail::mixture_genes(sums.profiles(), std::vector<double>(genes, 1.0));
-  tasks::DeconvolutionOptions options;
+  tasks::detail::MixtureSearch options;
   options.tolerance = 1e-12;
   options.max_iterations = 200000;
   for (std::int64_t i = 0; i < 6; ++i) {
@@ -113,10 +114,11 @@ TEST_CASE("the Poisson weights are a maximum of the likelihood") {
                end = made.spots.offsets[static_cast<std::size_t>(i) + 1];
     const std::vector<std::int32_t> g(made.spots.columns.begin() + begin, made.spots.columns.begin() + end);
     const std::vector<double> y(made.spots.values.begin() + begin, made.spots.values.begin() + end);
-    std::vector<double> w;
-    REQUIRE(tasks::detail::poisson_weights(m, g, y, options, w));
     double total = 0;
     for (const double v : y) total += v;
+    const tasks::detail::SpotCounts spot{g, y, total};
+    std::vector<double> w;
+    REQUIRE(tasks::detail::poisson_weights(m, spot, options, w));
     for (std::size_t t = 0; t < types; ++t) {  // the conditions of Karush, Kuhn and Tucker
       double slope = -m.expected[t];
       for (std::size_t e = 0; e < g.size(); ++e) {
@@ -129,7 +131,7 @@ TEST_CASE("the Poisson weights are a maximum of the likelihood") {
       if (w[t] > 1e-3 * total) CHECK(std::abs(slope) < 1e-6);
     }
     std::vector<double> v;
-    REQUIRE(tasks::detail::least_squares_weights(m, g, y, options, v));
+    REQUIRE(tasks::detail::least_squares_weights(m, spot, options, v));
     for (std::size_t t = 0; t < types; ++t) {
       double slope = 0;
       for (std::size_t e = 0; e < g.size(); ++e)
@@ -228,4 +230,68 @@ TEST_CASE("proportions have the same bits at any thread count") {
                      other.proportions.span().begin()));
   }
   set_thread_count(before);
+}
+
+TEST_CASE("scores of proportions are those of their columns and rows") {
+  const auto truth = Tensor<double>::from({4, 3}, std::vector<double>{2, 2, 0, 1, 0, 0, 1, 3, 0, 0, 0, 0});
+  const auto found =
+      Tensor<double>::from({4, 3}, std::vector<double>{0.4, 0.6, 0, 0.9, 0, 0.1, 0.25, 0.75, 0, 1, 0, 0});
+  const auto low =
+      Tensor<double>::from({4, 3}, std::vector<double>{0.3, 0.4, 0, 0.9, 0, 0, 0, 0.8, 0, 0, 0, 0});
+  const auto high =
+      Tensor<double>::from({4, 3}, std::vector<double>{0.5, 0.7, 0.1, 1, 0.1, 0.1, 0.5, 1, 0.1, 1, 1, 1});
+  const auto scores = tasks::composition_scores(truth.view(), found.view(), low.view(), high.view());
+  CHECK(scores.spots == 3);  // the last has no truth
+  const std::vector<double> t0{0.5, 1, 0.25}, f0{0.4, 0.9, 0.25}, t1{0.5, 0, 0.75}, f1{0.6, 0, 0.75};
+  CHECK(agrees(scores.pearson, (tasks::pearson(t0, f0) + tasks::pearson(t1, f1)) / 2, 1e-12));
+  CHECK(agrees(scores.rmse, std::sqrt(0.04 / 9), 1e-12));
+  CHECK(agrees(scores.coverage, 8.0 / 9, 1e-12));
+  CHECK(agrees(scores.coverage_present, 4.0 / 5, 1e-12));
+  CHECK(scores.jensen_shannon > 0);
+  CHECK(std::isnan(tasks::composition_scores(truth.view(), found.view()).coverage));
+  const auto none = Tensor<double>::zeros({4, 3});
+  CHECK(refusal_code([&] { tasks::composition_scores(none.view(), found.view()); }) == "STOFM-4701");
+}
+
+TEST_CASE("a prior draws shallow spots to the others and leaves deep ones") {
+  const auto made = tissue(60, false);
+  tasks::CellTypeSums sums(types, genes);
+  sums.add(made.reference, made.labels);
+  const auto without = tasks::deconvolve(made.spots, sums.profiles(), {});
+  const auto strong = tasks::deconvolve(made.spots, sums.profiles(), {.prior_counts = 1e9});
+  CHECK(strong.prior_counts > 0);
+  double before = 0, after = 0;
+  const auto spread = [&](const Tensor<double>& found) {
+    double sum = 0;
+    for (std::int64_t t = 0; t < types; ++t) {
+      double mean = 0, square = 0;
+      for (std::int64_t i = 0; i < 60; ++i)
+        mean += found(i, t) / 60, square += found(i, t) * found(i, t) / 60;
+      sum += square - mean * mean;
+    }
+    return sum;
+  };
+  before = spread(without.proportions), after = spread(strong.proportions);
+  CHECK(after < before);
+  CHECK(after > 0.3 * before);  // it never weighs more than a tenth of the counts
+  std::vector<std::int32_t> next;
+  for (std::int32_t i = 0; i < 60; ++i) next.push_back((i + 1) % 60);
+  const auto beside =
+      tasks::deconvolve(made.spots, sums.profiles(), {.prior_counts = 5, .neighbours = next}).proportions;
+  const auto global = tasks::deconvolve(made.spots, sums.profiles(), {.prior_counts = 5}).proportions;
+  CHECK(!std::equal(beside.span().begin(), beside.span().end(), global.span().begin()));
+  next.back() = 60;
+  CHECK(refusal_code([&] {
+          tasks::deconvolve(made.spots, sums.profiles(), {.prior_counts = 5, .neighbours = next});
+        }) == "STOFM-4731");
+  next.pop_back();
+  CHECK(refusal_code([&] {
+          tasks::deconvolve(made.spots, sums.profiles(), {.prior_counts = 5, .neighbours = next});
+        }) == "STOFM-4700");
+  CHECK(refusal_code([&] {
+          tasks::deconvolve(made.spots, sums.profiles(),
+                            {.method = DeconvolutionMethod::least_squares, .interval = 0.9});
+        }) == "STOFM-4733");
+  CHECK(refusal_code([&] { tasks::deconvolve(made.spots, sums.profiles(), {.interval = 1.0}); }) ==
+        "STOFM-4733");
 }

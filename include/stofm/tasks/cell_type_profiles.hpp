@@ -16,11 +16,13 @@
 
 namespace stofm::tasks {
 
-/// Signatures of cell types.
+/// Signatures of cell types. Rare ones can be dropped: set their `cells` to 0.
 struct CellTypeProfiles {
   Tensor<double> rates;             ///< [types, genes]: mean share of a gene in the counts of a cell
   std::vector<double> cell_counts;  ///< [types]: mean counts of a cell
   std::vector<std::int64_t> cells;  ///< [types]: cells that were seen; 0: the type is never found
+  std::vector<double>
+      cell_spread;  ///< [types]: standard deviation over mean of a cell's counts; may be empty
 
   std::int64_t types() const { return rates.dim(0); }
   std::int64_t genes() const { return rates.dim(1); }
@@ -34,6 +36,7 @@ class CellTypeSums {
       : rates_(
             Tensor<double>::zeros({(std::max<std::int64_t>)(types, 0), (std::max<std::int64_t>)(genes, 0)})),
         counts_(static_cast<std::size_t>((std::max<std::int64_t>)(types, 0)), 0.0),
+        squares_(counts_.size(), 0.0),
         cells_(counts_.size(), 0),
         filled_(counts_.size(), 0) {
     if (types < 1 || genes < 1)
@@ -62,6 +65,7 @@ class CellTypeSums {
       const auto type = static_cast<std::size_t>(label);
       ++cells_[type];
       counts_[type] += total;
+      squares_[type] += total * total;
       if (!(total > 0)) continue;
       ++filled_[type];
       double* rates = rates_.data() + label * genes;
@@ -71,9 +75,13 @@ class CellTypeSums {
 
   /// The means so far.
   CellTypeProfiles profiles() const {
-    CellTypeProfiles result{rates_.clone(), counts_, cells_};
+    CellTypeProfiles result{rates_.clone(), counts_, cells_, std::vector<double>(cells_.size(), 0.0)};
     for (std::size_t t = 0; t < cells_.size(); ++t) {
       if (cells_[t] > 0) result.cell_counts[t] /= static_cast<double>(cells_[t]);
+      const double mean = result.cell_counts[t];
+      if (mean > 0)
+        result.cell_spread[t] =
+            std::sqrt((std::max)(0.0, squares_[t] / static_cast<double>(cells_[t]) - mean * mean)) / mean;
       if (filled_[t] == 0) {
         result.cells[t] = 0;
         continue;
@@ -103,7 +111,7 @@ class CellTypeSums {
 
  private:
   Tensor<double> rates_;
-  std::vector<double> counts_;
+  std::vector<double> counts_, squares_;
   std::vector<std::int64_t> cells_, filled_;
 };
 

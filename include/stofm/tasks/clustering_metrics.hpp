@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "stofm/tasks/checks.hpp"
+#include "stofm/tasks/classification_metrics.hpp"
 
 namespace stofm::tasks {
 
@@ -74,24 +75,14 @@ inline double entropy(const std::vector<std::int64_t>& counts, double total) {
 }
 }  // namespace detail
 
-/// Agreement of clusters `found` with classes `truth` [N each]; labels are any numbers >= 0.
-/// Throws: ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a negative label
-/// (4702). Cost: O(N log N). One class and one cluster: everything is 1. Source: Hubert and Arabie (1985);
-/// Rosenberg and Hirschberg (2007).
-inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
-                                          std::span<const std::int32_t> found) {
-  constexpr const char* op = "[clustering_scores]";
-  detail::require_same_count(op, truth.size(), found.size(), "labels");
-  detail::require_some(op, truth.size());
-  detail::require_labels(op, truth);
-  detail::require_labels(op, found);
-  const detail::Contingency table = detail::contingency(truth, found);
-  const auto n = static_cast<double>(truth.size());
+namespace detail {
+/// Of `n` cells.
+inline ClusteringScores clustering_scores(const Contingency& table, double n) {
   ClusteringScores scores;
 
   // Ordered pairs of cells: together in both, in one only, in none. Counts are exact up to 2^53.
-  const double together = detail::sum_of_squares(table.count), in_truth = detail::sum_of_squares(table.rows),
-               in_found = detail::sum_of_squares(table.columns);
+  const double together = sum_of_squares(table.count), in_truth = sum_of_squares(table.rows),
+               in_found = sum_of_squares(table.columns);
   const double both = together - n, truth_only = in_truth - together, found_only = in_found - together,
                neither = n * n - in_truth - in_found + together;
   scores.adjusted_rand =
@@ -108,7 +99,7 @@ inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
     information += count / n * (std::log(count / row) + std::log(n / column));
   }
   information = (std::max)(information, 0.0);
-  const double of_truth = detail::entropy(table.rows, n), of_found = detail::entropy(table.columns, n);
+  const double of_truth = entropy(table.rows, n), of_found = entropy(table.columns, n);
   scores.homogeneity = of_truth > 0 ? information / of_truth : 1.0;
   scores.completeness = of_found > 0 ? information / of_found : 1.0;
   const double sum = scores.homogeneity + scores.completeness;
@@ -117,6 +108,54 @@ inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
   scores.normalized_mutual_information =
       of_truth + of_found > 0 ? information / (0.5 * (of_truth + of_found)) : 1.0;
   return scores;
+}
+}  // namespace detail
+
+/// Agreement of clusters `found` with classes `truth` [N each]; labels are any numbers >= 0.
+/// Throws: ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a negative label
+/// (4702). Cost: O(N log N). One class and one cluster: everything is 1. Source: Hubert and Arabie (1985);
+/// Rosenberg and Hirschberg (2007).
+inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
+                                          std::span<const std::int32_t> found) {
+  constexpr const char* op = "[clustering_scores]";
+  detail::require_same_count(op, truth.size(), found.size(), "labels");
+  detail::require_some(op, truth.size());
+  detail::require_labels(op, truth);
+  detail::require_labels(op, found);
+  return detail::clustering_scores(detail::contingency(truth, found), static_cast<double>(truth.size()));
+}
+
+/// The same from counts, cells by class (rows) and cluster (columns), to the last bit. Throws: DataError for
+/// no cells (STOFM-4701). Cost: O(classes^2)
+inline ClusteringScores clustering_scores(const ConfusionMatrix& matrix) {
+  detail::Contingency table;
+  std::vector<std::int64_t> in_row(static_cast<std::size_t>(matrix.classes), 0), in_column(in_row);
+  for (std::int64_t t = 0; t < matrix.classes; ++t)
+    for (std::int64_t p = 0; p < matrix.classes; ++p) {
+      in_row[static_cast<std::size_t>(t)] += matrix.at(t, p);
+      in_column[static_cast<std::size_t>(p)] += matrix.at(t, p);
+    }
+  const auto numbered = [](const std::vector<std::int64_t>& counts, std::vector<std::int64_t>& sizes) {
+    std::vector<std::int64_t> number(counts.size(), -1);
+    for (std::size_t i = 0; i < counts.size(); ++i)
+      if (counts[i] > 0) {
+        number[i] = static_cast<std::int64_t>(sizes.size());
+        sizes.push_back(counts[i]);
+      }
+    return number;
+  };
+  const auto row = numbered(in_row, table.rows), column = numbered(in_column, table.columns);
+  std::int64_t cells = 0;
+  for (std::int64_t t = 0; t < matrix.classes; ++t)
+    for (std::int64_t p = 0; p < matrix.classes; ++p)
+      if (const std::int64_t count = matrix.at(t, p); count > 0) {
+        table.row.push_back(row[static_cast<std::size_t>(t)]);
+        table.column.push_back(column[static_cast<std::size_t>(p)]);
+        table.count.push_back(count);
+        cells += count;
+      }
+  detail::require_some("[clustering_scores]", static_cast<std::size_t>(cells));
+  return detail::clustering_scores(table, static_cast<double>(cells));
 }
 
 }  // namespace stofm::tasks

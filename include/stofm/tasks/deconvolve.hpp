@@ -5,25 +5,28 @@
 ///
 ///     y_g ~ Poisson(f_g sum_t w_t s_tg),  w >= 0
 ///
-/// with s the rates of the types and f the platform effect of a gene.
+/// with s the rates of the types and f the platform effect of a gene. The likelihood is concave in w
+/// (mixture_weights.hpp); how sure a share is: mixture_interval.hpp.
 ///
-/// The likelihood is concave in w; expectation and maximisation climbs it with w >= 0 kept:
-///     w_t <- w_t / (sum_g f_g s_tg) * sum_g y_g f_g s_tg / (sum_u w_u f_g s_ug)
 /// f is 1, or estimated, drawn to 1 for genes with few counts: first from the sum of all spots, as RCTD does,
 /// which leaves the bias that this sum's mixture has; then a few rounds of spots given f and f given spots,
 /// which take most of it away. Meant for a reference of another technology: where reference and spots are of
-/// one, it may help or cost a little. The baseline is non-negative least squares.
-/// Source: Shepp and Vardi, "Maximum likelihood reconstruction for emission tomography" (1982); Cable et al.,
-/// "Robust decomposition of cell type mixtures in spatial transcriptomics" (2022).
+/// one, it may help or cost a little. `effect_spread` tells which it is.
+/// A prior adds k counts to each spot, with the mean shares of all spots, or half of these and half of the
+/// mean of its neighbours. k is `prior_counts` times the median misfit of the spots (mixture_interval.hpp):
+/// where counts scatter more than chance has it, each of them says less. It is at most a tenth of the spot.
+/// The baseline is non-negative least squares. Source: Cable et al., "Robust decomposition of cell type
+/// mixtures in spatial transcriptomics" (2022).
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
-#include "stofm/core/parallel.hpp"
-#include "stofm/tasks/cell_type_profiles.hpp"
+#include "stofm/tasks/mixture_interval.hpp"
+#include "stofm/tasks/mixture_prior.hpp"
 
 namespace stofm::tasks {
 
@@ -37,124 +40,96 @@ struct DeconvolutionOptions {
   int max_iterations = 5000;
   int platform_rounds = 5;     ///< of estimating f from the spots one by one, after that from their sum
   double platform_prior = 10;  ///< counts that draw f to 1
+  double interval = 0;         ///< coverage of low to high, such as 0.9; 0: none. Poisson only
+  double prior_counts = 0;     ///< weight of the prior, times the spots' misfit; 0: none. Poisson only
+  int prior_rounds = 3;        ///< of estimating the prior from the spots and the spots given the prior
+  std::span<const std::int32_t> neighbours{};  ///< [spots, k] other spots of each, for the prior; empty: none
 };
 
 struct Deconvolution {
   Tensor<double> proportions;      ///< [spots, types], rows sum to 1; NaN for a spot without counts
+  Tensor<double> low, high;        ///< [spots, types] where an interval was asked for, else empty
   std::vector<double> counts;      ///< [spots], on the genes that some type expresses
+  std::vector<double> explained;   ///< [spots] counts that the mixture stands for
+  std::vector<double> dispersion;  ///< [spots] misfit where an interval was asked for: 1 is that of chance
   std::vector<double> platform;    ///< [genes] f; 1 if it was not asked for, 0 for a gene no type expresses
+  double prior_counts = 0;         ///< weight that the prior had, in counts
   std::int64_t genes_used = 0;     ///< that some type expresses
   std::int64_t empty_spots = 0;    ///< without counts on these
   std::int64_t not_converged = 0;  ///< spots stopped by max_iterations
 };
 
 namespace detail {
-/// Signatures as the solvers read them: gene by gene, types that have cells only, with f multiplied in.
-struct MixtureGenes {
-  std::vector<std::int64_t> types;  ///< those that have cells
-  std::vector<double> rates;        ///< [genes, types]
-  std::vector<double> expected;     ///< [types] sum over genes
-  std::vector<double> gram;         ///< [types, types] sum over genes of products
-};
 
-inline MixtureGenes mixture_genes(const CellTypeProfiles& profiles, const std::vector<double>& platform) {
-  MixtureGenes m;
-  for (std::int64_t t = 0; t < profiles.types(); ++t)
-    if (profiles.cells[static_cast<std::size_t>(t)] > 0) m.types.push_back(t);
-  const std::size_t types = m.types.size(), genes = platform.size();
-  m.rates.assign(genes * types, 0.0);
-  m.expected.assign(types, 0.0);
-  m.gram.assign(types * types, 0.0);
-  // A type that never showed a gene may still have some of it: a ten-thousandth of the mean rate.
-  for (std::size_t g = 0; g < genes; ++g) {
-    double mean = 0;
-    for (std::size_t t = 0; t < types; ++t)
-      mean += profiles.rates(m.types[t], static_cast<std::int64_t>(g)) / static_cast<double>(types);
-    double* row = m.rates.data() + g * types;
-    for (std::size_t t = 0; t < types; ++t) {
-      row[t] =
-          platform[g] * (std::max)(profiles.rates(m.types[t], static_cast<std::int64_t>(g)), 1e-4 * mean);
-      m.expected[t] += row[t];
-    }
-    for (std::size_t t = 0; t < types; ++t)
-      for (std::size_t u = 0; u < types; ++u) m.gram[t * types + u] += row[t] * row[u];
-  }
-  return m;
+inline void check_deconvolution(const DeconvolutionOptions& o, std::int64_t spots) {
+  constexpr const char* op = "[deconvolve]";
+  if (!(o.tolerance > 0) || o.max_iterations < 1 || o.platform_rounds < 0 || !(o.platform_prior > 0) ||
+      !(o.interval >= 0 && o.interval < 1) || !(o.prior_counts >= 0 && std::isfinite(o.prior_counts)) ||
+      o.prior_rounds < 1)
+    throw UsageError(
+        {"STOFM-4733", "", op,
+         concat("tolerance ", o.tolerance, ", iterations ", o.max_iterations, ", platform prior ",
+                o.platform_prior, ", interval ", o.interval, ", prior ", o.prior_counts),
+         "numbers > 0 (rounds and priors: or 0), an interval below 1", "Check the options."});
+  if (o.method != DeconvolutionMethod::poisson && (o.interval > 0 || o.prior_counts > 0))
+    throw UsageError({"STOFM-4733", "", op, "an interval or a prior with least squares",
+                      "the Poisson likelihood for these", "Leave them out, or use the Poisson likelihood."});
+  if (o.neighbours.empty()) return;
+  if (spots == 0 || static_cast<std::int64_t>(o.neighbours.size()) % spots != 0)
+    throw ShapeError({"STOFM-4700", "", op, concat(o.neighbours.size(), " neighbours of ", spots, " spots"),
+                      "the same number for each spot", "Give one row per spot."});
+  for (const std::int32_t i : o.neighbours)
+    if (i < 0 || i >= spots)
+      throw ShapeError({"STOFM-4731", "", op, concat("neighbour ", i), concat("one in [0, ", spots, ")"),
+                        "Number the spots from 0."});
 }
 
-/// Most likely weights for counts `y` of genes `g` (listed ones; others are 0). \return whether it converged.
-inline bool poisson_weights(const MixtureGenes& m, const std::vector<std::int32_t>& g,
-                            const std::vector<double>& y, const DeconvolutionOptions& options,
-                            std::vector<double>& w) {
-  const std::size_t types = m.types.size();
-  double total = 0;
-  for (const double v : y) total += v;
-  w.assign(types, total / static_cast<double>(types));
-  std::vector<double> gain(types);
-  for (int step = 0; step < options.max_iterations; ++step) {
-    std::fill(gain.begin(), gain.end(), 0.0);
-    for (std::size_t e = 0; e < g.size(); ++e) {
-      const double* row = m.rates.data() + static_cast<std::size_t>(g[e]) * types;
-      double mean = 0;
-      for (std::size_t t = 0; t < types; ++t) mean += w[t] * row[t];
-      const double ratio = y[e] / mean;
-      for (std::size_t t = 0; t < types; ++t) gain[t] += ratio * row[t];
-    }
-    double change = 0;
-    for (std::size_t t = 0; t < types; ++t) {
-      const double next = m.expected[t] > 0 ? w[t] * gain[t] / m.expected[t] : 0.0;
-      change = (std::max)(change, std::abs(next - w[t]));
-      w[t] = next;
-    }
-    if (change <= options.tolerance * total) return true;
+/// Counts of row `i` on the genes with f > 0.
+inline void take_spot(const io::CountRows& spots, std::int64_t i, const std::vector<double>& platform,
+                      SpotCounts& spot) {
+  spot.genes.clear(), spot.values.clear();
+  spot.total = 0;
+  const auto begin = static_cast<std::size_t>(spots.offsets[static_cast<std::size_t>(i)]),
+             end = static_cast<std::size_t>(spots.offsets[static_cast<std::size_t>(i) + 1]);
+  for (std::size_t e = begin; e < end; ++e) {
+    const auto g = static_cast<std::size_t>(spots.columns[e]);
+    if (!(platform[g] > 0) || !(spots.values[e] > 0)) continue;
+    spot.genes.push_back(spots.columns[e]);
+    spot.values.push_back(spots.values[e]);
+    spot.total += spots.values[e];
   }
-  return false;
 }
 
-/// Non-negative least squares by cyclic coordinate descent. \return whether it converged.
-inline bool least_squares_weights(const MixtureGenes& m, const std::vector<std::int32_t>& g,
-                                  const std::vector<double>& y, const DeconvolutionOptions& options,
-                                  std::vector<double>& w) {
-  const std::size_t types = m.types.size();
-  std::vector<double> wanted(types, 0.0);
-  double total = 0;
-  for (std::size_t e = 0; e < g.size(); ++e) {
-    total += y[e];
-    for (std::size_t t = 0; t < types; ++t)
-      wanted[t] += y[e] * m.rates[static_cast<std::size_t>(g[e]) * types + t];
-  }
-  w.assign(types, 0.0);
-  for (int step = 0; step < options.max_iterations; ++step) {
-    double change = 0;
-    for (std::size_t t = 0; t < types; ++t) {
-      if (!(m.gram[t * types + t] > 0)) continue;
-      double slope = wanted[t];
-      for (std::size_t u = 0; u < types; ++u) slope -= m.gram[t * types + u] * w[u];
-      const double next = (std::max)(0.0, w[t] + slope / m.gram[t * types + t]);
-      change = (std::max)(change, std::abs(next - w[t]));
-      w[t] = next;
-    }
-    if (change <= options.tolerance * total) return true;
-  }
-  return false;
-}
 }  // namespace detail
+
+/// Standard deviation of log f over genes, each with the weight that its counts give it: 0.07 to 0.4
+/// between sections of one technology, 1.1 between single cells and imaging (docs/deconvolve.md).
+inline double effect_spread(const io::CountRows& spots, const std::vector<double>& platform) {
+  std::vector<double> counts(platform.size(), 0.0);
+  for (std::size_t e = 0; e < spots.columns.size(); ++e)
+    counts[static_cast<std::size_t>(spots.columns[e])] += spots.values[e];
+  double weight = 0, mean = 0, square = 0;
+  for (std::size_t g = 0; g < platform.size(); ++g) {
+    if (!(platform[g] > 0)) continue;
+    const double w = counts[g] / (counts[g] + 20), log = std::log(platform[g]);
+    weight += w, mean += w * log, square += w * log * log;
+  }
+  if (!(weight > 0)) return 0;
+  mean /= weight;
+  return std::sqrt((std::max)(0.0, square / weight - mean * mean));
+}
 
 /// Proportions of the types of `profiles` in each row of `spots`, whose columns are the genes of the
 /// profiles. Types without cells get 0. Throws: UsageError for options out of range (STOFM-4733); ShapeError
-/// for a column out of range (4731); DataError for a count that is negative or not finite (4732), profiles
-/// without a type that has cells (4734). Cost: entries x types operations an iteration, 50 to 1,000
-/// iterations, parallel over spots. Deterministic: yes, any thread count.
+/// for a column or a neighbour out of range (4731), neighbours that are no rows (4700); DataError for a count
+/// that is negative or not finite (4732), profiles without a type that has cells (4734). Cost: entries x
+/// types operations an iteration, 50 to 1,000 iterations, parallel over spots. Deterministic: yes, any thread
+/// count.
 inline Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfiles& profiles,
                                 const DeconvolutionOptions& options = {}) {
   constexpr const char* op = "[deconvolve]";
-  if (!(options.tolerance > 0) || options.max_iterations < 1 || options.platform_rounds < 0 ||
-      !(options.platform_prior > 0))
-    throw UsageError({"STOFM-4733", "", op,
-                      concat("tolerance ", options.tolerance, ", iterations ", options.max_iterations,
-                             ", platform prior ", options.platform_prior),
-                      "numbers > 0 (rounds: or 0)", "Check the options."});
   const std::int64_t n = spots.rows(), genes = profiles.genes();
+  detail::check_deconvolution(options, n);
   Deconvolution result;
   result.platform.assign(static_cast<std::size_t>(genes), 0.0);
   for (std::int64_t g = 0; g < genes; ++g)
@@ -166,92 +141,147 @@ inline Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfil
   if (types == 0)
     throw DataError({"STOFM-4734", "", op, "no type with cells and counts", "at least one",
                      "Give a reference with labelled cells on the genes that are shared."});
-
   std::vector<double> bulk(static_cast<std::size_t>(genes), 0.0);
+  detail::SpotCounts whole;
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto begin = static_cast<std::size_t>(spots.offsets[static_cast<std::size_t>(i)]),
-               end = static_cast<std::size_t>(spots.offsets[static_cast<std::size_t>(i) + 1]);
-    CellTypeSums::checked_total(spots, begin, end, genes, i);
-    double used = 0;
-    for (std::size_t e = begin; e < end; ++e) {
-      const auto g = static_cast<std::size_t>(spots.columns[e]);
-      if (!(result.platform[g] > 0)) continue;
-      bulk[g] += spots.values[e];
-      used += spots.values[e];
-    }
-    result.counts.push_back(used);
-    result.empty_spots += !(used > 0);
+    const auto row = static_cast<std::size_t>(i);
+    CellTypeSums::checked_total(spots, static_cast<std::size_t>(spots.offsets[row]),
+                                static_cast<std::size_t>(spots.offsets[row + 1]), genes, i);
+    detail::take_spot(spots, i, result.platform, whole);
+    for (std::size_t e = 0; e < whole.genes.size(); ++e)
+      bulk[static_cast<std::size_t>(whole.genes[e])] += whole.values[e];
+    result.counts.push_back(whole.total);
+    result.empty_spots += !(whole.total > 0);
   }
-  std::vector<double> w;
-  if (options.platform_effects && result.empty_spots < n) {
-    std::vector<std::int32_t> listed;
-    std::vector<double> y;
-    for (std::size_t g = 0; g < bulk.size(); ++g)
-      if (bulk[g] > 0) {
-        listed.push_back(static_cast<std::int32_t>(g));
-        y.push_back(bulk[g]);
-      }
-    detail::poisson_weights(m, listed, y, options, w);
+  /// f from what mixtures with these weights, summed over spots, explain of each gene.
+  const auto set_platform = [&](const std::vector<double>& weights) {
     for (std::size_t g = 0; g < bulk.size(); ++g) {
       if (!(result.platform[g] > 0)) continue;
       double mean = 0;
-      for (std::size_t t = 0; t < types; ++t) mean += w[t] * m.rates[g * types + t];
-      result.platform[g] = (bulk[g] + options.platform_prior) / (mean + options.platform_prior);
-    }
-    m = detail::mixture_genes(profiles, result.platform);
-  }
-
-  result.proportions = Tensor<double>::zeros({n, profiles.types()});
-  std::vector<std::uint8_t> converged(static_cast<std::size_t>(n), 1);
-  const std::int64_t rounds = options.platform_effects ? options.platform_rounds : 0;
-  for (std::int64_t round = 0; round <= rounds; ++round) {
-    Tensor<double> fitted = Tensor<double>::zeros({n, static_cast<std::int64_t>(types)});
-    parallel_for(n, 8, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<std::int32_t> listed;
-      std::vector<double> y, weights;
-      for (std::int64_t i = begin; i < end; ++i) {
-        const auto row = static_cast<std::size_t>(i);
-        double* out = result.proportions.data() + i * profiles.types();
-        if (!(result.counts[row] > 0)) {
-          std::fill_n(out, profiles.types(), std::numeric_limits<double>::quiet_NaN());
-          continue;
-        }
-        listed.clear(), y.clear();
-        for (auto e = static_cast<std::size_t>(spots.offsets[row]);
-             e < static_cast<std::size_t>(spots.offsets[row + 1]); ++e) {
-          const auto g = static_cast<std::size_t>(spots.columns[e]);
-          if (!(result.platform[g] > 0) || !(spots.values[e] > 0)) continue;
-          listed.push_back(spots.columns[e]);
-          y.push_back(spots.values[e]);
-        }
-        converged[row] = options.method == DeconvolutionMethod::poisson
-                             ? detail::poisson_weights(m, listed, y, options, weights)
-                             : detail::least_squares_weights(m, listed, y, options, weights);
-        std::copy(weights.begin(), weights.end(), fitted.data() + i * static_cast<std::int64_t>(types));
-        double sum = 0;
-        for (std::size_t t = 0; t < types; ++t) {
-          if (options.as_cells) weights[t] /= profiles.cell_counts[static_cast<std::size_t>(m.types[t])];
-          sum += weights[t];
-        }
-        for (std::size_t t = 0; t < types; ++t) out[m.types[t]] = sum > 0 ? weights[t] / sum : 0.0;
-      }
-    });
-
-    if (round == rounds) break;
-    // What the spots' mixtures explain of each gene, in the order of spots.
-    std::vector<double> whole(types, 0.0);
-    for (std::int64_t i = 0; i < n; ++i)
-      for (std::size_t t = 0; t < types; ++t) whole[t] += fitted(i, static_cast<std::int64_t>(t));
-    for (std::size_t g = 0; g < bulk.size(); ++g) {
-      if (!(result.platform[g] > 0)) continue;
-      double mean = 0;
-      for (std::size_t t = 0; t < types; ++t) mean += whole[t] * m.rates[g * types + t];
+      for (std::size_t t = 0; t < types; ++t) mean += weights[t] * m.rates[g * types + t];
       mean /= result.platform[g];
       result.platform[g] = (bulk[g] + options.platform_prior) / (mean + options.platform_prior);
     }
     m = detail::mixture_genes(profiles, result.platform);
+  };
+  detail::MixtureSearch search{options.tolerance, options.max_iterations, 0, {}};
+  if (options.platform_effects && result.empty_spots < n) {
+    whole = {};
+    for (std::size_t g = 0; g < bulk.size(); ++g) {
+      if (!(bulk[g] > 0)) continue;
+      whole.genes.push_back(static_cast<std::int32_t>(g));
+      whole.values.push_back(bulk[g]);
+      whole.total += bulk[g];
+    }
+    std::vector<double> weights;
+    detail::poisson_weights(m, whole, search, weights);
+    set_platform(weights);
+  }
+
+  Tensor<double> fitted = Tensor<double>::zeros({n, static_cast<std::int64_t>(types)});
+  std::vector<std::uint8_t> converged(static_cast<std::size_t>(n), 1);
+  const auto fit = [&](const Tensor<double>* prior) {
+    parallel_for(n, 8, [&](std::int64_t begin, std::int64_t end) {
+      detail::SpotCounts spot;
+      std::vector<double> weights;
+      for (std::int64_t i = begin; i < end; ++i) {
+        if (!(result.counts[static_cast<std::size_t>(i)] > 0)) continue;
+        detail::take_spot(spots, i, result.platform, spot);
+        detail::MixtureSearch own = search;
+        if (prior != nullptr) {
+          own.prior = {prior->data() + i * static_cast<std::int64_t>(types), types};
+          own.prior_counts = detail::prior_weight(search.prior_counts, spot.total);
+        }
+        converged[static_cast<std::size_t>(i)] = options.method == DeconvolutionMethod::poisson
+                                                     ? detail::poisson_weights(m, spot, own, weights)
+                                                     : detail::least_squares_weights(m, spot, own, weights);
+        std::copy(weights.begin(), weights.end(), fitted.data() + i * static_cast<std::int64_t>(types));
+      }
+    });
+  };
+  fit(nullptr);
+  for (std::int64_t round = 0; options.platform_effects && round < options.platform_rounds; ++round) {
+    std::vector<double> sums(types, 0.0);
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::size_t t = 0; t < types; ++t) sums[t] += fitted(i, static_cast<std::int64_t>(t));
+    set_platform(sums);
+    fit(nullptr);
+  }
+
+  std::vector<double> unit(types, 1.0), spread(types, 0.0);
+  for (std::size_t t = 0; options.as_cells && t < types; ++t) {
+    unit[t] = profiles.cell_counts[static_cast<std::size_t>(m.types[t])];
+    if (!profiles.cell_spread.empty()) spread[t] = profiles.cell_spread[static_cast<std::size_t>(m.types[t])];
+  }
+  const bool bounds = options.interval > 0;
+  detail::MixtureIntervalOptions interval{
+      unit, spread, result.genes_used, detail::normal_width(bounds ? options.interval : 0.5), 0, {}};
+  Tensor<double> prior;
+  /// Interval and misfit of a spot that has counts.
+  const auto look_at = [&](std::int64_t i) {
+    detail::SpotCounts spot;
+    detail::take_spot(spots, i, result.platform, spot);
+    const double* row = fitted.data() + i * static_cast<std::int64_t>(types);
+    detail::MixtureIntervalOptions own = interval;
+    if (search.prior_counts > 0) {
+      own.prior = {prior.data() + i * static_cast<std::int64_t>(types), types};
+      own.prior_counts = detail::prior_weight(search.prior_counts, spot.total);
+    }
+    return detail::mixture_interval(m, spot, std::vector<double>(row, row + types), own);
+  };
+  if (options.prior_counts > 0 && result.empty_spots < n) {
+    std::vector<double> misfit(static_cast<std::size_t>(n), 0.0);
+    parallel_for(n, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        if (result.counts[static_cast<std::size_t>(i)] > 0)
+          misfit[static_cast<std::size_t>(i)] = look_at(i).dispersion;
+    });
+    std::erase(misfit, 0.0);
+    const auto middle = misfit.begin() + static_cast<std::ptrdiff_t>(misfit.size() / 2);
+    std::nth_element(misfit.begin(), middle, misfit.end());
+    search.prior_counts = options.prior_counts * *middle;
+    for (int round = 0; round < options.prior_rounds; ++round) {
+      prior = detail::prior_shares(fitted, result.counts, options.neighbours);
+      fit(&prior);
+    }
   }
   for (const std::uint8_t c : converged) result.not_converged += c == 0;
+  result.prior_counts = search.prior_counts;
+  result.proportions = Tensor<double>::zeros({n, profiles.types()});
+  if (bounds) {
+    result.low = Tensor<double>::zeros({n, profiles.types()});
+    result.high = Tensor<double>::zeros({n, profiles.types()});
+    result.dispersion.assign(static_cast<std::size_t>(n), std::numeric_limits<double>::quiet_NaN());
+  }
+  result.explained.assign(static_cast<std::size_t>(n), 0.0);
+  parallel_for(n, 8, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<double> weights(types);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto row = static_cast<std::size_t>(i);
+      if (!(result.counts[row] > 0)) {
+        for (Tensor<double>* table : {&result.proportions, &result.low, &result.high})
+          if (table == &result.proportions || bounds)
+            std::fill_n(table->data() + i * profiles.types(), profiles.types(),
+                        std::numeric_limits<double>::quiet_NaN());
+        continue;
+      }
+      double sum = 0;
+      for (std::size_t t = 0; t < types; ++t) {
+        weights[t] = fitted(i, static_cast<std::int64_t>(t));
+        sum += weights[t] / unit[t];
+        result.explained[row] += weights[t] * m.expected[t];
+      }
+      for (std::size_t t = 0; t < types; ++t)
+        result.proportions(i, m.types[t]) = sum > 0 ? weights[t] / unit[t] / sum : 0.0;
+      if (!bounds) continue;
+      const auto ends = look_at(i);
+      result.dispersion[row] = ends.dispersion;
+      for (std::size_t t = 0; t < types; ++t) {
+        result.low(i, m.types[t]) = ends.low[t];
+        result.high(i, m.types[t]) = ends.high[t];
+      }
+    }
+  });
   return result;
 }
 

@@ -5,13 +5,12 @@
 /// of largest magnitude is positive. (cluster/pca.hpp has the two of SPEC section 3.)
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
+#include <utility>
 #include <vector>
 
 #include "stofm/backend/cpu/matrix.hpp"
-#include "stofm/cluster/pca.hpp"
+#include "stofm/cluster/covariance.hpp"
 #include "stofm/tasks/checks.hpp"
 
 namespace stofm::tasks {
@@ -47,69 +46,16 @@ inline PrincipalComponents principal_components(TensorView<const float> rows,
   const std::int64_t all = rows.dim(0), c = rows.dim(1);
   const std::int64_t n = options.sample > 0 ? (std::min)(options.sample, all) : all;
   const auto row_of = [&](std::int64_t i) { return rows.row(n == all ? i : i * (all / n)); };
-  const std::int64_t per_part = cluster::detail::pca_part_rows(n);
-  const auto width = static_cast<std::size_t>(c);
-  const auto parts = static_cast<std::size_t>((n + per_part - 1) / per_part);
   PrincipalComponents result;
-  result.mean.assign(width, 0.0);
-  std::vector<double> sums(parts * width, 0.0);
-  parallel_for(n, per_part, [&](std::int64_t begin, std::int64_t end) {
-    double* sum = sums.data() + static_cast<std::size_t>(begin / per_part) * width;
-    for (std::int64_t i = begin; i < end;
-         ++i)  // differences to the first row: identical rows have no variance
-      for (std::int64_t j = 0; j < c; ++j)
-        sum[j] += static_cast<double>(row_of(i)[j]) - static_cast<double>(row_of(0)[j]);
-  });
-  for (std::size_t p = 0; p < parts; ++p)
-    for (std::size_t j = 0; j < width; ++j) result.mean[j] += sums[p * width + j];
-  for (std::size_t j = 0; j < width; ++j)
-    result.mean[j] = static_cast<double>(row_of(0)[j]) + result.mean[j] / static_cast<double>(n);
-
-  const std::int64_t lanes = cluster::detail::gram_columns, padded = (c + lanes - 1) / lanes * lanes;
-  const auto square = static_cast<std::size_t>(checked_mul(padded, padded, "covariance"));
-  std::vector<double> grams(parts * square, 0.0);
-  constexpr std::int64_t block_rows = 64;
-  parallel_for(n, per_part, [&](std::int64_t begin, std::int64_t end) {
-    double* gram = grams.data() + static_cast<std::size_t>(begin / per_part) * square;
-    std::vector<double> block(static_cast<std::size_t>(block_rows * padded), 0.0);
-    for (std::int64_t first = begin; first < end; first += block_rows) {
-      const std::int64_t count = (std::min)(block_rows, end - first);
-      for (std::int64_t r = 0; r < count; ++r)
-        for (std::int64_t j = 0; j < c; ++j)
-          block[static_cast<std::size_t>(r * padded + j)] =
-              static_cast<double>(row_of(first + r)[j]) - result.mean[static_cast<std::size_t>(j)];
-      cluster::detail::add_gram_dispatched(block.data(), count, padded, gram);
-    }
-  });
-  for (std::size_t p = 1; p < parts; ++p)
-    for (std::size_t e = 0; e < square; ++e) grams[e] += grams[p * square + e];
-  const double divisor = static_cast<double>((std::max<std::int64_t>)(n - 1, 1));
-  std::vector<double> covariance(width * width);
-  for (std::size_t i = 0; i < width; ++i)
-    for (std::size_t j = i; j < width; ++j)
-      covariance[i * width + j] = covariance[j * width + i] =
-          grams[i * static_cast<std::size_t>(padded) + j] / divisor;
-  std::vector<double>().swap(grams);
-  for (std::size_t i = 0; i < width; ++i) result.total_variance += covariance[i * width + i];
+  result.mean = cluster::column_means(n, c, row_of);
+  std::vector<double> covariance = cluster::covariance(n, c, row_of, result.mean);
+  for (std::int64_t i = 0; i < c; ++i)
+    result.total_variance += covariance[static_cast<std::size_t>(i * c + i)];
   const std::int64_t wanted = (std::min)({options.components, c, (std::max<std::int64_t>)(n - 1, 0)});
-  const cluster::LeadingEigenpairs pairs = cluster::leading_eigenpairs(std::move(covariance), c, wanted);
-  const double noise = wanted > 0 ? pairs.values[0] * std::numeric_limits<double>::epsilon() *
-                                        static_cast<double>((std::max<std::int64_t>)(c, 16))
-                                  : 0.0;
-  std::int64_t kept = 0;
-  while (kept < wanted && pairs.values[static_cast<std::size_t>(kept)] > noise &&
-         pairs.values[static_cast<std::size_t>(kept)] > 0)
-    ++kept;
-  result.loadings = Tensor<double>({kept, c});
-  for (std::int64_t k = 0; k < kept; ++k) {
-    const double* v = pairs.vectors.data() + static_cast<std::size_t>(k) * width;
-    std::size_t largest = 0;
-    for (std::size_t j = 1; j < width; ++j)
-      if (std::abs(v[j]) > std::abs(v[largest])) largest = j;
-    for (std::size_t j = 0; j < width; ++j)
-      result.loadings.data()[k * c + static_cast<std::int64_t>(j)] = v[largest] < 0 ? -v[j] : v[j];
-    result.variances.push_back(pairs.values[static_cast<std::size_t>(k)]);
-  }
+  cluster::LeadingEigenpairs pairs = cluster::leading_directions(std::move(covariance), c, wanted);
+  result.loadings = Tensor<double>({static_cast<std::int64_t>(pairs.values.size()), c});
+  std::copy(pairs.vectors.begin(), pairs.vectors.end(), result.loadings.data());
+  result.variances = std::move(pairs.values);
   return result;
 }
 
