@@ -3,6 +3,7 @@
 /// \file
 /// What the command line says, as plain structs: filled by command_line.cpp, read by one verb each.
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -88,7 +89,7 @@ struct TokenizeArguments {
   SliceArguments slice;
 };
 
-/// `cluster` and `subslices`.
+/// `virtual-cells` and `subslices`.
 struct GraphArguments {
   std::string input, output;
   std::int64_t count = 2;  ///< sub-slices written in full
@@ -144,7 +145,144 @@ struct AdaptArguments {
   std::int64_t max_tokens = 0;  ///< 0: that of the configuration
 };
 
-enum class Verb { none, embed, adapt, pretrain, info, verify, tokenize, cluster, subslices };
+/// What every downstream task has: slices in, features for them, results out.
+struct TaskArguments {
+  std::vector<std::string> inputs;
+  std::string list;
+  std::string weights;  ///< empty: as `embed` finds it
+  std::string output, output_dir;
+  bool in_place = false, overwrite = false;
+  std::string report;                ///< one HTML file
+  std::string figures;               ///< directory for SVG and PNG
+  bool json = false;                 ///< one JSON object with the figures on stdout
+  std::string use = "stofm";         ///< what a head or a graph is given: a word of task_feature_words
+  std::string features = "encoder";  ///< encoder|pca: what the SE(2) Transformer is given
+  std::string max_memory;
+  SliceArguments slice;
+  GeometryArguments geometry;  ///< its seed is that of the whole task
+};
+
+/// Words of --use.
+inline constexpr std::array task_feature_words{"stofm", "cells",   "context",        "genes",
+                                               "pca",   "pca+nbr", "linear-context", "fitted-context"};
+
+/// `segment` and `annotate`.
+struct ClassifyArguments {
+  TaskArguments task;
+  std::string label;               ///< column of obs
+  std::vector<std::string> train;  ///< labelled slices
+  bool leave_one_out = false;      ///< each input by a head trained on the others
+  std::string split;               ///< random|block: score inside each input; empty: no
+  std::int64_t folds = 5;          ///< parts or directions of --split
+  std::string head;                ///< saved head that predicts
+  std::string save;                ///< where the head goes
+  std::string tune = "none";       ///< all|last:N|none
+  std::string start = "model";     ///< model|random: weights that fine-tuning begins with
+  std::string class_weights = "balanced";
+  std::int64_t epochs = 20;
+  std::string work;  ///< directory of checkpoints
+  bool resume = false;
+  bool center = false;                ///< cell features centred per slice
+  double unassigned_below = 0;        ///< probability below which no class is given
+  std::int64_t smooth = 0;            ///< neighbours that vote
+  double label_share = 1;             ///< of the training labels
+  std::int64_t labels_per_class = 0;  ///< 0: all
+  std::vector<std::string> ignore;    ///< labels that count as none
+  bool no_floors = false;
+};
+
+struct ClusterArguments {
+  TaskArguments task;
+  std::string method = "leiden";  ///< leiden|gmm|kmeans|minibatch
+  std::int64_t clusters = 0;      ///< exactly; 0: by resolution or sweep
+  double resolution = 0;          ///< of Leiden; 0: not given
+  std::string sweep;              ///< "4:20"
+  std::string scale = "auto";     ///< auto|slice|all|none
+  double own_weight = -1;         ///< share of the own-cell half; -1: as the columns come
+  std::int64_t neighbours = 15;   ///< of the graph, the cell itself counted
+  std::string layout = "umap";    ///< umap|none
+  std::int64_t rounds = 2;        ///< how often each cell is masked for --use context
+};
+
+struct DeconvolveArguments {
+  TaskArguments task;
+  std::vector<std::string> references;  ///< .h5ad with labels, or one .csv of genes x types
+  std::string label;                    ///< column of obs of the references
+  std::string method = "poisson";       ///< poisson|nnls
+  std::string platform_effect = "auto";
+  std::string as = "cells";            ///< cells|counts: what shares are shares of
+  std::int64_t min_cells = 5;          ///< types of the reference with fewer are left out
+  std::int64_t min_counts = 100;       ///< spots with fewer are flagged
+  std::vector<std::string> leave_out;  ///< types that are no type: "Ambiguous"
+  double interval = 0.9;               ///< 0: none
+  double prior = 0;                    ///< 0: none
+  bool no_truth = false;               ///< do not look for a known composition
+};
+
+struct PseudospotsArguments {
+  TaskArguments task;
+  std::string label;
+  double size = 0;  ///< 0: by cells_per_spot
+  double cells_per_spot = 10;
+  std::int64_t min_cells = 3;
+  std::int64_t random = 0;
+  double depth = 1, platform_noise = 0;
+};
+
+struct ImputeArguments {
+  TaskArguments task;
+  std::vector<std::string> references, genes;
+  std::vector<std::string> hidden;  ///< measured genes that are predicted as if they were not
+  std::int64_t test_genes = 0;      ///< so many of them, drawn
+  std::string method = "ridge";
+  std::string surroundings = "model";  ///< model|neighbours|none
+  std::string align = "none";          ///< none|centre|scale
+  double hold_out = 0.2;
+  double told_from = 0.2;
+  std::int64_t max_genes = 2000, max_shared = 1000;
+};
+
+struct EvaluateArguments {
+  TaskArguments task;
+  std::string truth, predicted;  ///< columns of obs
+  std::string embedding;         ///< key of obsm: silhouette of the labels in it
+  /// Proportions: a key of obsm, or a pattern "n_*" of columns of obs, which are divided by their sum.
+  std::string truth_proportions, predicted_proportions;
+  std::string by;                      ///< "slice": figures of each slice as well
+  std::int64_t bootstrap = 200;        ///< draws of spatial blocks; 0: no intervals
+  std::int64_t silhouette_cells = -1;  ///< -1: as many as take seconds; 0: all
+};
+
+struct AblateArguments {
+  TaskArguments task;
+  std::vector<std::string> train, test;
+  std::string label;
+  std::vector<std::string> rows;  ///< groups of rows; empty: all
+  std::int64_t seeds = 3;
+  double draw = 0.8;    ///< of the training cells of each class, drawn anew for each seed
+  std::string csv;      ///< the table as a file
+  std::vector<std::string> ignore;  ///< labels that count as none
+};
+
+enum class Verb {
+  none,
+  embed,
+  segment,
+  annotate,
+  cluster,
+  deconvolve,
+  pseudospots,
+  impute,
+  evaluate,
+  ablate,
+  adapt,
+  pretrain,
+  info,
+  verify,
+  tokenize,
+  virtual_cells,
+  subslices
+};
 
 struct Arguments {
   Verb verb = Verb::none;
@@ -157,6 +295,13 @@ struct Arguments {
   VerifyArguments verify;
   TokenizeArguments tokenize;
   GraphArguments graph;
+  ClassifyArguments classify;
+  ClusterArguments cluster;
+  DeconvolveArguments deconvolve;
+  PseudospotsArguments pseudospots;
+  ImputeArguments impute;
+  EvaluateArguments evaluate;
+  AblateArguments ablate;
 };
 
 }  // namespace stofm::program

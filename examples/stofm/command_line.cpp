@@ -77,7 +77,9 @@ void check_names(const CLI::App& top, int argc, char** argv) {
         const std::string guess = nearest(word, names);
         throw UsageError(
             {"STOFM-2002", "", stofm::quoted(word), "an unknown verb",
-             "one of embed, adapt, pretrain, info, verify, tokenize, cluster, subslices",
+             "one of embed, segment, annotate, cluster, deconvolve, pseudospots, impute, evaluate, ablate, "
+             "adapt, "
+             "pretrain, info, verify, tokenize, virtual-cells, subslices",
              (guess.empty() ? std::string() : "Did you mean " + guess + "? ") + "See 'stofm --help'."});
       }
       app = verb;
@@ -161,6 +163,33 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
            "  stofm embed slice.h5ad --dry-run             prints the plan only");
   add_embed(*embed, a.embed);
 
+  add_segment(
+      *verb("segment", "Tissue regions, learnt from labelled slices or a saved head",
+            "  stofm segment target.h5ad --train labelled.h5ad --label region --save layers.safetensors\n"
+            "  stofm segment 'more/*.h5ad' --head layers.safetensors --output-dir done"),
+      a.classify);
+  add_annotate(*verb("annotate", "Cell types, learnt from labelled slices or a saved head",
+                     "  stofm annotate target.h5ad --train one.h5ad two.h5ad --label cell_type"),
+               a.classify);
+  add_cluster(*verb("cluster", "Clusters and a 2-D view of the embedding of one or many slices",
+                    "  stofm cluster slice.h5ad --clusters 7 --report report.html"),
+              a.cluster);
+  add_deconvolve(*verb("deconvolve", "Proportions of cell types in spots",
+                       "  stofm deconvolve spots.h5ad --reference cells.h5ad --label cell_type"),
+                 a.deconvolve);
+  add_pseudospots(*verb("pseudospots", "Spots of known composition, summed from labelled cells",
+                        "  stofm pseudospots cells.h5ad --label cell_type -o spots.h5ad"),
+                  a.pseudospots);
+  add_impute(*verb("impute", "Genes that a panel lacks, from slices or cells that have them",
+                   "  stofm impute slice.h5ad --reference wide_panel.h5ad --genes Gad1,Slc17a7"),
+             a.impute);
+  add_evaluate(*verb("evaluate", "Scores of predicted labels, proportions or genes against the truth",
+                     "  stofm evaluate result.h5ad --truth region --predicted stofm_region"),
+               a.evaluate);
+  add_ablate(*verb("ablate", "What each scale of the model contributes to a task",
+                   "  stofm ablate --train a.h5ad --test b.h5ad --label region"),
+             a.ablate);
+
   CLI::App* adapt =
       verb("adapt", "Train the cell encoder on slices: masked genes and two views of a cell",
            "  stofm adapt 'data/*.h5ad' --weights stofm.safetensors -o adapted\n"
@@ -219,8 +248,8 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
     add_geometry(*sub, a.graph.geometry);
     return sub;
   };
-  graph("cluster", "Write the graph, the clusters and the virtual cells of positions and features",
-        "  stofm cluster case.safetensors -o clusters.safetensors");
+  graph("virtual-cells", "Write the graph, the clusters and the virtual cells of positions and features",
+        "  stofm virtual-cells case.safetensors -o clusters.safetensors");
   CLI::App* pieces =
       graph("subslices", "Write the pieces a slice is cut into, and the distances of the first ones",
             "  stofm subslices case.safetensors -o pieces.safetensors --split 400");
@@ -241,7 +270,11 @@ Verb verb_of(const CLI::App& app) {
        {std::pair{"embed", Verb::embed}, std::pair{"adapt", Verb::adapt},
         std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
         std::pair{"verify", Verb::verify}, std::pair{"tokenize", Verb::tokenize},
-        std::pair{"cluster", Verb::cluster}, std::pair{"subslices", Verb::subslices}})
+        std::pair{"virtual-cells", Verb::virtual_cells}, std::pair{"subslices", Verb::subslices},
+        std::pair{"segment", Verb::segment}, std::pair{"annotate", Verb::annotate},
+        std::pair{"cluster", Verb::cluster}, std::pair{"deconvolve", Verb::deconvolve},
+        std::pair{"pseudospots", Verb::pseudospots}, std::pair{"impute", Verb::impute},
+        std::pair{"evaluate", Verb::evaluate}, std::pair{"ablate", Verb::ablate}})
     if (app.got_subcommand(name)) return verb;
   return Verb::none;
 }

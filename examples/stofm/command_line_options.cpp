@@ -5,40 +5,13 @@
 #include <cmath>
 
 #include "stofm/core/error.hpp"
+#include "stofm/core/nearest_name.hpp"
 #include "stofm/io/counts_scale.hpp"
 
 namespace stofm::program {
-namespace {
-
-std::int64_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::int64_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<std::int64_t>(j);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::int64_t diagonal = row[0];
-    row[0] = static_cast<std::int64_t>(i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::int64_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
-  std::string best;
-  std::int64_t best_distance = 2 + static_cast<std::int64_t>(word.size()) / 4;
-  for (const auto& candidate : candidates) {
-    const std::int64_t distance = edit_distance(word, candidate);
-    const bool begins = word.size() > 3 && candidate.compare(0, word.size(), word) == 0;
-    if (distance < best_distance || (begins && best.empty())) {
-      best = candidate;
-      best_distance = std::min(best_distance, distance);
-    }
-  }
-  return best;
+  return nearest_name(word, candidates);
 }
 
 CLI::Validator number_between(double low, double high, const std::string& words) {

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// What the parts of the command line share: short ways to define options, checks of their values, the groups
-/// that several verbs have. For command_line*.cpp only: nothing else includes CLI11.
+/// that several verbs have. For command_line*.cpp and tasks/options_*.cpp only: nothing else includes CLI11.
 
 #include <CLI/CLI.hpp>
 #include <string>
@@ -40,6 +40,27 @@ void add_geometry(CLI::App& app, GeometryArguments& a);
 /// `pretrain` and `adapt`.
 void add_pretrain(CLI::App& app, PretrainArguments& a);
 void add_adapt(CLI::App& app, AdaptArguments& a);
+/// Which of the common options a downstream task has.
+struct TaskOptionGroups {
+  bool inputs = true;    ///< slices as arguments, and --list
+  bool outputs = true;   ///< -o, --output-dir, --in-place
+  bool model = true;     ///< --weights, --use, --features, and how virtual cells and pieces are made
+  bool features = true;  ///< of these --use and --features
+  bool genes = true;     ///< which counts and genes of the files
+  bool places = true;    ///< which positions
+  bool pictures = true;  ///< --report, --figures
+};
+/// Inputs, outputs, features, slices and geometry of a downstream task (tasks/options_task.cpp).
+void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups = {});
+/// Downstream tasks, each in tasks/options_<name>.cpp.
+void add_segment(CLI::App& app, ClassifyArguments& a);
+void add_annotate(CLI::App& app, ClassifyArguments& a);
+void add_cluster(CLI::App& app, ClusterArguments& a);
+void add_deconvolve(CLI::App& app, DeconvolveArguments& a);
+void add_pseudospots(CLI::App& app, PseudospotsArguments& a);
+void add_impute(CLI::App& app, ImputeArguments& a);
+void add_evaluate(CLI::App& app, EvaluateArguments& a);
+void add_ablate(CLI::App& app, AblateArguments& a);
 /// What CLI11 can not check. \throws UsageError
 void check_training(const Arguments& a);
 

@@ -59,6 +59,9 @@ class Console {
   std::chrono::steady_clock::time_point stage_start_, last_draw_;
 };
 
+/// Warns of each notice, which came up with `file`.
+void say_notices(const Notices& notices, const std::string& file);
+
 /// Writes lines of printable text to stdout. A reader that went away is no error (the exit code stays); a
 /// full disk is. \throws ResourceError if the bytes can not be written
 void print(std::string_view text);

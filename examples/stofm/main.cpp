@@ -64,8 +64,24 @@ int run(int argc, char** argv) {
       return run_verify(a.verify);
     case Verb::tokenize:
       return run_tokenize(a.tokenize);
+    case Verb::segment:
+      return run_segment(a);
+    case Verb::annotate:
+      return run_annotate(a);
     case Verb::cluster:
-      return run_cluster(a.graph);
+      return run_cluster(a);
+    case Verb::deconvolve:
+      return run_deconvolve(a);
+    case Verb::pseudospots:
+      return run_pseudospots(a);
+    case Verb::impute:
+      return run_impute(a);
+    case Verb::evaluate:
+      return run_evaluate(a);
+    case Verb::ablate:
+      return run_ablate(a);
+    case Verb::virtual_cells:
+      return run_virtual_cells(a.graph);
     case Verb::subslices:
       return run_subslices(a.graph);
     case Verb::none:

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "output_plan.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
@@ -11,7 +8,8 @@
 #include <set>
 
 #include "resources.hpp"
-#include "stofm/io/input_lock.hpp"
+#include "stofm/core/lower_case.hpp"
+#include "stofm/io/in_place.hpp"
 #include "stofm/io/output_file.hpp"
 
 namespace stofm::program {
@@ -19,17 +17,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string lower_case(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
-/// slice.h5ad -> slice, SLICE.H5AD -> SLICE
-std::string stem_of(const std::string& input) {
+/// slice.h5ad -> slice, SLICE.H5AD -> SLICE; of a downstream task slice.stofm.h5ad -> slice, too
+std::string stem_of(const std::string& input, const std::string& verb = {}) {
   const fs::path name = fs::path(input).filename();
   const std::string extension = lower_case(name.extension().string());
-  return extension == ".h5ad" || extension == ".h5" ? name.stem().string() : name.string();
+  std::string stem = extension == ".h5ad" || extension == ".h5" ? name.stem().string() : name.string();
+  if (!verb.empty() && stem.size() > 6 && lower_case(stem).ends_with(".stofm")) stem.resize(stem.size() - 6);
+  return stem;
 }
 
 bool names_directory(const std::string& path) {
@@ -44,11 +38,12 @@ std::string result_folder(const EmbedArguments& a) {
 
 /// What the results of each input are called: the stem, and before it as many of the input's folders as tell
 /// inputs of one stem apart.
-std::vector<fs::path> result_names(const std::vector<std::string>& inputs, bool with_folders) {
+std::vector<fs::path> result_names(const std::vector<std::string>& inputs, bool with_folders,
+                                   const std::string& verb) {
   std::vector<fs::path> names;
   std::map<std::string, std::vector<std::size_t>> alike;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    names.emplace_back(stem_of(inputs[i]));
+    names.emplace_back(stem_of(inputs[i], verb));
     alike[names.back().string()].push_back(i);
   }
   for (const auto& [stem, group] : alike) {
@@ -79,28 +74,6 @@ std::vector<fs::path> result_names(const std::vector<std::string>& inputs, bool 
   return names;
 }
 
-/// \throws UsageError if --in-place can not be done, as far as that can be known before the work
-void check_in_place(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return;  // reading it says why
-  const auto refuse = [&](const std::string& found, const char* remedy) {
-    throw UsageError(
-        {"STOFM-3016", path, "--in-place", found, "a file and a folder that can be written", remedy});
-  };
-  constexpr const char* elsewhere =
-      "Change that, or leave --in-place out: the result is then a new file (--output).";
-  if (::geteuid() != 0 && status.st_uid != ::geteuid())
-    refuse(concat("a file of another user (uid ", status.st_uid, "), who would no longer own it"),
-           "Leave --in-place out: the result is then a new file (--output).");
-  if (::access(path.c_str(), W_OK) != 0) refuse("a file that may not be written", elsewhere);
-  try {
-    const io::OutputFile probe(path, {.overwrite = true, .expected_bytes = status.st_size});
-  } catch (const UsageError& e) {
-    refuse("a folder that takes no new file (" + e.found() + ")", elsewhere);
-  }
-  io::check_in_place(path);  // nobody else has it open
-}
-
 }  // namespace
 
 bool OutputPlan::follows_link(const std::string& file) const {
@@ -129,7 +102,8 @@ std::vector<std::string> without_results(const std::vector<std::string>& inputs,
   return slices;
 }
 
-std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, const EmbedArguments& a) {
+std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, const EmbedArguments& a,
+                                     const std::string& verb) {
   const bool several = inputs.size() > 1;
   if (several && !a.output.empty() && !names_directory(a.output))
     throw UsageError({"STOFM-2005", "", "--output", concat("one file for ", inputs.size(), " slices"),
@@ -138,7 +112,8 @@ std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, con
     throw UsageError({"STOFM-2005", "", "--cell-embeddings",
                       concat("one file for ", inputs.size(), " slices"), "one slice",
                       "Embed these slices one at a time."});
-  const std::vector<fs::path> names = result_names(inputs, !a.in_place && !result_folder(a).empty());
+  const std::vector<fs::path> names = result_names(inputs, !a.in_place && !result_folder(a).empty(), verb);
+  const std::string result_ending = concat(".", verb.empty() ? "stofm" : verb, ".h5ad");
   std::vector<OutputPlan> plans;
   std::map<std::string, std::string> owner;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -163,7 +138,7 @@ std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, con
     else if (!a.output.empty() && !names_directory(a.output))
       plan.h5ad = a.output;
     else {
-      plan.h5ad = (fs::path(result_folder(a)) / names[i]).string() + ".stofm.h5ad";
+      plan.h5ad = (fs::path(result_folder(a)) / names[i]).string() + result_ending;
       plan.named_by_us.push_back(plan.h5ad);
     }
     plan.npy = place("--npy", a.npy, ".stofm.npy");
@@ -195,7 +170,7 @@ std::vector<std::string> files_read(const std::vector<std::string>& slices, cons
 
 void check_outputs(const OutputPlan& plan, const std::vector<std::string>& inputs, bool overwrite) {
   const std::vector<fs::path> sources(inputs.begin(), inputs.end());
-  if (plan.in_place) check_in_place(plan.h5ad);
+  if (plan.in_place) io::check_in_place(plan.h5ad);
   for (const std::string& file : {plan.h5ad, plan.npy, plan.csv, plan.report})
     if (!file.empty() && !(plan.in_place && file == plan.h5ad))
       io::check_output(file, sources, {.overwrite = overwrite, .follow_link = plan.follows_link(file)});

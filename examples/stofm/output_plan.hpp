@@ -35,8 +35,10 @@ std::vector<std::string> without_results(const std::vector<std::string>& inputs,
 
 /// Names the outputs of every input. With several inputs --npy, --csv and --report must be directories.
 /// Inputs of one name keep as many of their folders as tell them apart: DIR/A/x.stofm.h5ad,
-/// DIR/B/x.stofm.h5ad. \throws UsageError if two outputs coincide or one option can not serve several slices
-std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, const EmbedArguments& arguments);
+/// DIR/B/x.stofm.h5ad. \param verb of a downstream task: NAME.<verb>.h5ad, also of NAME.stofm.h5ad.
+/// \throws UsageError if two outputs coincide or one option can not serve several slices
+std::vector<OutputPlan> plan_outputs(const std::vector<std::string>& inputs, const EmbedArguments& arguments,
+                                     const std::string& verb = {});
 
 /// Every file that a run reads: slices, weights, lists, tables. None of them is ever an output.
 std::vector<std::string> files_read(const std::vector<std::string>& slices, const EmbedArguments& arguments);

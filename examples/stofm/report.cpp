@@ -8,29 +8,11 @@
 
 #include "console.hpp"
 #include "report_html.hpp"
+#include "report_json.hpp"
 #include "report_script.hpp"
 
 namespace stofm::program {
 namespace {
-
-/// Bytes as base64, quoted.
-std::string base64_text(const void* data, std::size_t size) {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const auto* bytes = static_cast<const unsigned char*>(data);
-  std::string out = "\"";
-  out.reserve(size / 3 * 4 + 8);
-  for (std::size_t i = 0; i < size; i += 3) {
-    const std::size_t left = size - i;
-    const unsigned word = static_cast<unsigned>(bytes[i]) << 16 |
-                          (left > 1 ? static_cast<unsigned>(bytes[i + 1]) << 8 : 0U) |
-                          (left > 2 ? static_cast<unsigned>(bytes[i + 2]) : 0U);
-    out += digits[word >> 18 & 63];
-    out += digits[word >> 12 & 63];
-    out += left > 1 ? digits[word >> 6 & 63] : '=';
-    out += left > 2 ? digits[word & 63] : '=';
-  }
-  return out + '"';
-}
 
 /// Little-endian bytes of an array as base64, quoted.
 template <class T>
@@ -51,33 +33,16 @@ std::string packed(const std::vector<std::int32_t>& values) {
   return concat("[\"u", width, "\",", base64_text(bytes.data(), bytes.size()), "]");
 }
 
-std::string number(double value) {
-  if (!std::isfinite(value)) return "0";
-  char text[40];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  return text;
-}
-
-template <class Values, class Text>
-std::string list(const Values& values, Text&& text) {
-  std::string out = "[";
-  for (const auto& value : values) out.append(out.size() > 1 ? "," : "").append(text(value));
-  return out + "]";
-}
-
-std::string pair_text(const std::pair<std::string, std::string>& pair) {
-  return concat("[", json_text(pair.first), ",", json_text(pair.second), "]");
-}
 template <class Number>
 std::string pair_number(const std::pair<std::string, Number>& pair) {
-  return concat("[", json_text(pair.first), ",", number(static_cast<double>(pair.second)), "]");
+  return concat("[", json_text(pair.first), ",", json_number(static_cast<double>(pair.second)), "]");
 }
 
 std::string group_text(const ReportGroups& groups) {
   return concat("{\"key\":", json_text(groups.key), ",\"label\":", json_text(groups.label),
                 ",\"heading\":", json_text(groups.heading), ",\"note\":", json_text(groups.note),
-                ",\"prefix\":", json_text(groups.prefix), ",\"names\":", list(groups.names, json_text),
-                ",\"colours\":", list(groups.colours, json_text), "}");
+                ",\"prefix\":", json_text(groups.prefix), ",\"names\":", json_list(groups.names, json_text),
+                ",\"colours\":", json_list(groups.colours, json_text), "}");
 }
 
 std::vector<std::string> palette() {
@@ -111,12 +76,7 @@ std::string group_colour(std::size_t i) {
 }
 
 std::string report_html(const ReportData& d) {
-  std::string html =
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<meta name=\"generator\" content=\"stofm\"><title>stofm report</title>\n<style>";
-  html.append(report_style).append("</style></head>\n<body>").append(report_body);
+  std::string html = report_page_start("stofm report", report_style).append(report_body);
   html += "<script type=\"application/json\" id=\"data\">{";
   const auto member = [&](const char* key, const std::string& value) {
     if (html.back() != '{') html += ",\n";
@@ -125,23 +85,23 @@ std::string report_html(const ReportData& d) {
   member("title", json_text(d.title));
   member("created", json_text(d.created));
   member("version", json_text(d.version));
-  member("banner", list(d.banner, json_text));
-  member("explained", list(d.explained, number));
-  member("facts", list(d.facts, pair_text));
-  member("source", list(d.source, pair_text));
-  member("next", list(d.next, pair_text));
-  member("stages", list(d.stages, pair_number<double>));
-  member("coverage", list(d.coverage, pair_number<std::int64_t>));
-  member("unmatched", list(d.unmatched, json_text));
-  member("notices", list(d.notices, json_text));
-  member("options", list(d.options, pair_text));
-  member("model", list(d.model, pair_text));
-  member("libraries", list(d.libraries, json_text));
-  member("names", list(d.cell_names, json_text));
-  member("palette", list(palette(), json_text));
-  member("groups", list(d.groups, group_text));
-  member("grid", list(d.grid, [](const ReportSquare& square) {
-           return concat("[", list(square.corners, number), ",", square.library, "]");
+  member("banner", json_list(d.banner, json_text));
+  member("explained", json_list(d.explained, json_number));
+  member("facts", json_list(d.facts, json_pair));
+  member("source", json_list(d.source, json_pair));
+  member("next", json_list(d.next, json_pair));
+  member("stages", json_list(d.stages, pair_number<double>));
+  member("coverage", json_list(d.coverage, pair_number<std::int64_t>));
+  member("unmatched", json_list(d.unmatched, json_text));
+  member("notices", json_list(d.notices, json_text));
+  member("options", json_list(d.options, json_pair));
+  member("model", json_list(d.model, json_pair));
+  member("libraries", json_list(d.libraries, json_text));
+  member("names", json_list(d.cell_names, json_text));
+  member("palette", json_list(palette(), json_text));
+  member("groups", json_list(d.groups, group_text));
+  member("grid", json_list(d.grid, [](const ReportSquare& square) {
+           return concat("[", json_list(square.corners, json_number), ",", square.library, "]");
          }));
   html += ",\n\"arrays\":{";
   member("x", base64(d.x));
@@ -155,7 +115,10 @@ std::string report_html(const ReportData& d) {
   member("pc2", base64(d.pc2));
   member("virtual_x", base64(d.virtual_x));
   member("virtual_y", base64(d.virtual_y));
-  html.append("}}</script>\n<script>").append(report_script).append("</script>\n</body></html>\n");
+  html.append("}}</script>\n<script>")
+      .append(report_base_script)
+      .append(report_script)
+      .append("</script>\n</body></html>\n");
   return html;
 }
 

@@ -6,17 +6,26 @@
 
 namespace stofm::program {
 
-inline constexpr const char* report_script = R"js(
+/// What all reports' scripts begin with: the data, elements, colours.
+inline constexpr const char* report_base_script = R"js(
 'use strict';
 const D=JSON.parse(document.getElementById('data').textContent);
 const $=id=>document.getElementById(id);
 const node=(tag,text,cls)=>{const e=document.createElement(tag);if(text!==undefined)e.textContent=text;if(cls)e.className=cls;return e};
 function bytes(text){const s=atob(text),b=new Uint8Array(s.length);for(let i=0;i<s.length;i++)b[i]=s.charCodeAt(i);return b.buffer}
+const commas=n=>n.toLocaleString('en-US');
+const stops=[[0,32,77],[44,60,108],[87,92,109],[124,123,120],[165,156,116],[209,191,95],[255,234,70]]; // cividis: even for every eye
+function ramp(t){t=Math.min(0.9999,Math.max(0,t))*6;const i=Math.floor(t),f=t-i,a=stops[i],b=stops[i+1];return hex(a.map((v,k)=>v+f*(b[k]-v)))}
+const hex=v=>'#'+v.map(t=>Math.round(t).toString(16).padStart(2,'0')).join('');
+const number=text=>{const v=parseInt(text.slice(1,7),16);return (255<<24|(v&255)<<16|(v>>8&255)<<8|v>>16)>>>0}; // #rrggbb as a pixel
+const css=name=>getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+)js";
+
+inline constexpr const char* report_script = R"js(
 const F=k=>new Float32Array(bytes(D.arrays[k]||''));
 const wide={u1:Uint8Array,u2:Uint16Array,u4:Uint32Array};
 const I=k=>{const a=D.arrays[k];if(!a)return new Int32Array(0);return Int32Array.from(new wide[a[0]](bytes(a[1])),v=>v-1)}; // -1: missing
 const X=F('x'),Y=F('y'),P=F('pc1'),Q=F('pc2'),VX=F('virtual_x'),VY=F('virtual_y'),N=X.length;
-const commas=n=>n.toLocaleString('en-US');
 
 // ---- words and tables
 $('title').textContent=D.title;$('subtitle').textContent='embedded by stofm '+D.version+', '+D.created;
@@ -44,9 +53,6 @@ $('footer').textContent='stofm '+D.version+'. This file holds its data and loads
 
 // ---- colours
 const category=i=>D.palette[i%D.palette.length];
-const stops=[[0,32,77],[44,60,108],[87,92,109],[124,123,120],[165,156,116],[209,191,95],[255,234,70]]; // cividis: even for every eye
-function ramp(t){t=Math.min(0.9999,Math.max(0,t))*6;const i=Math.floor(t),f=t-i,a=stops[i],b=stops[i+1];return hex(a.map((v,k)=>v+f*(b[k]-v)))}
-const hex=v=>'#'+v.map(t=>Math.round(t).toString(16).padStart(2,'0')).join('');
 const bins=24,modes={};
 for(const m of D.groups){const of=I(m.key);if(of.length!==N||!N)continue;let n=m.names.length;for(const v of of)if(v>=n)n=v+1;
  const missing=of.includes(-1);const count=new Array(n+(missing?1:0)).fill(0);if(missing)for(let i=0;i<N;i++)if(of[i]<0)of[i]=n; // the last group
@@ -81,8 +87,6 @@ if(!many)for(let i=0;i<N;i++){whole.low=[Math.min(whole.low[0],X[i]),Math.min(wh
 const panelOf=i=>many?panels[i]:whole;
 
 // ---- views
-const number=text=>{const v=parseInt(text.slice(1,7),16);return (255<<24|(v&255)<<16|(v>>8&255)<<8|v>>16)>>>0}; // #rrggbb as a pixel
-const css=name=>getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 class View{
  constructor(id,x,y,flip){this.c=$(id);this.g=this.c.getContext('2d');this.x=x;this.y=y;this.flip=flip;
   let a=Infinity,b=-Infinity,c=Infinity,d=-Infinity;for(let i=0;i<x.length;i++){if(x[i]<a)a=x[i];if(x[i]>b)b=x[i];if(y[i]<c)c=y[i];if(y[i]>d)d=y[i]}

@@ -131,7 +131,9 @@ bool is_pattern(const std::string& word) {
   return word.find_first_of("*?[") != std::string::npos && !std::filesystem::exists(word, ignored);
 }
 
-std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list) {
+std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list,
+                                       const std::string& verb) {
+  const std::string ending = concat(".", verb.empty() ? "stofm" : verb, ".h5ad");
   std::vector<std::string> words = inputs;
   if (!list.empty()) {
     std::string text = io::File::open(list).read_all(64 << 20);
@@ -150,7 +152,7 @@ std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, c
   const auto add = [&files](const std::string& file) {
     if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
   };
-  std::int64_t results = 0;
+  std::int64_t results = 0, embedded_too = 0;
   for (const std::string& word : words) {
     if (!is_pattern(word)) {
       add(word);
@@ -160,25 +162,34 @@ std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, c
     const int status = ::glob(word.c_str(), 0, nullptr, &found);
     const std::int64_t before = results;
     const std::size_t matches = status == 0 ? found.gl_pathc : 0;
-    for (std::size_t i = 0; i < matches; ++i) {
-      if (is_result_name(found.gl_pathv[i]))
-        ++results;
-      else
-        add(found.gl_pathv[i]);
-    }
+    const std::vector<std::string> names(found.gl_pathv, found.gl_pathv + matches);
     ::globfree(&found);
+    for (const std::string& name : names) {
+      const std::string embedded = name.substr(0, name.size() - (std::min<std::size_t>)(5, name.size()));
+      if (verb.empty() ? is_result_name(name) : name.ends_with(ending))
+        ++results;
+      else if (!verb.empty() && name.ends_with(".h5ad") &&
+               std::find(names.begin(), names.end(), embedded + ".stofm.h5ad") != names.end())
+        ++embedded_too;
+      else
+        add(name);
+    }
     const bool only_results = matches > 0 && results - before == static_cast<std::int64_t>(matches);
     if (matches == 0 || only_results)
-      throw UsageError({"STOFM-2012", "", stofm::quoted(word),
-                        only_results ? "results of stofm alone (NAME.stofm.h5ad)" : "no file that matches",
-                        "at least one slice",
-                        only_results ? "Name a result itself to take it as a slice."
-                                     : "Check the pattern and the directory."});
+      throw UsageError(
+          {"STOFM-2012", "", stofm::quoted(word),
+           only_results ? concat("results of stofm alone (NAME", ending, ")") : "no file that matches",
+           "at least one slice",
+           only_results ? "Name a result itself to take it as a slice."
+                        : "Check the pattern and the directory."});
   }
   if (results > 0)
-    Console::get().say(concat(results, results == 1 ? " result" : " results",
-                              " of stofm (NAME.stofm.h5ad) among what the pattern matches, left out"),
+    Console::get().say(concat(results, results == 1 ? " result" : " results", " of stofm (NAME", ending,
+                              ") among what the pattern matches, left out"),
                        {{"results_left_out", std::to_string(results)}});
+  if (embedded_too > 0)
+    Console::get().say(concat(embedded_too, embedded_too == 1 ? " slice is" : " slices are",
+                              " there with an embedding as well (NAME.stofm.h5ad), which is taken"));
   if (files.empty())
     throw UsageError({"STOFM-2003", list, "input", "no slice", "at least one", "Name a slice in the list."});
   return files;

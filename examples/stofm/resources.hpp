@@ -31,8 +31,10 @@ std::string find_weights(const std::string& given);
 
 /// Inputs in the order given: patterns expanded (sorted; no match is an error; results of `embed`,
 /// NAME.stofm.h5ad, are no matches, which is said), lines of the list file appended, exact repetitions
-/// dropped. \throws UsageError, FileError
-std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list);
+/// dropped. \param verb of a downstream task: its own results, NAME.<verb>.h5ad, are no matches, those of
+/// `embed` are, and a slice beside its own NAME.stofm.h5ad is none. \throws UsageError, FileError
+std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs, const std::string& list,
+                                       const std::string& verb = {});
 
 /// True if `word` is a pattern and no file of that name is there.
 bool is_pattern(const std::string& word);

@@ -5,12 +5,16 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <stdexcept>
 
 #include "console.hpp"
 #include "slice_run.hpp"
 #include "stofm/io/csv_writer.hpp"
+#include "stofm/io/json.hpp"
 #include "stofm/io/npy.hpp"
 #if defined(STOFM_WITH_HDF5)
+#include "stofm/io/h5ad_tables.hpp"
 #include "stofm/io/h5ad_writer.hpp"
 #endif
 
@@ -56,6 +60,7 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
   for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
   file.uns = {
       {"program", "stofm " STOFM_VERSION},
+      {"input_sha256", job.input_sha256},
       {"model", job.model->name},
       {"model_sha256", job.model->sha256},
       {"model_kind", job.model->demonstration ? "demonstration weights, not for research" : "weights given"},
@@ -119,6 +124,25 @@ void write_csv(const SliceJob& job, const io::Slice& slice, const pipeline::Embe
 }
 
 }  // namespace
+
+std::optional<EmbedProvenance> embed_provenance(const std::string& path) {
+#if defined(STOFM_WITH_HDF5)
+  try {
+    const std::map<std::string, std::string> texts = io::read_h5ad_tables(path, {}).provenance;
+    const nlohmann::json options = io::parse_json(texts.at("options"), path);
+    EmbedProvenance known{texts.at("input_sha256"), texts.at("model_sha256"), {}};
+    for (const auto& [key, value] : options.items())
+      known.options.emplace_back(key, value.get<std::string>());
+    return known;
+  } catch (const Error&) {  // of no use: it is treated as anybody's file
+  } catch (const std::out_of_range&) {
+  } catch (const nlohmann::json::exception&) {
+  }
+#else
+  (void)path;
+#endif
+  return std::nullopt;
+}
 
 void write_results(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
                    const pipeline::EmbeddingClusters& clusters, io::OutputGroup& outputs) {

@@ -26,21 +26,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-pipeline::EmbedOptions embed_options(const SliceJob& job, const io::Slice& slice) {
+pipeline::EmbedOptions options_of(const SliceJob& job, const io::Slice& slice) {
   const EmbedArguments& a = *job.arguments;
-  pipeline::EmbedOptions options;
-  options.genes = gene_options(a.slice);
-  options.clustering =
-      a.geometry.clustering == "kmeans" ? pipeline::ClusterMethod::kmeans : pipeline::ClusterMethod::leiden;
-  options.clusters = a.geometry.clusters;
-  options.alpha = a.geometry.alpha;
-  options.resolution = a.geometry.resolution;
-  options.seed = a.geometry.seed;
-  options.split = a.geometry.split;
-  options.merge_slivers = a.geometry.merge_slivers;
-  options.geometry =
-      a.geometry.geometry == "stable" ? pipeline::Geometry::stable : pipeline::Geometry::reference;
-  options.max_memory = job.max_memory;
+  pipeline::EmbedOptions options = embed_options(a.slice, a.geometry, job.max_memory);
   if (a.cells_only) options.target = pipeline::EmbedTarget::cells_only;
   if (!a.cell_embeddings.empty()) {
     options.cell_embeddings = io::NpyFile::open(a.cell_embeddings).read<float>();
@@ -62,18 +50,6 @@ std::string plan_text(const pipeline::EmbedPlan& plan, bool cells_only) {
       ", ", plan.width, " numbers a cell, about ", format_bytes(static_cast<double>(plan.estimated_bytes)),
       " of ", format_bytes(static_cast<double>(plan.allowed_bytes)), " allowed, ", plan.device, ", ",
       plan.threads, plan.threads == 1 ? " thread" : " threads");
-}
-
-void say_notices(const Notices& notices, const std::string& file) {
-  for (const Notice& notice : notices)
-    Console::get().warn(notice.text,
-                        {{"code", notice.code}, {"file", file}, {"count", std::to_string(notice.count)}});
-}
-
-std::string_view stage_name(std::string_view stage) {
-  if (stage == "cells") return "cell encoder";
-  if (stage == "pieces") return "SE(2) encoder";
-  return stage;
 }
 
 void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedPlan& plan) {
@@ -103,6 +79,12 @@ void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::Embed
 }
 
 }  // namespace
+
+std::string_view stage_name(std::string_view stage) {
+  if (stage == "cells") return "cell encoder";
+  if (stage == "pieces") return "SE(2) encoder";
+  return stage;
+}
 
 OptionList result_options(const EmbedArguments& a) {
   const auto yes = [](bool value) { return std::string(value ? "yes" : "no"); };
@@ -148,7 +130,7 @@ void embed_one(const SliceJob& job) {
   const io::Slice slice = open_slice(input, a.slice, job.max_memory, !a.csv.empty() || !a.report.empty(),
                                      a.report.empty() ? 0 : 12, !a.cells_only);
   io::require_unchanged(input, job.hashed, slice.identity);
-  const pipeline::EmbedOptions options = embed_options(job, slice);
+  const pipeline::EmbedOptions options = options_of(job, slice);
   const double read_seconds = watch.lap();
   const pipeline::EmbedPlan plan = pipeline::plan_embed(slice, job.model->model, options);
   say_plan(job, slice, plan);

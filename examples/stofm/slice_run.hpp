@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,14 +31,27 @@ struct SliceJob {
   const LoadedModel* model = nullptr;
   std::int64_t max_memory = 0;  ///< bytes for this slice, weights aside
   bool overwrite = false;
-  bool alone = true;        ///< the only slice of the run: what to do next is said after it
-  OptionList options;       ///< those that change the result, for provenance
-  io::FileIdentity hashed;  ///< the input as the journal's hash was made of it, if there is a journal
+  bool alone = true;         ///< the only slice of the run: what to do next is said after it
+  OptionList options;        ///< those that change the result, for provenance
+  std::string input_sha256;  ///< of the bytes of the input
+  io::FileIdentity hashed;   ///< the input as that was made of it
   std::function<void(io::OutputGroup&)> publish = {};  ///< gives the finished files their names
 };
 
+/// Words for a stage of the pipeline.
+std::string_view stage_name(std::string_view stage);
+
 /// Options that change the result, with their values, in a fixed order.
 OptionList result_options(const EmbedArguments& arguments);
+
+/// What a file says about itself if `embed` made it, as it stands in uns["stofm"].
+struct EmbedProvenance {
+  std::string input_sha256, model_sha256;
+  OptionList options;
+};
+
+/// That of `path`, or nothing if it is no result of ours or can not be read.
+std::optional<EmbedProvenance> embed_provenance(const std::string& path);
 
 /// Embeds one slice and writes its files; with --dry-run prints the plan alone. \throws Error, std::bad_alloc
 void embed_one(const SliceJob& job);

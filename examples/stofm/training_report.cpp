@@ -8,6 +8,7 @@
 #include "console.hpp"
 #include "model_bundle.hpp"
 #include "report_html.hpp"
+#include "report_json.hpp"
 #include "training_report_script.hpp"
 
 namespace stofm::program {
@@ -205,15 +206,8 @@ std::string training_report_html(const TrainingReportData& d) {
   std::string text = data.dump(-1, ' ', true);
   for (std::size_t at = 0; (at = text.find('<', at)) != std::string::npos;) text.replace(at, 1, "\\u003c");
 
-  std::string html =
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<meta name=\"generator\" content=\"stofm\"><title>stofm training report</title>\n<style>";
-  html.append(report_style)
-      .append(training_report_style)
-      .append("</style></head>\n<body>")
-      .append(training_report_body);
+  std::string html = report_page_start("stofm training report", concat(report_style, training_report_style))
+                         .append(training_report_body);
   html.append("<script type=\"application/json\" id=\"data\">").append(text).append("</script>\n<script>");
   html.append(training_report_script).append("</script>\n</body></html>\n");
   return html;

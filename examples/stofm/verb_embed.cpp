@@ -97,7 +97,8 @@ class Batch {
     const JournalEntry* then = journal_.find(now_.output);
     std::error_code missing;
     const auto size = std::filesystem::file_size(outputs.h5ad, missing);
-    if (then == nullptr || arguments_.force) return false;
+    if (arguments_.force) return false;
+    if (then == nullptr) return !missing && adopt(outputs, static_cast<std::int64_t>(size));
     if (!then->taking_names.empty() && !settle(outputs, JournalEntry(*then))) return false;
     then = journal_.find(now_.output);
     if (missing || (!outputs.in_place && static_cast<std::int64_t>(size) != then->result_bytes)) return false;
@@ -137,7 +138,28 @@ class Batch {
     }
   }
 
+  const std::string& input_sha256() const { return now_.input_sha256; }
+
  private:
+  /// True if the files are there and the .h5ad says that it was made of the same, by a run without a journal
+  /// (one slice alone): from now on the journal knows it.
+  bool adopt(const OutputPlan& outputs, std::int64_t bytes) {
+    if (outputs.in_place) return false;
+    for (const std::string& file : outputs_of(outputs))
+      if (!std::filesystem::exists(file)) return false;
+    const std::optional<EmbedProvenance> known = embed_provenance(outputs.h5ad);
+    if (!known) return false;
+    JournalEntry entry = now_;
+    entry.input_sha256 = known->input_sha256;
+    entry.model_sha256 = known->model_sha256;
+    entry.options = known->options;
+    entry.result_bytes = bytes;
+    entry.finished = utc_minute();
+    if (!changed_keys(entry, now_).empty()) return false;
+    journal_.record(entry);
+    return true;
+  }
+
   /// After a run that ended while files took their names: true if all have them; else those that have go, so
   /// that the slice can be done again. The .h5ad is the last one.
   bool settle(const OutputPlan& outputs, const JournalEntry& then) {
@@ -197,6 +219,7 @@ int run_batch(const EmbedArguments& a, const std::vector<OutputPlan>& plans,
       if (!a.dry_run) {
         for (const std::string& folder : plans[i].folders) std::filesystem::create_directories(folder);
         check_outputs(plans[i], inputs, job.overwrite);
+        job.input_sha256 = batch->input_sha256();
       }
       if (batch) job.publish = [&](io::OutputGroup& files) { batch->publish(plans[i], files); };
       code = guarded_run(job);
@@ -254,7 +277,11 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   if (!several) {
     job.outputs = plans.front();
     (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
-    if (!a.dry_run) check_outputs(job.outputs, read, job.overwrite);
+    if (!a.dry_run) {
+      check_outputs(job.outputs, read, job.overwrite);
+      job.hashed = io::file_identity(job.outputs.input);
+      job.input_sha256 = io::sha256_file(job.outputs.input);
+    }
     job.publish = publish;
   }
   if (!a.dry_run && ranks.is_first()) {

@@ -13,7 +13,17 @@ int run_pretrain(const Arguments& arguments);
 int run_info(const InfoArguments& arguments);
 int run_verify(const VerifyArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);
-int run_cluster(const GraphArguments& arguments);
+int run_virtual_cells(const GraphArguments& arguments);
 int run_subslices(const GraphArguments& arguments);
+
+// Downstream tasks, each in tasks/verb_<name>.cpp.
+int run_segment(const Arguments& arguments);
+int run_annotate(const Arguments& arguments);
+int run_cluster(const Arguments& arguments);
+int run_deconvolve(const Arguments& arguments);
+int run_pseudospots(const Arguments& arguments);
+int run_impute(const Arguments& arguments);
+int run_evaluate(const Arguments& arguments);
+int run_ablate(const Arguments& arguments);
 
 }  // namespace stofm::program

@@ -50,6 +50,31 @@ class Batch(support.EmbedCase):
         self.assertIn("made of something else: input", done.stderr)
         self.assertIn("1 skipped, 1 failed", done.stderr)
 
+    def test_a_result_of_one_slice_alone_counts_in_a_later_run_over_many(self):
+        self.ok("embed", "in/a.h5ad", "-o", "out/a.stofm.h5ad")
+        result = (self.dir / "out/a.stofm.h5ad").read_bytes()
+        self.assertNotIn("stofm-journal.jsonl", os.listdir(self.dir / "out"))
+        done = self.ok("embed", "in/[ab].h5ad", "--output-dir", "out")
+        self.assertIn("1 embedded, 1 skipped, 0 failed", done.stderr)
+        self.assertEqual((self.dir / "out/a.stofm.h5ad").read_bytes(), result)
+        done = self.ok("embed", "in/[ab].h5ad", "--output-dir", "out")
+        self.assertIn("0 embedded, 2 skipped, 0 failed", done.stderr)
+
+    def test_a_result_of_one_slice_alone_is_not_taken_for_that_of_other_options_or_bytes(self):
+        self.ok("embed", "in/a.h5ad", "-o", "out/a.stofm.h5ad", "--seed", "3")
+        (self.dir / "out/b.stofm.h5ad").write_bytes((self.dir / "in/b.h5ad").read_bytes())  # no result at all
+        (self.dir / "out/c.stofm.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+        before = self.files()
+        done = self.run_program("embed", "in/[abc].h5ad", "--output-dir", "out")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("0 embedded, 0 skipped, 3 failed", done.stderr)
+        self.assertEqual(done.stderr.count("STOFM-3010"), 3, done.stderr)
+        results = {name: size for name, size in before.items() if name.endswith(".h5ad")}
+        self.assertEqual({name: size for name, size in self.files().items() if name.endswith(".h5ad")}, results)
+        self.copy("csr_f64_idx64.h5ad", "in/a.h5ad")
+        done = self.run_program("embed", "in/[ab].h5ad", "--output-dir", "out", "--seed", "3")
+        self.assertIn("0 embedded, 0 skipped, 2 failed", done.stderr)
+
     def test_a_failing_slice_does_not_stop_the_others(self):
         (self.dir / "in/aa.h5ad").write_text("no slice")
         done = self.run_program("embed", "in/*.h5ad", "--output-dir", "out")

@@ -5,7 +5,7 @@ import subprocess
 
 import support
 
-VERBS = ["embed", "info", "verify", "tokenize", "cluster", "subslices"]
+VERBS = ["embed", "info", "verify", "tokenize", "virtual-cells", "subslices"]
 
 
 class CommandLine(support.Case):

@@ -41,7 +41,7 @@ class Relatives(support.EmbedCase):
                 self.assertNotIn("damaged", line)
 
     def test_a_slice_given_to_a_verb_for_arrays_is_named(self):
-        for verb in ["cluster", "subslices"]:
+        for verb in ["virtual-cells", "subslices"]:
             self.refused(3, verb, "slice.h5ad", "-o", "out.safetensors", words=["HDF5", "embed"])
         (self.dir / "page.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"x" * 100)
         self.refused(3, "info", "page.safetensors", words=["header length"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""verify, tokenize, cluster, subslices against the golden cases; info."""
+"""verify, tokenize, virtual-cells, subslices against the golden cases; info."""
 import json
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ class Verify(support.Case):
 class Graph(support.Case):
     def test_cluster_writes_what_the_golden_case_holds(self):
         case = GOLDEN / "graph_tiny" / "case.safetensors"
-        done = self.ok("cluster", case, "-o", "out.safetensors")
+        done = self.ok("virtual-cells", case, "-o", "out.safetensors")
         self.assertIn("modularity 0.48885", done.stderr)
         mine, reference = support.read_safetensors(self.dir / "out.safetensors"), support.read_safetensors(case)
         for name, tolerance in [("normalised", 1e-12), ("cluster_features", 1e-5), ("connectivities.indptr", 0),
@@ -85,12 +85,12 @@ class Graph(support.Case):
 
     def test_inputs_that_do_not_fit_are_refused(self):
         support.write_safetensors(self.dir / "a.safetensors", {"spatial": ("F64", [2, 2], [0, 0, 1, 1])})
-        self.refused(3, "cluster", "a.safetensors", "-o", "out.safetensors", words=["features", "a.safetensors"])
+        self.refused(3, "virtual-cells", "a.safetensors", "-o", "out.safetensors", words=["features", "a.safetensors"])
         support.write_safetensors(self.dir / "b.safetensors", {"spatial": ("F64", [2, 2], [0, 0, 1, 1]),
                                                                 "features": ("F32", [3, 1], [1, 2, 3])})
         self.refused(4, "subslices", "b.safetensors", "-o", "out.safetensors", words=["features", "[2, width]"])
-        self.refused(2, "cluster", "a.safetensors", "-o", "a.safetensors", words=["a.safetensors", "STOFM-3011"])
-        self.refused(2, "cluster", "a.safetensors", "-o", "b.safetensors", words=["--overwrite"])
+        self.refused(2, "virtual-cells", "a.safetensors", "-o", "a.safetensors", words=["a.safetensors", "STOFM-3011"])
+        self.refused(2, "virtual-cells", "a.safetensors", "-o", "b.safetensors", words=["--overwrite"])
 
 
 class Tokenize(support.Case):

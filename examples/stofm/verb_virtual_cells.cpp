@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// \file
-/// `stofm cluster`: the macro scale alone. Tensors: normalised, cluster_features, connectivities.* (CSR;
+/// `stofm virtual-cells`: the macro scale alone. Tensors: normalised, cluster_features, connectivities.* (CSR;
 /// Leiden only), leiden_labels (or kmeans_labels), hyper_spatial, hyper_features.
 
 #include "console.hpp"
@@ -11,7 +11,7 @@
 
 namespace stofm::program {
 
-int run_cluster(const GraphArguments& a) {
+int run_virtual_cells(const GraphArguments& a) {
   check_one_output(a.output, {a.input}, a.overwrite);
   const GraphInput input = read_graph_input(a.input);
   const auto coordinates = pipeline::normalise_coordinates(input.spatial.view());

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+#include "tasks/classify_learn.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "console.hpp"
+#include "resources.hpp"
+#include "stofm/model/init.hpp"
+#include "stofm/tasks/columns_beside.hpp"
+#include "stofm/tasks/fine_tune.hpp"
+#include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/head_file.hpp"
+#include "stofm/tasks/prepare_rows.hpp"
+#include "stofm/tasks/slice_scaling.hpp"
+#include "tasks/classify_features.hpp"
+
+namespace stofm::program {
+namespace {
+
+/// Genes above which the floor on all genes is left out: minutes, and in such panels components do better.
+constexpr std::int64_t most_floor_genes = 4000;
+
+pipeline::Progress classify_progress() {
+  return pipeline::Progress([](const pipeline::ProgressEvent& event) {
+    Console::get().progress(event.stage, event.done, event.total, event.unit);
+  });
+}
+
+/// Rows of several slices one below the other, those for which `use` says so.
+template <class Use>
+Tensor<float> classify_rows(const std::vector<Tensor<float>>& rows, Use&& use) {
+  std::int64_t count = 0, width = 0;
+  for (std::size_t s = 0; s < rows.size(); ++s) {
+    width = rows[s].dim(1);
+    for (std::int64_t i = 0; i < rows[s].dim(0); ++i) count += use(s, static_cast<std::size_t>(i)) ? 1 : 0;
+  }
+  Tensor<float> joined({count, width});
+  float* out = joined.data();
+  for (std::size_t s = 0; s < rows.size(); ++s)
+    for (std::int64_t i = 0; i < rows[s].dim(0); ++i)
+      if (use(s, static_cast<std::size_t>(i))) out = std::copy_n(rows[s].data() + i * width, width, out);
+  return joined;
+}
+
+/// Label of each training cell, -1 elsewhere; by slice.
+std::vector<std::vector<std::int32_t>> training_labels(const tasks::SharedClasses& classes,
+                                                       const std::vector<tasks::CellRoles>& roles) {
+  std::vector<std::vector<std::int32_t>> labels;
+  for (std::size_t s = 0; s < roles.size(); ++s)
+    labels.push_back(tasks::labels_with(classes.codes[s], roles[s], tasks::CellRole::train));
+  return labels;
+}
+
+tasks::FrozenHeadOptions classify_penalties(const ClassifyArguments& a) {
+  tasks::FrozenHeadOptions options;
+  options.regression.class_weights =
+      a.class_weights == "balanced" ? tasks::ClassWeights::balanced : tasks::ClassWeights::none;
+  return options;
+}
+
+/// A logistic head for rows of several slices, its penalty chosen on held-out training cells.
+tasks::FrozenHead fit_rows(const std::vector<Tensor<float>>& rows,
+                           const std::vector<std::vector<std::int32_t>>& labels, std::int64_t classes,
+                           const tasks::FrozenHeadOptions& options, std::uint64_t seed,
+                           std::uint64_t number) {
+  std::vector<std::int32_t> targets;
+  for (const auto& one : labels)
+    for (const std::int32_t label : one)
+      if (label >= 0) targets.push_back(label);
+  const Tensor<float> joined =
+      classify_rows(rows, [&](std::size_t s, std::size_t i) { return labels[s][i] >= 0; });
+  return tasks::fit_frozen_head(std::as_const(joined).view(), targets, classes,
+                                RandomKey{seed, 0x636c6173U}.child(number), options);
+}
+
+}  // namespace
+
+tasks::Classifier read_head(const std::string& path) { return tasks::load_classifier(path); }
+void write_head(const std::string& path, const tasks::Classifier& head, bool overwrite) {
+  tasks::save_classifier(path, head, overwrite);
+}
+void check_head_model(const tasks::Classifier& head, const LoadedModel& model) {
+  tasks::require_model_of(head, model.model);
+}
+
+Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const Tensor<float>& rows,
+                        const LoadedModel* model, const TaskArguments& task) {
+  if (head.kind == tasks::ClassifierKind::logistic)
+    return tasks::predict_classes(head, std::as_const(rows).view());
+  return tasks::predict_classes(head, model->model,
+                                tasks::prepare_rows(slice.slice, rows, task_embed_options(task, 0)),
+                                classify_progress());
+}
+
+ClassifyLearner::ClassifyLearner(const ClassifyArguments& arguments, std::span<const TaskSlice> slices,
+                                 const LoadedModel* model, std::vector<std::string> names,
+                                 tasks::SharedClasses classes, std::string use)
+    : arguments_(arguments),
+      slices_(slices),
+      model_(model),
+      names_(std::move(names)),
+      classes_(std::move(classes)),
+      use_(std::move(use)) {}
+
+pipeline::Model ClassifyLearner::start_model() const {
+  pipeline::Model model = model_->model;
+  if (arguments_.start != "random" || !model.se2) return model;
+  const model::Se2Config config = model.se2->config();
+  model::InitOptions options;
+  options.seed = arguments_.task.geometry.seed;
+  model.se2 = std::make_shared<model::Se2Encoder<float>>(config, model::initial_parameters(config, options));
+  return model;
+}
+
+std::string ClassifyLearner::what() const {
+  if (arguments_.tune == "none") return concat("logistic regression on ", use_);
+  const std::string layers = arguments_.tune == "all"
+                                 ? std::string("all layers")
+                                 : concat("the last ", arguments_.tune.substr(5), " layers");
+  return concat("a head and ", layers, " of the SE(2) Transformer",
+                arguments_.start == "random" ? ", from random weights" : "",
+                arguments_.task.features == "pca" ? ", on principal components" : "");
+}
+
+const tasks::SliceFeatures& ClassifyLearner::features(const std::string& use, bool plain) {
+  const std::string key = concat(use, plain ? " plain" : "");
+  const auto known = features_.find(key);
+  if (known != features_.end()) return known->second;
+  TaskArguments task = arguments_.task;
+  task.use = use;
+  if (plain) task.features = "encoder";
+  return features_.emplace(key, task_features(slices_, model_, task)).first->second;
+}
+
+const std::vector<train::PreparedSlice>& ClassifyLearner::prepared() {
+  if (!prepared_.empty()) return prepared_;
+  std::vector<Tensor<float>> rows = features("cells").rows;
+  if (arguments_.center) centre_by_slice(rows, centre_);
+  pipeline::EmbedOptions options = task_embed_options(arguments_.task, 0);
+  for (std::size_t s = 0; s < slices_.size(); ++s)
+    prepared_.push_back(tasks::prepare_rows(slices_[s].slice, rows[s], options));
+  return prepared_;
+}
+
+std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
+  std::vector<Tensor<float>> rows;
+  for (const std::string& part : parts_of_use(use_)) {
+    const tasks::SliceFeatures& made = features(part);
+    if (rows.empty())
+      rows = made.rows;
+    else
+      for (std::size_t s = 0; s < rows.size(); ++s)
+        rows[s] = tasks::columns_beside("--use", rows[s], made.rows[s]);
+  }
+  if (arguments_.center)
+    for (Tensor<float>& one : rows) one = tasks::standardised_by_slice(std::as_const(one).view());
+  return rows;
+}
+
+tasks::ClassifierInput ClassifyLearner::input() {
+  tasks::ClassifierInput input;
+  const bool frozen = arguments_.tune == "none";
+  const std::vector<std::string> parts = frozen ? parts_of_use(use_) : std::vector<std::string>{"cells"};
+  input.kind = frozen ? feature_kind_of(parts.front()) : tasks::FeatureKind::stofm;
+  input.cells = arguments_.task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
+  input.name = what();
+  input.settings["use"] = frozen ? use_ : "cells";
+  input.settings["center"] = arguments_.center;
+  if (!centre_.empty()) input.settings["centre"] = centre_;
+  for (const std::string& part : parts) {
+    const tasks::SliceFeatures& made = features(part);
+    if (made.components) store_components(*made.components, input);
+    if (part == "genes") store_genes(slices_, model_, input);
+  }
+  return input;
+}
+
+ClassifyHead ClassifyLearner::learn(const std::vector<tasks::CellRoles>& roles, std::uint64_t number) {
+  const ClassifyArguments& a = arguments_;
+  const auto labels = training_labels(classes_, roles);
+  const auto classes = static_cast<std::int64_t>(names_.size());
+  ClassifyHead head;
+  for (const auto& one : labels)
+    head.labelled += std::count_if(one.begin(), one.end(), [](std::int32_t label) { return label >= 0; });
+  if (a.tune != "none") (void)prepared();  // the input tells what features were centred to
+  const tasks::ClassifierInput of = input();
+  if (a.tune == "none") {
+    const tasks::FrozenHead frozen =
+        fit_rows(frozen_rows(), labels, classes, classify_penalties(a), a.task.geometry.seed, number);
+    head.classifier.kind = tasks::ClassifierKind::logistic;
+    head.classifier.classes = names_;
+    head.classifier.input = of;
+    if (of.needs_model()) head.classifier.model_identity = tasks::model_identity(model_->model);
+    head.classifier.logistic = frozen.model;
+    head.classifier.present = frozen.model.present;
+    head.strength = frozen.strength;
+  } else {
+    const std::vector<train::PreparedSlice>& slices = prepared();
+    std::vector<tasks::LabelledSlice> labelled;
+    for (std::size_t s = 0; s < slices.size(); ++s)
+      if (std::any_of(labels[s].begin(), labels[s].end(), [](std::int32_t label) { return label >= 0; }))
+        labelled.push_back({&slices[s], labels[s]});
+    tasks::FineTuneOptions options;
+    options.tune = a.tune == "all" ? tasks::TuneMode::all : tasks::TuneMode::last;
+    if (a.tune != "all") options.layers = std::stoll(a.tune.substr(5));
+    options.class_weights = classify_penalties(a).regression.class_weights;
+    options.epochs = a.epochs;
+    options.seed = RandomKey{a.task.geometry.seed, number}.child(number).stream ^ a.task.geometry.seed;
+    options.input = of;
+    if (!a.work.empty()) options.checkpoints = std::filesystem::path(a.work) / concat("run-", number);
+    options.resume = a.resume;
+    options.after_epoch = [](const tasks::FineTuneEpoch& epoch) {
+      Console::get().detail(concat("  epoch ", epoch.epoch, "  loss ", format_number(epoch.loss, 4),
+                                   "  held-out macro F1 ", format_number(epoch.validation_macro_f1, 3)));
+    };
+    const pipeline::Model model = start_model();
+    tasks::FineTuneResult result =
+        tasks::fine_tune_classifier(model, labelled, names_, options, classify_progress());
+    Console::get().end_progress();
+    head.classifier = std::move(result.classifier);
+    head.classifier.model_identity = tasks::model_identity(model_->model);
+    for (const tasks::FineTuneEpoch& epoch : result.epochs)
+      head.epochs.push_back({epoch.epoch, epoch.loss, epoch.validation_macro_f1});
+    head.best_epoch = result.best_epoch;
+    head.validation = result.validation_cells;
+    head.notices = std::move(result.notices);
+  }
+  if (model_ != nullptr && head.classifier.input.needs_model()) head.classifier.model_name = model_->name;
+  return head;
+}
+
+Tensor<double> ClassifyLearner::ask(const ClassifyHead& head, std::size_t slice) {
+  if (head.classifier.kind == tasks::ClassifierKind::fine_tuned)
+    return tasks::predict_classes(head.classifier, model_->model, prepared()[slice], classify_progress());
+  if (asked_.empty()) asked_ = frozen_rows();
+  return tasks::predict_classes(head.classifier, std::as_const(asked_[slice]).view());
+}
+
+std::vector<ClassifyFloor> ClassifyLearner::floors(const std::vector<tasks::CellRoles>& roles,
+                                                   std::uint64_t number) {
+  std::vector<ClassifyFloor> floors;
+  const auto labels = training_labels(classes_, roles);
+  std::int64_t genes = 0;
+  for (const TaskSlice& one : slices_) genes = std::max(genes, one.slice.genes());
+  for (const char* use : {"genes", "pca", "pca+nbr"}) {
+    if (std::string(use) == "genes" && genes > most_floor_genes) continue;
+    const tasks::SliceFeatures& made = features(use, true);
+    const tasks::FrozenHead head = fit_rows(made.rows, labels, static_cast<std::int64_t>(names_.size()), {},
+                                            arguments_.task.geometry.seed, number);
+    const Tensor<float> judged = classify_rows(
+        made.rows, [&](std::size_t s, std::size_t i) { return roles[s][i] == tasks::CellRole::test; });
+    floors.push_back({use, made.name,
+                      judged.dim(0) > 0
+                          ? tasks::most_probable(
+                                tasks::predict_probabilities(head.model, std::as_const(judged).view()).view())
+                          : std::vector<std::int32_t>()});
+  }
+  return floors;
+}
+
+}  // namespace stofm::program

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/// \file
+/// Options of `stofm segment`, most of which `stofm annotate` has too.
+
+#include <algorithm>
+
+#include "tasks/options_classify.hpp"
+
+namespace stofm::program {
+namespace {
+
+CLI::Validator classify_tune_mode() {
+  return CLI::Validator(
+      [](std::string& text) {
+        const bool last = text.starts_with("last:") && text.size() > 5 && text.size() < 9 &&
+                          text.find_first_not_of("0123456789", 5) == std::string::npos && text != "last:0";
+        return text == "all" || text == "none" || last
+                   ? std::string()
+                   : "found " + stofm::quoted(text) + ", expected all, none or last:N with N > 0";
+      },
+      "");
+}
+
+/// --use of the other tasks, or several of its words joined by '+'.
+void allow_several_features(CLI::App& app) {
+  CLI::Option* use = app.get_option("--use");
+  use->get_validator(0)->active(false);
+  use->description(
+      "With --tune none: stofm: the model's embedding; cells: its cell encoder alone; context: each cell as "
+      "the model predicts it from its surroundings; genes, pca, pca+nbr, linear-context: without the model; "
+      "several side by side: cells+genes");
+  use->check(CLI::Validator(
+      [](std::string& text) {
+        std::string rest = text + "+";
+        while (!rest.empty()) {
+          std::size_t longest = 0;
+          for (const char* word : task_feature_words) {
+            const std::string known = std::string(word) + "+";
+            if (rest.starts_with(known)) longest = std::max(longest, known.size());
+          }
+          if (longest == 0)
+            return "found " + stofm::quoted(text) +
+                   ", expected stofm, cells, context, genes, pca, pca+nbr or linear-context, or several "
+                   "joined by +";
+          rest.erase(0, longest);
+        }
+        return std::string();
+      },
+      ""));
+}
+
+void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
+  const char* group = "Learning";
+  option(
+      app, group, "--tune", a.tune,
+      "What is trained besides the head: none (logistic regression on --use: seconds, and not beaten so far "
+      "with the bundled weights), all of the SE(2) Transformer from there on, or its last N layers",
+      "all|last:N|none")
+      ->check(classify_tune_mode())
+      ->capture_default_str();
+  option(app, group, "--epochs", a.epochs, "Passes of fine-tuning; the best on held-out labels is kept", "N")
+      ->check(integer(1, 100000))
+      ->capture_default_str();
+  option(app, group, "--class-weights", a.class_weights,
+         "balanced: every class weighs the same, so that rare ones are found; none: every cell",
+         "balanced|none")
+      ->check(one_of({"balanced", "none"}))
+      ->capture_default_str();
+  option(app, group, "--start", a.start,
+         "Weights that fine-tuning begins with: those of the model, or random ones (to see what the model is "
+         "worth)",
+         "model|random")
+      ->check(one_of({"model", "random"}))
+      ->capture_default_str();
+  flag(app, group, "--center", a.center,
+       "Take the mean of its own slice from each cell feature: for slices of other panels or batches");
+  option(app, group, "--label-share", a.label_share,
+         "Learn from this share of the labels of each class, chosen at random (at least one a class)",
+         "SHARE")
+      ->check(number_between(1e-6, 1, "a number above 0, up to 1"))
+      ->capture_default_str();
+  option(app, group, "--labels-per-class", a.labels_per_class,
+         "Learn from at most so many labels of each class (0: all)", "N")
+      ->check(integer(0, 1000000000))
+      ->capture_default_str();
+  auto* work =
+      option(app, group, "--work", a.work, "Directory for checkpoints, so that a stopped run goes on", "DIR");
+  flag(app, group, "--resume", a.resume, "Go on from the checkpoints in --work; give the same options")
+      ->needs(work);
+}
+
+}  // namespace
+
+void add_classify(CLI::App& app, ClassifyArguments& a, const char* smooth) {
+  add_task(app, a.task);
+  allow_several_features(app);
+  const char* group = "Labels";
+  option(app, group, "--label", a.label, "Column of obs with the labels", "COLUMN");
+  auto* train = app.add_option("--train", a.train,
+                               "Labelled slices to learn from; an input that is among them is left out")
+                    ->type_name("FILE")
+                    ->expected(1, 1000000)
+                    ->group(group);
+  auto* one_out = flag(app, group, "--leave-one-out", a.leave_one_out,
+                       "Predict each input by a head that learnt from the others, and score it")
+                      ->excludes(train);
+  auto* split =
+      option(app, group, "--hold-out", a.split,
+             "Learn and score inside each input: random parts (neighbours leak, so the score flatters), or "
+             "block, a fifth at one side in turn",
+             "random|block")
+          ->check(one_of({"random", "block"}))
+          ->excludes(train)
+          ->excludes(one_out);
+  option(app, group, "--folds", a.folds, "Parts or sides of --hold-out that are held out in turn", "N")
+      ->check(integer(2, 100))
+      ->needs(split)
+      ->capture_default_str();
+  app.add_option("--ignore-labels", a.ignore,
+                 "Labels that mean none, besides empty ones, NA, nan, None and unlabelled")
+      ->type_name("LABEL")
+      ->expected(1, 1000)
+      ->group(group);
+  auto* head = option(app, group, "--head", a.head, "Predict with a head that was saved", "HEAD")
+                   ->excludes(train)
+                   ->excludes(one_out)
+                   ->excludes(split);
+  option(app, group, "--save", a.save, "Save the head for later slices (.safetensors)", "HEAD")
+      ->excludes(head)
+      ->excludes(one_out)
+      ->excludes(split);
+  add_classify_learning(app, a);
+  const char* result = "Result";
+  option(app, result, "--smooth", a.smooth, smooth, "N")->check(integer(0, 1000))->capture_default_str();
+  option(app, result, "--unassigned-below", a.unassigned_below,
+         "Cells whose highest probability is below get no class but \"unassigned\"", "P")
+      ->check(number_between(0, 1, "a number from 0 to 1"))
+      ->capture_default_str();
+  flag(app, result, "--no-floors", a.no_floors,
+       "Leave out the scores of logistic regression on genes, PCA and PCA with neighbours");
+}
+
+void add_segment(CLI::App& app, ClassifyArguments& a) {
+  add_classify(
+      app, a,
+      "Give each cell the region that most of itself and its N nearest cells have (0: none; 10 makes "
+      "borders smooth)");
+}
+
+}  // namespace stofm::program
