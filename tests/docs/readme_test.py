@@ -21,7 +21,7 @@ if wanted not in blocks:
     failures.append("the C++ block differs from examples/01_embed_slice.cpp")
 headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
             for line in readme.splitlines() if line.startswith("#")}
-options = set(re.findall(r"--[a-z][a-z-]+", "".join(path.read_text() for path in (root / "examples" / "stofm").glob("*.cpp"))))
+options = set(re.findall(r"--[a-z][a-z-]+", "".join(path.read_text() for path in (root / "examples" / "stofm").rglob("*.cpp"))))
 for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
     text = page.read_text()
     for path in re.findall(r"`((?:include|kernels|examples|bench|tests|weights_tools|cmake|docs)/[\w./-]*)`", text):
@@ -32,7 +32,7 @@ for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
             failures.append(f"{page.name}: link to {path}, which does not exist")
         if heading and path in ("", "../README.md") and heading not in headings:
             failures.append(f"{page.name}: link to #{heading}, which is no heading of README.md")
-    for line in re.findall(r"`((?:build/)?stofm (?:embed|info) [^`]*)`|`(--[a-z][^`]*)`", text):
+    for line in re.findall(r"`((?:build/)?stofm [a-z][a-z-]* [^`]*)`|`(--[a-z][^`]*)`", text):
         for option in re.findall(r"--[a-z][a-z-]+", "".join(line)):
             if option not in options:
                 failures.append(f"{page.name}: the program has no {option}")

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "stofm/tasks/fine_tune.hpp"
 #include "stofm/tasks/fine_tune_split.hpp"
+#include "stofm/tasks/fine_tune_types.hpp"
 
 namespace stofm::tasks::detail {
 

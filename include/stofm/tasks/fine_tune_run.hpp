@@ -10,8 +10,8 @@
 #include "stofm/model/se2_training.hpp"
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/columns_beside.hpp"
-#include "stofm/tasks/fine_tune.hpp"
 #include "stofm/tasks/fine_tune_labels.hpp"
+#include "stofm/tasks/fine_tune_types.hpp"
 #include "stofm/tasks/frozen_head.hpp"
 #include "stofm/train/training_loop.hpp"
 
