@@ -8,7 +8,7 @@
 # count for all.
 function(stofm_test_joins_group result source folder)
   set(joins NO)
-  if(STOFM_QUICK_TO_BUILD AND folder MATCHES "^(autograd|io|model|nn|ops|pipeline|train)$")
+  if(STOFM_QUICK_TO_BUILD AND folder MATCHES "^(autograd|cluster|io|model|nn|ops|pipeline|tasks|train)$")
     file(STRINGS "${source}" counts_heap REGEX "heap_count\\.hpp")
     if(NOT counts_heap)
       set(joins YES)

@@ -125,6 +125,20 @@ void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places) {
   }
 }
 
+void add_pieces(CLI::App& app, const char* group, GeometryArguments& a) {
+  option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
+      ->check(integer(1, 1000000))
+      ->capture_default_str();
+  flag(app, group, "--merge-slivers", a.merge_slivers,
+       "Join sub-slices below a tenth of --split to a neighbour (ours, not published)");
+  option(
+      app, group, "--geometry", a.geometry,
+      "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",
+      "reference|stable")
+      ->check(one_of({"reference", "stable"}))
+      ->capture_default_str();
+}
+
 void add_geometry(CLI::App& app, GeometryArguments& a) {
   const char* group = "Virtual cells and sub-slices";
   option(app, group, "--clustering", a.clustering, "How virtual cells are found", "leiden|kmeans")
@@ -139,17 +153,7 @@ void add_geometry(CLI::App& app, GeometryArguments& a) {
   option(app, group, "--resolution", a.resolution, "Resolution of leiden", "NUMBER")
       ->check(number_between(1e-6, 1e6, "a number from 1e-6 to 1e6"))
       ->capture_default_str();
-  option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
-      ->check(integer(1, 1000000))
-      ->capture_default_str();
-  flag(app, group, "--merge-slivers", a.merge_slivers,
-       "Join sub-slices below a tenth of --split to a neighbour (ours, not published)");
-  option(
-      app, group, "--geometry", a.geometry,
-      "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",
-      "reference|stable")
-      ->check(one_of({"reference", "stable"}))
-      ->capture_default_str();
+  add_pieces(app, group, a);
   option(app, group, "--seed", a.seed, "Seed of the clustering", "N")
       ->check(integer(0, INT64_MAX))
       ->capture_default_str();

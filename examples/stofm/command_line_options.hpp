@@ -30,12 +30,16 @@ inline CLI::Option* flag(CLI::App& app, const char* group, const char* names, bo
 CLI::Validator number_between(double low, double high, const std::string& words);
 CLI::Validator integer(std::int64_t low, std::int64_t high);
 CLI::Validator one_of(const std::vector<std::string>& words);
+/// The words of --use in a row.
+std::string task_feature_list(const char* separator);
 
 void add_common(CLI::App& app, CommonArguments& a);
 /// --device
 void add_device(CLI::App& app, std::string& device);
 void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places);
 void add_geometry(CLI::App& app, GeometryArguments& a);
+/// What add_geometry and tasks say of sub-slices in the same words.
+void add_pieces(CLI::App& app, const char* group, GeometryArguments& a);
 
 /// `pretrain` and `adapt`.
 void add_pretrain(CLI::App& app, PretrainArguments& a);

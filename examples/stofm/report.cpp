@@ -78,9 +78,8 @@ std::string group_colour(std::size_t i) {
 std::string report_html(const ReportData& d) {
   std::string html = report_page_start("stofm report", report_style).append(report_body);
   html += "<script type=\"application/json\" id=\"data\">{";
-  const auto member = [&](const char* key, const std::string& value) {
-    if (html.back() != '{') html += ",\n";
-    html.append("\"").append(key).append("\":").append(value);
+  const auto member = [&html](const char* key, const std::string& value) {
+    add_json_member(html, key, value);
   };
   member("title", json_text(d.title));
   member("created", json_text(d.created));

@@ -51,6 +51,12 @@ std::string json_list(const Values& values, Text&& text) {
   return out + "]";
 }
 
+/// `"key":value` at the end of an object that is being written, after a comma where one is due.
+inline void add_json_member(std::string& object, const char* key, const std::string& value) {
+  if (object.back() != '{') object += ",\n";
+  object.append("\"").append(key).append("\":").append(value);
+}
+
 inline std::string json_pair(const std::pair<std::string, std::string>& pair) {
   return concat("[", json_text(pair.first), ",", json_text(pair.second), "]");
 }

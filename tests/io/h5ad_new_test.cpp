@@ -9,6 +9,7 @@
 #include "stofm/io/h5ad_tables.hpp"
 #include "stofm/io/output_group.hpp"
 #include "tests/io/make_h5ad_files.hpp"
+#include "tests/support/refusal.hpp"
 
 using namespace stofm;
 using namespace stofm::io;
@@ -54,17 +55,6 @@ struct Made {
     file.content.uns_key = "stofm/pseudospots";
   }
 };
-
-template <class Call>
-void check_refusal(const Call& call, const std::string& code, const std::string& word) {
-  try {
-    call();
-    FAIL_CHECK("accepted, but " << code << " was due");
-  } catch (const UsageError& error) {
-    CHECK(error.code() == code);
-    CHECK_MESSAGE(std::string(error.what()).find(word) != std::string::npos, error.what());
-  }
-}
 }  // namespace
 
 TEST_CASE("new file: what was given is read back, in a child or here, the same bytes each time") {
@@ -115,7 +105,7 @@ TEST_CASE("new file: dense, without positions, or without X; all or none with a 
   options.accept_noninteger = true;
   const test::Read read = test::read_all(path, options);
   CHECK(read.dense.at(11) == static_cast<double>(made.imputed[11]));
-  check_refusal([&] { write_new_h5ad(path, made.file); }, "STOFM-3010", "--overwrite");
+  test::check_usage([&] { write_new_h5ad(path, made.file); }, "STOFM-3010", "--overwrite");
   made.file.spatial = {};
   made.file.dense = {};
   write_new_h5ad(path, made.file, {.overwrite = true});
@@ -129,7 +119,7 @@ TEST_CASE("new file: contents that do not fit each other leave nothing behind") 
   const auto refuse = [&](const auto& change, const std::string& code, const std::string& word) {
     Made made;
     change(made);
-    check_refusal([&] { write_new_h5ad((scratch / "x.h5ad").string(), made.file); }, code, word);
+    test::check_usage([&] { write_new_h5ad((scratch / "x.h5ad").string(), made.file); }, code, word);
     CHECK(files_beside(scratch.path()) == 0);
   };
   refuse([](Made& m) { m.file.cells[1] = "s0"; }, "STOFM-3544", "twice");

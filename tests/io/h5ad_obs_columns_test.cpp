@@ -7,6 +7,7 @@
 #include "stofm/io/h5ad_tables.hpp"
 #include "stofm/io/hdf5_write.hpp"
 #include "tests/io/make_h5ad_files.hpp"
+#include "tests/support/refusal.hpp"
 
 using namespace stofm;
 
@@ -62,17 +63,6 @@ io::H5adReadOptions here() {
   options.isolation = io::H5adIsolation::none;
   return options;
 }
-
-template <class Call>
-void check_usage(const Call& call, const std::string& code, const std::string& words) {
-  try {
-    call();
-    FAIL_CHECK("accepted, but " << code << " was due");
-  } catch (const UsageError& error) {
-    CHECK(error.code() == code);
-    CHECK_MESSAGE(std::string(error.what()).find(words) != std::string::npos, error.what());
-  }
-}
 }  // namespace
 
 TEST_CASE("columns asked for come first, in the order asked for, whatever they hold") {
@@ -112,12 +102,13 @@ TEST_CASE("columns asked for come first, in the order asked for, whatever they h
 
 TEST_CASE("a column that is not there is one error with the columns there are, the likely one first") {
   const ColumnsCase c;
-  check_usage([&] { c.read({"factr"}); }, "STOFM-3552", "obs has \"factor\", ");
-  check_usage([&] { c.read({"a/b"}); }, "STOFM-3552", "a column of that name");
-  check_usage([&] { c.read({"reals"}); }, "STOFM-3553", "real numbers");
-  check_usage([&] { io::read_h5ad_tables(c.path, {.obsm = {"spatia"}}); }, "STOFM-3552",
-              "obsm has \"spatial\"");
-  check_usage([&] { io::read_h5ad_tables(c.path, {.obs_numbers = {"m_*"}}); }, "STOFM-3552", "begin so");
+  test::check_usage([&] { c.read({"factr"}); }, "STOFM-3552", "obs has \"factor\", ");
+  test::check_usage([&] { c.read({"a/b"}); }, "STOFM-3552", "a column of that name");
+  test::check_usage([&] { c.read({"reals"}); }, "STOFM-3553", "real numbers");
+  test::check_usage([&] { io::read_h5ad_tables(c.path, {.obsm = {"spatia"}}); }, "STOFM-3552",
+                    "obsm has \"spatial\"");
+  test::check_usage([&] { io::read_h5ad_tables(c.path, {.obs_numbers = {"m_*"}}); }, "STOFM-3552",
+                    "begin so");
 }
 
 TEST_CASE("more values than groups can be are refused") {

@@ -67,4 +67,16 @@ void check_refused(const std::filesystem::path& file, const Refusal& expected, A
   CHECK(listing(file.parent_path()) == before);
 }
 
+/// Runs `call`, which must throw a UsageError with this code and words: for calls that are about no file.
+template <class Call>
+void check_usage(const Call& call, const std::string& code, const std::string& words) {
+  try {
+    call();
+    FAIL_CHECK("accepted, but " << code << " was due");
+  } catch (const UsageError& error) {
+    CHECK(error.code() == code);
+    CHECK_MESSAGE(std::string(error.what()).find(words) != std::string::npos, error.what());
+  }
+}
+
 }  // namespace stofm::test

@@ -21,7 +21,7 @@ TEST_CASE("squares of tissue: of one size, none without cells, along a strip as 
   for (int i = 0; i < 40; ++i)
     for (int j = 0; j < 40; ++j) xy.insert(xy.end(), {static_cast<double>(i), static_cast<double>(j)});
   const auto squares = tissue_squares(matrix_view<const double>(xy.data(), 1600, 2), 16);
-  std::vector<int> size(*std::max_element(squares.begin(), squares.end()) + 1U, 0);
+  std::vector<int> size(static_cast<std::size_t>(*std::max_element(squares.begin(), squares.end()) + 1), 0);
   for (const auto square : squares) ++size[static_cast<std::size_t>(square)];
   // 39 / 4 = 9.75 wide; the cells on the far edge have squares of their own.
   CHECK(size.size() == 25);

@@ -5,6 +5,7 @@
 #include "stofm/tasks/composition_scores.hpp"
 #include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/regression_metrics.hpp"
+#include "tests/tasks/counts.hpp"
 #include "tests/tasks/fixtures.hpp"
 
 using namespace stofm;
@@ -12,19 +13,6 @@ using namespace stofm::test;
 using tasks::DeconvolutionMethod;
 
 namespace {
-io::CountRows counts_of(const std::vector<std::vector<double>>& rows) {
-  io::CountRows counts;
-  for (const auto& row : rows) {
-    for (std::size_t g = 0; g < row.size(); ++g)
-      if (row[g] > 0) {
-        counts.columns.push_back(static_cast<std::int32_t>(g));
-        counts.values.push_back(row[g]);
-      }
-    counts.offsets.push_back(static_cast<std::int64_t>(counts.columns.size()));
-  }
-  return counts;
-}
-
 double poisson_draw(Random& random, double mean) {  // by inversion; means here are below 50
   double p = std::exp(-mean), sum = p;
   const double u = random.uniform();

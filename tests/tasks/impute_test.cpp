@@ -6,6 +6,7 @@
 
 #include "stofm/core/random.hpp"
 #include "stofm/tasks/impute.hpp"
+#include "tests/tasks/counts.hpp"
 #include "tests/tasks/fixtures.hpp"
 
 using namespace stofm;
@@ -48,18 +49,7 @@ std::shared_ptr<Made> made_slice(std::int64_t side, std::uint64_t seed, std::vec
     made->counts.push_back(std::move(row));
   }
   slice.read_counts = [data = made.get()](std::int64_t begin, std::int64_t end) {
-    io::CountRows rows;
-    rows.first_row = begin;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto& row = data->counts[static_cast<std::size_t>(i)];
-      for (std::size_t g = 0; g < row.size(); ++g)
-        if (row[g] > 0) {
-          rows.columns.push_back(static_cast<std::int32_t>(g));
-          rows.values.push_back(row[g]);
-        }
-      rows.offsets.push_back(static_cast<std::int64_t>(rows.columns.size()));
-    }
-    return rows;
+    return counts_of(data->counts, begin, end);
   };
   return made;
 }

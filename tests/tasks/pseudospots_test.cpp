@@ -3,6 +3,7 @@
 
 #include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/pseudospots.hpp"
+#include "tests/tasks/counts.hpp"
 #include "tests/tasks/fixtures.hpp"
 
 using namespace stofm;
@@ -44,18 +45,7 @@ Cells cells(std::int64_t side, std::int32_t types, std::int64_t genes, std::uint
   made.slice.cells = side * side;
   made.slice.gene_ids.resize(static_cast<std::size_t>(genes));
   made.slice.read_counts = [rows](std::int64_t begin, std::int64_t end) {
-    io::CountRows counts;
-    counts.first_row = begin;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto& row = (*rows)[static_cast<std::size_t>(i)];
-      for (std::size_t g = 0; g < row.size(); ++g)
-        if (row[g] > 0) {
-          counts.columns.push_back(static_cast<std::int32_t>(g));
-          counts.values.push_back(row[g]);
-        }
-      counts.offsets.push_back(static_cast<std::int64_t>(counts.columns.size()));
-    }
-    return counts;
+    return counts_of(*rows, begin, end);
   };
   return made;
 }

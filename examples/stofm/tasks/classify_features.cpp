@@ -10,16 +10,6 @@
 namespace stofm::program {
 namespace {
 
-constexpr std::array<std::pair<const char*, tasks::FeatureKind>, 8> classify_kinds{
-    {{"stofm", tasks::FeatureKind::stofm},
-     {"cells", tasks::FeatureKind::cells},
-     {"context", tasks::FeatureKind::context},
-     {"genes", tasks::FeatureKind::genes},
-     {"pca", tasks::FeatureKind::pca},
-     {"pca+nbr", tasks::FeatureKind::pca_neighbours},
-     {"linear-context", tasks::FeatureKind::linear_context},
-     {"fitted-context", tasks::FeatureKind::fitted_context}}};
-
 std::vector<const io::Slice*> classify_slices(std::span<const TaskSlice> slices) {
   std::vector<const io::Slice*> list;
   for (const TaskSlice& one : slices) list.push_back(&one.slice);
@@ -90,14 +80,6 @@ std::vector<std::string> parts_of_use(const std::string& use) {
   }
   for (const std::string& word : words) (void)feature_kind_of(word);
   return words;
-}
-
-tasks::FeatureKind feature_kind_of(const std::string& part) {
-  for (const auto& [name, kind] : classify_kinds)
-    if (part == name) return kind;
-  throw UsageError({"STOFM-2080", "", "--use", stofm::quoted(part),
-                    "stofm, cells, context, genes, pca, pca+nbr, or several joined by +",
-                    "Choose one of these."});
 }
 
 void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& centre) {

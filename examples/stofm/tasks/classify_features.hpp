@@ -16,9 +16,8 @@
 
 namespace stofm::program {
 
-/// "cells+genes": "cells", "genes"; "pca+nbr" is one. \throws UsageError (STOFM-2080) for an unknown word
+/// "cells+genes": "cells", "genes"; "pca+nbr" is one. \throws as feature_kind_of
 std::vector<std::string> parts_of_use(const std::string& use);
-tasks::FeatureKind feature_kind_of(const std::string& part);
 
 /// The mean of its own slice is taken from each row, and `centre` added: the mean over slices of these means,
 /// computed if it is empty.

@@ -27,15 +27,15 @@ struct ClusterTrial {
 struct ClusterWork {
   std::vector<TaskSlice> slices;
   tasks::SliceFeatures features;
-  std::vector<std::int64_t> first;    ///< row of the first cell of each slice, and the number of rows
-  tasks::EmbeddingClusters clusters;  ///< of all rows
-  Tensor<float> view;                 ///< [rows, 2]; empty: none
-  std::vector<Tensor<float>> views;   ///< the same by slice
-  std::vector<ClusterTrial> trials;   ///< of --sweep
-  std::vector<double> silhouettes;    ///< mean of each cluster; empty: one cluster only
-  double silhouette = 0;              ///< of the cells that were looked at
-  std::vector<std::pair<std::string, double>> seconds;  ///< of each part, wall
-  std::vector<std::vector<std::int64_t>> counts;        ///< [clusters][slices] cells
+  std::vector<std::int64_t> first;           ///< row of the first cell of each slice, and the number of rows
+  tasks::EmbeddingClusters clusters;         ///< of all rows
+  Tensor<float> view;                        ///< [rows, 2]; empty: none
+  std::vector<Tensor<float>> views;          ///< the same by slice
+  std::vector<ClusterTrial> trials;          ///< of --sweep
+  std::vector<double> silhouettes;           ///< mean of each cluster; empty: one cluster only
+  double silhouette = 0;                     ///< of the cells that were looked at
+  std::vector<pipeline::StageTime> seconds;  ///< of each part, wall
+  std::vector<std::vector<std::int64_t>> counts;  ///< [clusters][slices] cells
 
   std::int64_t rows() const { return first.back(); }
 };

@@ -39,9 +39,8 @@ void allow_several_features(CLI::App& app) {
             if (rest.starts_with(known)) longest = std::max(longest, known.size());
           }
           if (longest == 0)
-            return "found " + stofm::quoted(text) +
-                   ", expected stofm, cells, context, genes, pca, pca+nbr or linear-context, or several "
-                   "joined by +";
+            return "found " + stofm::quoted(text) + ", expected one of " + task_feature_list(", ") +
+                   ", or several joined by +";
           rest.erase(0, longest);
         }
         return std::string();

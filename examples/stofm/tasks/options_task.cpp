@@ -49,20 +49,16 @@ void add_task_geometry(CLI::App& app, GeometryArguments& a) {
   option(app, group, "--alpha", a.alpha, "Weight of space against expression for virtual cells", "NUMBER")
       ->check(number_between(0, 1, "a number from 0 to 1"))
       ->capture_default_str();
-  option(app, group, "--split", a.split, "Cells in a sub-slice, about", "N")
-      ->check(integer(1, 1000000))
-      ->capture_default_str();
-  flag(app, group, "--merge-slivers", a.merge_slivers,
-       "Join sub-slices below a tenth of --split to a neighbour (ours, not published)");
-  option(
-      app, group, "--geometry", a.geometry,
-      "Two cells at one place: 'reference' puts them far apart as the published code does, 'stable' together",
-      "reference|stable")
-      ->check(one_of({"reference", "stable"}))
-      ->capture_default_str();
+  add_pieces(app, group, a);
 }
 
 }  // namespace
+
+std::string task_feature_list(const char* separator) {
+  std::string list;
+  for (const char* word : task_feature_words) list += concat(list.empty() ? "" : separator, word);
+  return list;
+}
 
 void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups) {
   const char* files = "Input and output";
@@ -101,7 +97,7 @@ void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups) {
         "stofm: the model's embedding; cells: its cell encoder alone; context: each cell as the model "
         "predicts it from its surroundings; fitted-context: that prediction and means of neighbours, fitted "
         "to the components of these slices; genes, pca, pca+nbr, linear-context: without the model",
-        "stofm|cells|context|genes|pca|pca+nbr|linear-context|fitted-context")
+        task_feature_list("|").c_str())
         ->check(one_of(words))
         ->capture_default_str();
     option(app, what, "--features", a.features,

@@ -273,9 +273,8 @@ bool is_share_of_type(const TaskReport& report, const TaskReportScore& score) {
 std::string task_report_html(const TaskReport& d) {
   std::string html = report_page_start("stofm report", concat(report_style, task_report_style));
   html.append(task_report_body).append("<script type=\"application/json\" id=\"data\">{");
-  const auto member = [&](const char* key, const std::string& value) {
-    if (html.back() != '{') html += ",\n";
-    html.append("\"").append(key).append("\":").append(value);
+  const auto member = [&html](const char* key, const std::string& value) {
+    add_json_member(html, key, value);
   };
   member("title", shown_text(d.title));
   member("created", shown_text(d.created));

@@ -3,13 +3,13 @@
 /// `stofm cluster`: clusters and a 2-D view of one or many slices together.
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "console.hpp"
+#include "stofm/pipeline/embed.hpp"
 #include "stofm/tasks/umap_layout.hpp"
 #include "tasks/cluster_run.hpp"
 #include "verbs.hpp"
@@ -20,22 +20,7 @@ namespace {
 constexpr std::int64_t silhouette_cells = 2000;  ///< at most, each against all others
 constexpr std::int64_t sweep_cells = 20000;      ///< at most, for the stability of many numbers of clusters
 
-/// Adds the time of a part while it lives.
-class ClusterTimer {
- public:
-  ClusterTimer(ClusterWork& work, const char* part) : work_(work), part_(part) {}
-  ClusterTimer(const ClusterTimer&) = delete;
-  ClusterTimer& operator=(const ClusterTimer&) = delete;
-  ~ClusterTimer() {
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start_;
-    work_.seconds.emplace_back(part_, taken.count());
-  }
-
- private:
-  ClusterWork& work_;
-  const char* part_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
+using ClusterTimer = pipeline::detail::StageTimer;
 
 /// Rows of all slices, scaled and weighed.
 Tensor<float> scaled_rows(const ClusterArguments& a, ClusterWork& work) {
@@ -93,6 +78,10 @@ double mean_silhouette(const Tensor<float>& rows, const std::vector<std::int32_t
       .mean;
 }
 
+cluster::WeightedGraph neighbour_graph(const ClusterArguments& a, const Tensor<float>& rows) {
+  return tasks::embedding_graph(tasks::nearest_neighbours(rows.view(), a.neighbours - 1));
+}
+
 /// Stability and silhouette of each number of clusters; \return the number that is suggested.
 std::int64_t sweep(const ClusterArguments& a, const Tensor<float>& rows, tasks::ClusterOptions options,
                    ClusterWork& work) {
@@ -102,6 +91,8 @@ std::int64_t sweep(const ClusterArguments& a, const Tensor<float>& rows, tasks::
   const Tensor<float> some = thinned(rows, sweep_cells);
   if (some.dim(0) < rows.dim(0))
     console.say(concat("sweep: on ", format_count(some.dim(0)), " of ", format_count(rows.dim(0)), " cells"));
+  std::optional<cluster::WeightedGraph> graph;  // one for all numbers
+  if (options.method == tasks::ClusterMethod::leiden && last <= some.dim(0)) graph = neighbour_graph(a, some);
   std::int64_t suggested = first;
   double best = -1;
   for (std::int64_t k = first; k <= last; ++k) {
@@ -110,7 +101,8 @@ std::int64_t sweep(const ClusterArguments& a, const Tensor<float>& rows, tasks::
     ClusterTrial trial{k, 0, 0};
     trial.stability =
         tasks::cluster_stability(some.view(), {}, options, {.smallest = k, .largest = k}).stability[0];
-    const auto found = tasks::cluster_embedding(some.view(), {}, options);
+    const auto found =
+        graph ? tasks::cluster_graph(*graph, options) : tasks::cluster_embedding(some.view(), {}, options);
     trial.silhouette = mean_silhouette(some, found.labels, found.clusters(), options.seed);
     if (trial.stability > best) {
       best = trial.stability;
@@ -133,40 +125,24 @@ void cluster_rows(const ClusterArguments& a, const Tensor<float>& rows, const ta
   Console& console = Console::get();
   cluster::WeightedGraph graph;
   if (by_graph || draw) {
-    const ClusterTimer timer(work, "neighbours");
+    const ClusterTimer timer(work.seconds, "neighbours");
     console.progress("neighbours", 0, rows.dim(0), "cells");
-    graph = tasks::embedding_graph(tasks::nearest_neighbours(rows.view(), a.neighbours - 1));
+    graph = neighbour_graph(a, rows);
   }
   console.progress("clusters", 0, rows.dim(0), "cells");
-  std::optional<ClusterTimer> clustering(std::in_place, work, "clusters");
+  std::optional<ClusterTimer> clustering(std::in_place, work.seconds, "clusters");
   if (by_graph) {
     if (options.clusters > rows.dim(0))
       throw DataError({"STOFM-4720", "", "[cluster]", concat(rows.dim(0), " cells"),
                        concat("at least as many as clusters, ", options.clusters),
                        "Ask for fewer clusters."});
-    tasks::EmbeddingClusters& found = work.clusters;
-    found.method = options.method;
-    if (options.clusters == 0) {
-      cluster::LeidenResult result =
-          cluster::leiden(graph, {.resolution = options.resolution, .seed = options.seed});
-      found.labels = std::move(result.labels);
-      found.resolution = options.resolution;
-      found.modularity = result.modularity;
-    } else {
-      tasks::LeidenSearchResult result =
-          tasks::leiden_clusters(graph, {.clusters = options.clusters, .seed = options.seed});
-      found.labels = std::move(result.labels);
-      found.resolution = result.resolution;
-      found.modularity = result.modularity;
-      found.merged = result.merged;
-    }
-    found.sizes = tasks::number_by_size(found.labels);
+    work.clusters = tasks::cluster_graph(graph, options);
   } else {
     work.clusters = tasks::cluster_embedding(rows.view(), {}, options);
   }
   clustering.reset();
   if (draw) {
-    const ClusterTimer timer(work, "layout");
+    const ClusterTimer timer(work.seconds, "layout");
     console.progress("layout", 0, rows.dim(0), "cells");
     const Tensor<float> start = tasks::layout_start(rows.view(), options.seed);
     work.view = tasks::umap_layout(graph, start.view(), {.seed = options.seed});
@@ -247,7 +223,7 @@ int run_cluster(const Arguments& arguments) {
   tasks::SliceFeatureOptions features = task_feature_options(a.task);
   features.context.rounds = a.rounds;
   features.context.seed = a.task.geometry.seed;
-  std::optional<ClusterTimer> timer(std::in_place, work, "features");
+  std::optional<ClusterTimer> timer(std::in_place, work.seconds, "features");
   work.features = task_features(work.slices, model ? &*model : nullptr, a.task, features);
   timer.reset();
   work.first.push_back(0);

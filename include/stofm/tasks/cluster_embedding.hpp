@@ -68,6 +68,29 @@ inline Tensor<float> cluster_features(TensorView<const float> rows, std::span<co
   return copy;
 }
 
+/// Leiden clusters of a graph of neighbours that is there already (embedding_graph): `clusters` of them, or
+/// at `resolution` where that is 0; nothing else of `options` counts but the seed. Throws: as
+/// leiden_clusters, cluster::leiden. Deterministic: yes for a seed, any thread count.
+inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, const ClusterOptions& options) {
+  EmbeddingClusters result;
+  result.method = ClusterMethod::leiden;
+  if (options.clusters == 0) {
+    cluster::LeidenResult found =
+        cluster::leiden(graph, {.resolution = options.resolution, .seed = options.seed});
+    result.labels = std::move(found.labels);
+    result.resolution = options.resolution;
+    result.modularity = found.modularity;
+  } else {
+    LeidenSearchResult found = leiden_clusters(graph, {.clusters = options.clusters, .seed = options.seed});
+    result.labels = std::move(found.labels);
+    result.resolution = found.resolution;
+    result.modularity = found.modularity;
+    result.merged = found.merged;
+  }
+  result.sizes = number_by_size(result.labels);
+  return result;
+}
+
 /// Clusters of `rows` [N, C] (float, rows dense); `slice_of` [N] as in standardised_by_slice, may be empty.
 /// K clusters come back, but for a mixture one of whose components is nobody's most probable (see sizes).
 /// Throws: ShapeError (STOFM-4700, 4704); UsageError for options out of range (4722); DataError for no rows
@@ -92,25 +115,13 @@ inline EmbeddingClusters cluster_embedding(TensorView<const float> rows,
     throw DataError({"STOFM-4720", "", op, concat(rows.dim(0), " cells"),
                      concat("at least as many as clusters, ", options.clusters), "Ask for fewer clusters."});
   const Tensor<float> features = cluster_features(rows, slice_of, options);
+  if (by_graph)
+    return cluster_graph(
+        embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1, {options.distance})),
+        options);
   EmbeddingClusters result;
   result.method = options.method;
-  if (by_graph) {
-    const auto graph =
-        embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1, {options.distance}));
-    if (options.clusters == 0) {
-      cluster::LeidenResult found =
-          cluster::leiden(graph, {.resolution = options.resolution, .seed = options.seed});
-      result.labels = std::move(found.labels);
-      result.resolution = options.resolution;
-      result.modularity = found.modularity;
-    } else {
-      LeidenSearchResult found = leiden_clusters(graph, {.clusters = options.clusters, .seed = options.seed});
-      result.labels = std::move(found.labels);
-      result.resolution = found.resolution;
-      result.modularity = found.modularity;
-      result.merged = found.merged;
-    }
-  } else if (options.method == ClusterMethod::mini_batch_kmeans) {
+  if (options.method == ClusterMethod::mini_batch_kmeans) {
     auto found =
         cluster::mini_batch_kmeans(features.view(), {.clusters = options.clusters, .seed = options.seed});
     if (found.clusters < options.clusters)

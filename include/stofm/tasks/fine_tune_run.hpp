@@ -29,10 +29,7 @@ class FineTuneRun {
     check();
     labels_ = fine_tune_labels(slices, classes, options);
     make_parameters();
-    for (const LabelledSlice& slice : slices_)
-      states_.push_back(slice_states(*model_.se2, *slice.slice, {}, progress_));
-    start_from_probe();
-    if (options.tune != TuneMode::none) states_.clear();
+    if (options.tune == TuneMode::none) states_ = frozen_states();
     trainer_.emplace(model_.se2->config(), parameters_, "se2/");
     head_.emplace(parameters_, "head/", options.head);
     visits_ = pass(0);
@@ -53,6 +50,7 @@ class FineTuneRun {
   void check() const;
   void make_parameters();
   void add_scaling();
+  std::vector<Tensor<float>> frozen_states() const;
   void start_from_probe();
   bool tuned(const std::string& name) const;
   std::vector<Visit> pass(std::int64_t number) const;
@@ -159,12 +157,22 @@ inline void FineTuneRun::make_parameters() {
       parameters_.add("best/" + parameter->name(), parameter->value()).trainable = false;
 }
 
+/// By slice, of the model as it was given.
+inline std::vector<Tensor<float>> FineTuneRun::frozen_states() const {
+  std::vector<Tensor<float>> states;
+  for (const LabelledSlice& slice : slices_)
+    states.push_back(slice_states(*model_.se2, *slice.slice, {}, progress_));
+  return states;
+}
+
 /// The direct way of the head becomes the logistic regression of the training cells on what they are given
 /// before anything is tuned, standardisation folded in; the hidden layer starts without a say.
 inline void FineTuneRun::start_from_probe() {
   const std::int64_t states = model_.se2->config().embedding_dim, width = states + cell_mean_.dim(0);
+  const std::vector<Tensor<float>> made = states_.empty() ? frozen_states() : std::vector<Tensor<float>>();
+  const std::vector<Tensor<float>>& frozen = states_.empty() ? made : states_;
   std::vector<std::int32_t> targets;
-  std::vector<float> rows;
+  std::vector<Tensor<float>> rows;
   for (std::size_t s = 0; s < slices_.size(); ++s) {
     std::vector<std::int64_t> cells;
     for (std::size_t i = 0; i < labels_.target[s].size(); ++i)
@@ -172,14 +180,12 @@ inline void FineTuneRun::start_from_probe() {
         cells.push_back(static_cast<std::int64_t>(i));
         targets.push_back(labels_.target[s][i]);
       }
-    const Tensor<float> both =
-        columns_beside("[fine_tune_classifier]", pipeline::detail::gather_rows(states_[s], cells),
-                       scaled_cells(slices_[s].slice->features, cell_mean_, cell_scale_, cells), width);
-    rows.insert(rows.end(), both.data(), both.data() + both.numel());
+    rows.push_back(columns_beside("[fine_tune_classifier]", pipeline::detail::gather_rows(frozen[s], cells),
+                                  scaled_cells(slices_[s].slice->features, cell_mean_, cell_scale_, cells),
+                                  width));
   }
   const auto classes = static_cast<std::int64_t>(labels_.present.size());
-  const Tensor<float> shown =
-      Tensor<float>::from({static_cast<std::int64_t>(targets.size()), width}, std::move(rows));
+  const Tensor<float> shown = stacked_rows(rows);
   if (std::adjacent_find(targets.begin(), targets.end(), std::not_equal_to<>()) == targets.end()) return;
   FrozenHeadOptions probe;
   probe.regression.class_weights = options_.class_weights;
@@ -366,6 +372,7 @@ inline FineTuneResult FineTuneRun::run() {
       notices.insert(notices.end(), resume->notices.begin(), resume->notices.end());
     }
   }
+  if (!resume) start_from_probe();  // a checkpoint has what it made
   std::int64_t done = 0;
   if (resume && resume->checkpoint.state.value("/run/stopped"_json_pointer, false)) {
     train::load_checkpoint_tensors(resume->checkpoint, parameters_, optimizer);

@@ -131,10 +131,10 @@ inline PseudospotPlan plan_pseudospots(TensorView<const double> xy, std::span<co
   const double extent = (std::max)(high[0] - low[0], high[1] - low[1]);
   double size = options.size;
   if (!(size > 0)) {
-    double small = extent * 1e-6, large = extent * 2;
+    double least = extent * 1e-6, most = extent * 2;
     for (int step = 0; step < 60 && extent > 0; ++step) {
-      size = std::sqrt(small * large);
-      (cells_a_square(size) < options.cells_per_spot ? small : large) = size;
+      size = std::sqrt(least * most);
+      (cells_a_square(size) < options.cells_per_spot ? least : most) = size;
     }
     if (!(size > 0)) size = 1;
   }

@@ -172,12 +172,12 @@ inline cluster::LeadingEigenpairs krylov_eigenpairs(const SparseParts& all, cons
     images.rightCols(b) = image;
     block = image;
   }
-  const Matrix small = basis.transpose() * images;
-  const auto size = static_cast<std::int64_t>(small.rows());
+  const Matrix projected = basis.transpose() * images;
+  const auto size = static_cast<std::int64_t>(projected.rows());
   std::vector<double> symmetric(static_cast<std::size_t>(size * size));
   for (std::int64_t i = 0; i < size; ++i)
     for (std::int64_t j = 0; j < size; ++j)
-      symmetric[static_cast<std::size_t>(i * size + j)] = 0.5 * (small(i, j) + small(j, i));
+      symmetric[static_cast<std::size_t>(i * size + j)] = 0.5 * (projected(i, j) + projected(j, i));
   cluster::LeadingEigenpairs ritz = cluster::leading_eigenpairs(std::move(symmetric), size, wanted);
   const auto vectors = backend::eigen_rows<const double>(ritz.vectors.data(), wanted, size, size);
   const Matrix full = vectors * basis.transpose();
