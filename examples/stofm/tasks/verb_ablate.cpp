@@ -276,7 +276,7 @@ int run_ablate(const Arguments& arguments) {
       const std::uint64_t seed = a.task.geometry.seed + static_cast<std::uint64_t>(s);
       if (s == 0 || row.seeded) features = row.make(seed);
       const tasks::ClassificationScores scores =
-          tasks::ablation_scores(task_of(s), features, a.draw, RandomKey(seed).child(4780));
+          tasks::ablation_scores(task_of(s), features, a.draw, RandomKey{seed}.child(4780));
       row.f1.push_back(scores.macro_f1);
       row.accuracy.push_back(scores.accuracy);
     }

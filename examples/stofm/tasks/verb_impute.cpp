@@ -60,7 +60,7 @@ std::vector<std::string> drawn_genes(const io::Slice& slice, std::span<const io:
                       concat("at most ", (std::max<std::size_t>)(names.size(), 2) - 2,
                              ": 2 or more must stay to learn from"),
                       "Hide fewer genes (--test-genes)."});
-  Random random = RandomKey(seed).child(4770).generator();
+  Random random = RandomKey{seed}.child(4770).generator();
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
     std::swap(names[i], names[i + static_cast<std::size_t>(random.below(names.size() - i))]);
   names.resize(static_cast<std::size_t>(count));
