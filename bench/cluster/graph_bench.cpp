@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Neighbours, UMAP graph and Leiden on the cluster features of osmFISH, repeated with a jitter: the workload
 // of scanpy's sc.pp.neighbors + sc.tl.leiden(flavor="igraph") that the reference calls. Baseline: neighbours
-// by brute force.
+// by brute force. Leiden also on the slice laid side by side as make_tiled_slice.py does, up to a million
+// points: leiden_beside_igraph.py runs these and igraph on the same graphs.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 
 #include "stofm/cluster/leiden.hpp"
 #include "stofm/cluster/umap_graph.hpp"
+#include "stofm/io/npy.hpp"
 #include "stofm/io/safetensors.hpp"
+#include "stofm/pipeline/coordinates.hpp"
+#include "stofm/pipeline/virtual_cells.hpp"
 #include "tests/support/paths.hpp"
 
 using namespace stofm;
@@ -86,6 +91,73 @@ void leiden(benchmark::State& state) {
   state.counters["entries"] = static_cast<double>(graph.entries());
 }
 BENCHMARK(leiden)->Name("cluster/leiden/tiles")->Arg(1)->Arg(5)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+/// The graph that virtual cells are found on, of the slice side by side. Where $STOFM_GRAPH_FILES names a
+/// folder, it is written there too: NAME.npy for offsets, columns and weights.
+const cluster::WeightedGraph& side_by_side_graph(std::int64_t points) {
+  static std::map<std::int64_t, cluster::WeightedGraph> made;
+  if (const auto found = made.find(points); found != made.end()) return found->second;
+  const auto file = io::SafetensorsFile::open(test::golden_dir() / "graph_osmfish" / "case.safetensors");
+  const auto one = file.read<double>("spatial");
+  const auto features = file.read<float>("features");
+  const std::int64_t n = one.dim(0), width = features.dim(1), tiles = (points + n - 1) / n;
+  const auto side = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(tiles))));
+  double extent[2];
+  for (int axis = 0; axis < 2; ++axis) {
+    double low = one(0, axis), high = low;
+    for (std::int64_t i = 0; i < n; ++i) {
+      low = std::min(low, one(i, axis));
+      high = std::max(high, one(i, axis));
+    }
+    extent[axis] = (high - low) * 1.02;
+  }
+  Tensor<double> xy({points, 2});
+  Tensor<float> rows({points, width});
+  for (std::int64_t r = 0; r < points; ++r) {
+    const std::int64_t tile = r / n, i = r % n;
+    xy(r, 0) = one(i, 0) + extent[0] * static_cast<double>(tile % side);
+    xy(r, 1) = one(i, 1) + extent[1] * static_cast<double>(tile / side);
+    std::copy_n(features.data() + i * width, width, rows.data() + r * width);
+  }
+  const auto normalised = pipeline::normalise_coordinates(xy.view());
+  const auto z = pipeline::cluster_features(normalised.xy.view(), rows.view());
+  auto& graph = made[points] = cluster::umap_graph_2d(z.view());
+  if (const char* folder = std::getenv("STOFM_GRAPH_FILES"); folder != nullptr) {
+    const auto write = [&]<class T>(const char* name, const std::vector<T>& values) {
+      Tensor<T> tensor({static_cast<std::int64_t>(values.size())});
+      std::copy(values.begin(), values.end(), tensor.data());
+      io::write_npy(std::filesystem::path(folder) / name, tensor, {.overwrite = true});
+    };
+    write("offsets.npy", graph.row_offsets);
+    write("columns.npy", graph.columns);
+    write("weights.npy", graph.weights);
+  }
+  return graph;
+}
+
+/// Processor time, of all threads; passes: 0 until stable.
+void leiden_side_by_side(benchmark::State& state, cluster::LeidenWalk walk) {
+  const auto& graph = side_by_side_graph(state.range(0));
+  const std::int64_t passes = state.range(1) == 0 ? -1 : state.range(1);
+  cluster::LeidenResult result;
+  for (auto _ : state) result = cluster::leiden(graph, {.max_passes = passes, .walk = walk});
+  state.counters["clusters"] = static_cast<double>(result.clusters);
+  state.counters["modularity"] = result.modularity;
+  state.counters["passes_done"] = static_cast<double>(result.passes);
+  state.counters["entries"] = static_cast<double>(graph.entries());
+}
+BENCHMARK_CAPTURE(leiden_side_by_side, everywhere, cluster::LeidenWalk::everywhere)
+    ->Name("cluster/leiden/side_by_side/everywhere")
+    ->ArgNames({"points", "passes"})
+    ->ArgsProduct({{32355, 100000, 300000, 1000000}, {0, 2}})
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime();
+BENCHMARK_CAPTURE(leiden_side_by_side, local, cluster::LeidenWalk::local)
+    ->Name("cluster/leiden/side_by_side/local")
+    ->ArgNames({"points", "passes"})
+    ->ArgsProduct({{32355, 100000, 300000, 1000000}, {0, 2}})
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime();
 
 void graph_and_leiden(benchmark::State& state) {
   const auto& z = tiled_features(state.range(0));

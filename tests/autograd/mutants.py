@@ -100,15 +100,21 @@ MUTANTS = [
     ("autograd/recompute.hpp", "into.add_owned(i, inner.grad(leaves[i]))", "(void)0"),
     ("cluster/mini_batch_kmeans.hpp", "std::find(counts.begin(), counts.end(), 0)", "counts.end()"),
     ("cluster/nearest_centre.hpp", "other < centre", "other > centre"),
-    ("cluster/leiden.hpp", "part = refine(rows, degrees, factor, cluster, random, parts)",
+    ("cluster/leiden_levels.hpp", "part = refine(rows, degrees, factor, cluster, orders, parts)",
      "part = cluster, parts = compact(part, degrees.size())"),
+    ("cluster/leiden_levels.hpp", "origin[c] != before[i]", "false"),
+    ("cluster/leiden_levels.hpp", "part[i] = node_of_closed[c];", "part[i] = 0;"),
+    ("cluster/leiden.hpp", "result.labels[static_cast<std::size_t>(order[k])] = labels[k]", "result.labels[k] = labels[k]"),
+    ("cluster/leiden.hpp", "!move_nodes(rows, degrees, factor, labels, orders)", "true"),
+    ("cluster/leiden_refine.hpp", "!well_connected(i)", "false"),
+    ("cluster/leiden_refine.hpp", "outward_[i] - 2 * around_.of(best)", "outward_[i]"),
     ("nn/clip_gradients.hpp", "coefficient < 1.0", "true"),
     ("model/bias_table_builder.hpp", "table.measured_error_ <= options_.accepted * table.range_", "true"),
 ]
 EQUIVALENT = {"node.owned = false"}  # one more copy, the same result: shows that a survivor is reported
 TESTS = ["autograd/elementwise_rules", "autograd/row_rules", "autograd/losses", "autograd/sequence_rules", "autograd/tape",
          "ops/gradient_ops", "ops/linear_gradient", "ops/varlen_attention_gradient",
-         "cluster/mini_batch_kmeans", "cluster/leiden", "nn/optimizer", "model/distance_bias"]
+         "cluster/mini_batch_kmeans", "cluster/leiden", "cluster/leiden_walk", "nn/optimizer", "model/distance_bias"]
 SWITCH = "#include <cstdlib>\ninline int stofm_mutant() {\n  static const int on = std::getenv(\"STOFM_MUTANT\") == nullptr ? -1 : " \
          "std::atoi(std::getenv(\"STOFM_MUTANT\"));\n  return on;\n}\n"
 

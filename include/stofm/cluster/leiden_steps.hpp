@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The two steps of Leiden that look at neighbours: moving nodes between clusters, and refining clusters into
-/// parts. Used by leiden.hpp, where the method and its source are named.
+/// What the steps of Leiden share, and the first of them: moving nodes between clusters. Used by leiden.hpp,
+/// where the method and its source are named.
 
 #include <algorithm>
 #include <cstdint>
@@ -16,16 +16,6 @@
 namespace stofm::cluster {
 
 namespace detail {
-/// A level of the hierarchy: weights in double, what lies inside a node counted in its degree only.
-struct LeidenLevel {
-  std::vector<std::int64_t> offsets;
-  std::vector<std::int32_t> columns;
-  std::vector<double> weights;
-  std::vector<double> degrees;
-
-  std::size_t nodes() const { return degrees.size(); }
-};
-
 /// Rows of either kind of graph.
 template <class Weight>
 struct LeidenRows {
@@ -34,53 +24,132 @@ struct LeidenRows {
   const Weight* weights;
 };
 
-/// Weights from one node to the clusters around it: dense array plus the list of clusters touched.
+/// A level of the hierarchy: weights in double, what lies inside a node counted in its degree only.
+struct LeidenLevel {
+  std::vector<std::int64_t> offsets;
+  std::vector<std::int32_t> columns;
+  std::vector<double> weights;
+  std::vector<double> degrees;
+
+  LeidenRows<double> rows() const { return {offsets.data(), columns.data(), weights.data()}; }
+};
+
+/// Weights from one node to the clusters around it: dense array plus the list of clusters touched. `add` has
+/// no branch, as no processor could foresee it.
 class ClusterWeights {
  public:
-  explicit ClusterWeights(std::size_t clusters) : weight_(clusters, -1.0) {}
+  explicit ClusterWeights(std::size_t clusters) : weight_(clusters, -1.0), touched_(clusters + 1) {}
   void add(std::int32_t cluster, double weight) {
     double& w = weight_[static_cast<std::size_t>(cluster)];
-    if (w < 0) {
-      touched_.push_back(cluster);
-      w = weight;
-    } else {
-      w += weight;
-    }
+    touched_[count_] = cluster;
+    count_ += w < 0 ? 1 : 0;
+    w = (std::max)(w, 0.0) + weight;
   }
   double of(std::int32_t cluster) const {
     return (std::max)(weight_[static_cast<std::size_t>(cluster)], 0.0);
   }
-  const std::vector<std::int32_t>& touched() const { return touched_; }
+  /// In order of first meeting.
+  std::span<const std::int32_t> touched() const { return {touched_.data(), count_}; }
   void clear() {
-    for (const std::int32_t c : touched_) weight_[static_cast<std::size_t>(c)] = -1.0;
-    touched_.clear();
+    for (const std::int32_t c : touched()) weight_[static_cast<std::size_t>(c)] = -1.0;
+    count_ = 0;
+  }
+  /// Room for clusters below `clusters`. Nothing may be touched.
+  void reserve(std::size_t clusters) {
+    if (weight_.size() >= clusters) return;
+    weight_.resize(clusters, -1.0);
+    touched_.resize(clusters + 1);
   }
 
  private:
   std::vector<double> weight_;
   std::vector<std::int32_t> touched_;
+  std::size_t count_ = 0;
 };
 
 /// Smallest advantage that counts, as a share of the node's degree: below it is the rounding of incremental
 /// sums.
 inline constexpr double leiden_tolerance = 1e-10;
 
-inline std::vector<std::int32_t> shuffled(std::size_t count, Random& random) {
-  std::vector<std::int32_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  for (std::size_t i = count; i > 1; --i) {
-    const std::uint64_t draw =
-        (std::uint64_t{random.bits()} * i) >> 32;  // bias below 2^-32 n does not matter here
-    std::swap(order[i - 1], order[draw]);
+/// Random orders in which nodes are looked at: all shuffled, or block by block. Nodes of a block lie together
+/// in memory, so where neighbours have near numbers the second walks through the caches, not past them.
+class LeidenOrders {
+ public:
+  LeidenOrders(std::uint64_t seed, std::int64_t pass, std::size_t block)
+      : random_(seed, static_cast<std::uint64_t>(pass)), block_(block) {}
+
+  /// A permutation of 0 to count - 1.
+  std::vector<std::int32_t> draw(std::size_t count) {
+    std::vector<std::int32_t> order(count);
+    if (count <= block_) {
+      std::iota(order.begin(), order.end(), 0);
+      shuffle(order);
+      return order;
+    }
+    std::vector<std::int32_t> blocks((count + block_ - 1) / block_);
+    std::iota(blocks.begin(), blocks.end(), 0);
+    shuffle(blocks);
+    std::size_t at = 0;
+    for (const std::int32_t b : blocks) {
+      const std::size_t begin = static_cast<std::size_t>(b) * block_,
+                        size = (std::min)(block_, count - begin);
+      const std::span<std::int32_t> part(order.data() + at, size);
+      std::iota(part.begin(), part.end(), static_cast<std::int32_t>(begin));
+      shuffle(part);
+      at += size;
+    }
+    return order;
   }
-  return order;
+
+ private:
+  void shuffle(std::span<std::int32_t> order) {
+    for (std::size_t i = order.size(); i > 1; --i) {
+      const std::uint64_t draw =
+          (std::uint64_t{random_.bits()} * i) >> 32;  // bias below 2^-32 n does not matter here
+      std::swap(order[i - 1], order[draw]);
+    }
+  }
+
+  Random random_;
+  std::size_t block_;
+};
+
+/// Clusters (ids below `bound`) renumbered from 0 in order of first node. \return their number.
+inline std::int64_t compact(std::vector<std::int32_t>& cluster, std::size_t bound) {
+  std::vector<std::int32_t> number(bound, -1);
+  std::int32_t next = 0;
+  for (std::int32_t& c : cluster) {
+    std::int32_t& id = number[static_cast<std::size_t>(c)];
+    if (id < 0) id = next++;
+    c = id;
+  }
+  return next;
 }
+
+/// Nodes by their label: those of label c are nodes[begin[c]] to nodes[begin[c + 1] - 1], ascending.
+struct LeidenGroups {
+  std::vector<std::int64_t> begin;
+  std::vector<std::int32_t> nodes;
+
+  LeidenGroups(std::span<const std::int32_t> label, std::size_t labels)
+      : begin(labels + 2, 0), nodes(label.size()) {
+    for (const std::int32_t c : label) ++begin[static_cast<std::size_t>(c) + 2];
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    for (std::size_t i = 0; i < label.size(); ++i)  // leaves begin[c + 1] at the end of c
+      nodes[static_cast<std::size_t>(begin[static_cast<std::size_t>(label[i]) + 1]++)] =
+          static_cast<std::int32_t>(i);
+    begin.pop_back();
+  }
+  std::span<const std::int32_t> of(std::size_t c) const {
+    return {nodes.data() + begin[c], static_cast<std::size_t>(begin[c + 1] - begin[c])};
+  }
+};
 
 /// Moves nodes to their best cluster until no node gains. Cluster ids are below the number of nodes.
 /// \return whether anything moved.
 template <class Weight>
 bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees, double factor,
-                std::vector<std::int32_t>& cluster, Random& random) {
+                std::vector<std::int32_t>& cluster, LeidenOrders& orders) {
   const std::size_t n = degrees.size();
   std::vector<double> total(n, 0.0);
   std::vector<std::int32_t> members(n, 0), empty;
@@ -90,7 +159,7 @@ bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees,
   }
   for (std::size_t c = n; c-- > 0;)
     if (members[c] == 0) empty.push_back(static_cast<std::int32_t>(c));
-  std::vector<std::int32_t> queue = shuffled(n, random);  // circular
+  std::vector<std::int32_t> queue = orders.draw(n);  // circular
   std::vector<std::uint8_t> queued(n, 1);
   std::size_t head = 0, waiting = n;
   ClusterWeights around(n);
@@ -139,66 +208,6 @@ bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees,
     }
   }
   return moved;
-}
-
-/// Splits each cluster into well-connected parts: from single nodes, those that are well connected to their
-/// cluster join the part that gains most. \return the part of each node, numbered from 0 in order of first
-/// node.
-template <class Weight>
-std::vector<std::int32_t> refine(const LeidenRows<Weight>& rows, std::span<const double> degrees,
-                                 double factor, const std::vector<std::int32_t>& cluster, Random& random,
-                                 std::int64_t& parts) {
-  const std::size_t n = degrees.size();
-  std::vector<double> cluster_total(n, 0.0), total(degrees.begin(), degrees.end());
-  std::vector<double> outward(n, 0.0);  // weight from a part to the rest of its cluster
-  std::vector<std::int32_t> part(n), members(n, 1);
-  std::iota(part.begin(), part.end(), 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    cluster_total[static_cast<std::size_t>(cluster[i])] += degrees[i];
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e)
-      if (cluster[static_cast<std::size_t>(rows.columns[e])] == cluster[i])
-        outward[i] += static_cast<double>(rows.weights[e]);
-  }
-  ClusterWeights around(n);
-  for (const std::int32_t node : shuffled(n, random)) {
-    const auto i = static_cast<std::size_t>(node);
-    if (members[i] != 1 || part[i] != node) continue;  // no longer alone
-    const double whole = cluster_total[static_cast<std::size_t>(cluster[i])];
-    if (outward[i] < factor * degrees[i] * (whole - degrees[i])) continue;  // not well connected
-    for (std::int64_t e = rows.offsets[i]; e < rows.offsets[i + 1]; ++e) {
-      const auto j = static_cast<std::size_t>(rows.columns[e]);
-      if (cluster[j] == cluster[i]) around.add(part[j], static_cast<double>(rows.weights[e]));
-    }
-    double best_gain = leiden_tolerance * degrees[i];
-    std::int32_t best = node;
-    for (const std::int32_t c : around.touched()) {
-      const auto p = static_cast<std::size_t>(c);
-      if (outward[p] < factor * total[p] * (whole - total[p])) continue;
-      const double gain = around.of(c) - factor * degrees[i] * total[p];
-      if (gain > best_gain || (gain == best_gain && best != node && c < best)) {
-        best_gain = gain;
-        best = c;
-      }
-    }
-    if (best != node) {
-      const auto p = static_cast<std::size_t>(best);
-      outward[p] += outward[i] - 2 * around.of(best);
-      total[p] += degrees[i];
-      ++members[p];
-      members[i] = 0;
-      part[i] = best;
-    }
-    around.clear();
-  }
-  std::vector<std::int32_t> number(n, -1);
-  std::int32_t next = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::int32_t& id = number[static_cast<std::size_t>(part[i])];
-    if (id < 0) id = next++;
-    part[i] = id;
-  }
-  parts = next;
-  return part;
 }
 }  // namespace detail
 
