@@ -240,6 +240,8 @@ TEST_CASE("options out of range and a reader that returns other rows are refused
   CHECK(code_of<UsageError>(slice, model_8, {.resolution = 0}, "resolution") == "STOFM-4303");
   CHECK(code_of<UsageError>(slice, model_8, {.split = 0}, "split") == "STOFM-4304");
   CHECK(code_of<UsageError>(slice, model_8, {.clusters = -1}, "clusters") == "STOFM-4305");
+  for (const std::int64_t passes : {0, -2})
+    CHECK(code_of<UsageError>(slice, model_8, {.leiden_passes = passes}, "leiden_passes") == "STOFM-4307");
   CHECK(code_of<UsageError>(slice, model_8, {.max_tokens = -1}, "max_tokens") == "STOFM-4301");
   auto wrong = slice;
   wrong.read_counts = [&](std::int64_t begin, std::int64_t end) { return slice.read_counts(begin, end - 1); };

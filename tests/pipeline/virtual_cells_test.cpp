@@ -39,6 +39,18 @@ TEST_CASE("cluster features: the farthest cell counts alpha, the largest score 1
   CHECK_THROWS_AS(pipeline::cluster_features(xy.view(), f.slice(0, 0, 299).view()), ShapeError);  // D31
 }
 
+TEST_CASE("the number of passes and the walk of Leiden are options") {
+  const auto xy = normalised("random", 3000);
+  const auto f = random_features(3000, 6, 2);
+  const auto stable = pipeline::find_virtual_cells(xy.view(), f.view());
+  CHECK(stable.passes > 2);
+  CHECK(pipeline::find_virtual_cells(xy.view(), f.view(), {.max_passes = 2}).passes == 2);
+  CHECK(pipeline::find_virtual_cells(xy.view(), f.view(), {.walk = cluster::LeidenWalk::everywhere}).labels ==
+        stable.labels);
+  CHECK(pipeline::find_virtual_cells(xy.view(), f.view(), {.walk = cluster::LeidenWalk::local}).labels !=
+        stable.labels);
+}
+
 TEST_CASE(
     "virtual cells are the means of their clusters, for every kind of slice (D02 D03 D22 D23 D25 D26 D32 "
     "D33)") {

@@ -122,6 +122,8 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
                                   {.method = options.clustering,
                                    .alpha = options.alpha,
                                    .resolution = options.resolution,
+                                   .max_passes = options.leiden_passes,
+                                   .walk = options.leiden_walk,
                                    .clusters = options.clusters,
                                    .seed = options.seed,
                                    .points = model.device ? model.device->points : PointFunctions{}});

@@ -26,9 +26,11 @@ struct EmbedOptions {
   std::int64_t max_tokens = 0;  ///< longest sequence; 0: 2,048 or what the encoder has positions for, if less
   EmbedTarget target = EmbedTarget::slice;
   ClusterMethod clustering = ClusterMethod::leiden;
-  std::int64_t clusters = 0;  ///< k-means: 0 chooses from the number of cells
-  double alpha = 0.2;         ///< weight of space against features in the clustering (SPEC section 3)
-  double resolution = 1.0;    ///< of Leiden's modularity (SPEC section 3)
+  std::int64_t clusters = 0;        ///< k-means: 0 chooses from the number of cells
+  double alpha = 0.2;               ///< weight of space against features in the clustering (SPEC section 3)
+  double resolution = 1.0;          ///< of Leiden's modularity (SPEC section 3)
+  std::int64_t leiden_passes = -1;  ///< at most, at least 1; -1: until stable (SPEC section 3)
+  cluster::LeidenWalk leiden_walk = cluster::LeidenWalk::by_size;  ///< local above 100,000 cells; ours
   std::uint64_t seed = 0;
   std::int64_t split = 1000;  ///< cells of a piece (SPEC section 4)
   Geometry geometry = Geometry::reference;
@@ -128,6 +130,9 @@ inline void EmbedOptions::validate() const {
     refuse("STOFM-4304", "split", concat(split), "at least 1 cell per piece", "The published value is 1000.");
   if (clusters < 0)
     refuse("STOFM-4305", "clusters", concat(clusters), "0 or more", "0 chooses from the number of cells.");
+  if (leiden_passes < -1 || leiden_passes == 0)
+    refuse("STOFM-4307", "leiden_passes", concat(leiden_passes), "1 or more, or -1",
+           "-1 goes on until stable.");
   if (max_memory < 0)
     refuse("STOFM-4306", "max_memory", concat(max_memory), "0 or more bytes",
            "0 takes 80 % of what is free.");
