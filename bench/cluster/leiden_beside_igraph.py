@@ -77,7 +77,8 @@ def main():
             walks = [("local", 2), ("local", 0)] + ([("everywhere", 0)] if arguments.everywhere else [])
             for walk, passes in walks:
                 seconds, run = ours(arguments.build, points, passes, walk, 1 if walk == "everywhere" else arguments.repetitions, folder)
-                add(points, f"stofm, {walk}", int(run["passes_done"]) if passes == 0 else passes, seconds, int(run["clusters"]),
+                done = int(run["passes_done"])
+                add(points, f"stofm, {walk}", passes if passes else f"until stable ({done})", seconds, int(run["clusters"]),
                     run["modularity"])
             graph, weights = igraph_graph(folder)
             for iterations in [2] + ([-1] if arguments.until_stable else []):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp; every file, folder and heading that it and
-the pages of docs/ name exists, and every option of the program too.
+"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp; every file, folder and heading that it, the
+pages beside it and those of docs/ name exists, and every option of the program too; the index has every page of docs/.
 
 Usage: readme_test.py SOURCE_DIR
 """
@@ -19,22 +19,32 @@ wanted = textwrap.dedent(marked.group(1)).strip()
 blocks = [block.strip() for block in re.findall(r"```cpp\n(.*?)```", readme, re.S)]
 if wanted not in blocks:
     failures.append("the C++ block differs from examples/01_embed_slice.cpp")
-headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in readme.splitlines() if line.startswith("#")}
+
+
+def headings(page):
+    """Names that links to a page may end in, as GitHub makes them."""
+    return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in page.read_text().splitlines() if line.startswith("#")}
+
+
 options = set(re.findall(r"--[a-z][a-z-]+", "".join(path.read_text() for path in (root / "examples" / "stofm").rglob("*.cpp"))))
-for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+for page in [*(root / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((root / "docs").glob("*.md"))]:
     text = page.read_text()
     for path in re.findall(r"`((?:include|kernels|examples|bench|tests|weights_tools|cmake|docs)/[\w./-]*)`", text):
         if not (root / path).exists():
             failures.append(f"{page.name}: {path} does not exist")
     for path, heading in re.findall(r"\]\(([\w./-]*)#?([\w-]*)\)", text):
-        if path and not (page.parent / path).exists():
+        target = page.parent / path if path else page
+        if not target.exists():
             failures.append(f"{page.name}: link to {path}, which does not exist")
-        if heading and path in ("", "../README.md") and heading not in headings:
-            failures.append(f"{page.name}: link to #{heading}, which is no heading of README.md")
+        elif heading and heading not in headings(target):
+            failures.append(f"{page.name}: link to #{heading}, which is no heading of {target.name}")
     for line in re.findall(r"`((?:build/)?stofm [a-z][a-z-]* [^`]*)`|`(--[a-z][^`]*)`", text):
         for option in re.findall(r"--[a-z][a-z-]+", "".join(line)):
             if option not in options:
                 failures.append(f"{page.name}: the program has no {option}")
+index = (root / "docs" / "README.md").read_text()
+failures += [f"docs/README.md does not link to {page.name}" for page in sorted((root / "docs").glob("*.md"))
+             if page.name != "README.md" and f"]({page.name})" not in index]
 print("\n".join(failures) if failures else "README.md and docs/ agree with the tree")
 sys.exit(1 if failures else 0)
