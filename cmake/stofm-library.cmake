@@ -6,7 +6,7 @@ find_package(Threads REQUIRED)
 
 add_library(stofm INTERFACE)
 add_library(stofm::stofm ALIAS stofm)
-file(GLOB_RECURSE STOFM_HEADERS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/*.hpp")
+file(GLOB_RECURSE STOFM_HEADERS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/*.hpp" "${PROJECT_SOURCE_DIR}/include/*.inc")
 target_sources(stofm INTERFACE FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${STOFM_HEADERS})
 target_compile_features(stofm INTERFACE cxx_std_20)
 target_link_libraries(stofm INTERFACE Eigen3::Eigen nlohmann_json::nlohmann_json Threads::Threads)

@@ -51,13 +51,12 @@ void run(benchmark::State& state, CpuKernels level, const std::vector<Shape>& sh
 
 void add(const std::string& name, const std::string& shape, const std::vector<Shape>& shapes,
          const Rule& rule) {
-  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic})
-    if (level <= best_cpu_kernels())
-      benchmark::RegisterBenchmark(
-          ("rule/" + name + "/" + std::string(to_string(level)) + "/f32/" + shape).c_str(),
-          [=](benchmark::State& state) { run(state, level, shapes, rule); })
-          ->Unit(benchmark::kMillisecond)
-          ->UseRealTime();
+  for (const CpuKernels level : cpu_kernel_levels())
+    benchmark::RegisterBenchmark(
+        ("rule/" + name + "/" + std::string(to_string(level)) + "/f32/" + shape).c_str(),
+        [=](benchmark::State& state) { run(state, level, shapes, rule); })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
 }
 }  // namespace
 

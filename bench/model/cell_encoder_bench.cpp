@@ -52,7 +52,7 @@ const model::NamedTensors<float>& weights() {
 }
 
 void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
-  if (level > best_cpu_kernels()) return state.SkipWithError("this machine lacks these kernels");
+  if (!has_cpu_kernels(level)) return state.SkipWithError("this machine lacks these kernels");
   set_cpu_kernels(level);
   const model::CellEncoder<float> model(bench::published_cell_encoder(), weights());
   const Cells sample = cells(state.range(0), state.range(1));
@@ -66,7 +66,7 @@ void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
 }
 
 void register_all() {
-  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic})
+  for (const CpuKernels level : cpu_kernel_levels())
     for (const bool full : {false, true}) {
       auto* bench =
           benchmark::RegisterBenchmark(("model/cell_encoder/" + std::string(to_string(level)) +

@@ -37,7 +37,7 @@ const model::NamedTensors<float>& weights() {
 }
 
 bool use_level(benchmark::State& state, CpuKernels level) {
-  if (level > best_cpu_kernels()) {
+  if (!has_cpu_kernels(level)) {
     state.SkipWithError("this machine lacks these kernels");
     return false;
   }
@@ -77,7 +77,7 @@ void build_table(benchmark::State& state) {
 }
 
 void register_all() {
-  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic}) {
+  for (const CpuKernels level : cpu_kernel_levels()) {
     const std::string name(to_string(level));
     for (const bool use_table : {true, false})
       benchmark::RegisterBenchmark(

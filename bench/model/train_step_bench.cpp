@@ -125,7 +125,7 @@ class Training {
 };
 
 bool use_level(benchmark::State& state, CpuKernels level) {
-  if (level > best_cpu_kernels()) {
+  if (!has_cpu_kernels(level)) {
     state.SkipWithError("this machine lacks these kernels");
     return false;
   }
@@ -144,7 +144,7 @@ void measure(benchmark::State& state, CpuKernels level, Body body) {
 }
 
 void register_all() {
-  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic}) {
+  for (const CpuKernels level : cpu_kernel_levels()) {
     const std::string name(to_string(level));
     const auto add = [&](const std::string& part, auto body) {
       benchmark::RegisterBenchmark(("model/" + part + "/" + name + "/L:4/E:256/H:8/N").c_str(),

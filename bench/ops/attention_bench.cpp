@@ -159,8 +159,7 @@ void run_varlen(benchmark::State& state, CpuKernels level, std::int64_t length, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const CpuKernels level : {CpuKernels::amx, CpuKernels::avx512, CpuKernels::generic}) {
-    if (level > best_cpu_kernels()) continue;
+  for (const CpuKernels level : cpu_kernel_levels()) {
     const std::string name(to_string(level));
     auto add = [](const std::string& title, auto body) {
       benchmark::RegisterBenchmark(title.c_str(), body)->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -93,8 +93,8 @@ int main(int argc, char** argv) {
     const std::string suffix = c.activation == Activation::gelu   ? "/gelu"
                                : c.activation == Activation::relu ? "/relu"
                                                                   : "";
-    for (const CpuKernels level : {CpuKernels::avx512, CpuKernels::amx}) {
-      if (level > best_cpu_kernels()) continue;
+    for (const CpuKernels level : cpu_kernel_levels()) {
+      if (level == CpuKernels::generic) continue;  // above
       const std::string name = "linear/" + std::string(to_string(level));
       benchmark::RegisterBenchmark((name + "_packed" + shape + suffix).c_str(), [=](benchmark::State& state) {
         run_linear(state, level, true, c.m, c.k, c.n, c.activation);

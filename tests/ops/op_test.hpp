@@ -61,11 +61,7 @@ Tensor<T> with_gaps(const Tensor<T>& dense, std::int64_t gap = 5) {
 template <class Body>
 void at_every_level(Body body) {
   const CpuKernels before = cpu_kernels();
-  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
-    if (level > best_cpu_kernels()) {
-      MESSAGE("this CPU has no " << std::string(to_string(level)) << " kernels: skipped");
-      continue;
-    }
+  for (const CpuKernels level : cpu_kernel_levels()) {
     set_cpu_kernels(level);
     const std::string name(to_string(level));
     CAPTURE(name);

@@ -11,8 +11,7 @@ namespace stofm::test {
 template <class Body>
 void for_each_level(Body&& body) {
   const CpuKernels before = cpu_kernels();
-  for (const CpuKernels level : {CpuKernels::generic, CpuKernels::avx512, CpuKernels::amx}) {
-    if (level > best_cpu_kernels()) continue;
+  for (const CpuKernels level : cpu_kernel_levels()) {
     set_cpu_kernels(level);
     body(level);
   }

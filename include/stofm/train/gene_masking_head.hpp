@@ -55,10 +55,10 @@ namespace detail {
 /// row = exp(row - largest); the sum comes back.
 template <ops::Computed T>
 double exponentiate(T* row, std::int64_t count, T largest) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
-    if (cpu_kernels() != CpuKernels::generic)
-      return static_cast<double>(backend::avx512::exponentiate_row(row, count, largest));
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
+      return static_cast<double>(STOFM_AT_LEVEL(level, exponentiate_row(row, count, largest)));
 #endif
   double sum = 0;
   for (std::int64_t j = 0; j < count; ++j) sum += static_cast<double>(row[j] = std::exp(row[j] - largest));

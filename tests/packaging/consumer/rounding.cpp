@@ -123,8 +123,7 @@ bool plane() {
 
 bool rounding_is_exact() {
   bool right = true;
-  for (const auto level : {stofm::CpuKernels::generic, stofm::CpuKernels::avx512}) {
-    if (level > stofm::best_cpu_kernels()) continue;
+  for (const auto level : stofm::cpu_kernel_levels()) {
     stofm::set_cpu_kernels(level);
     for (bool (*check)() : {adamw<float>, adamw<double>, centres, gram, plane}) right = check() && right;
   }

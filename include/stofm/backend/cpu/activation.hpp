@@ -7,8 +7,8 @@
 #include <limits>
 #include <type_traits>
 
-#include "stofm/backend/cpu/avx512/activation.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/activation.hpp"
 #include "stofm/core/op_options.hpp"
 #include "stofm/core/parallel.hpp"
 
@@ -31,10 +31,10 @@ void activate_rows(Cpu, TensorView<T> y, TensorView<const T> x, Activation activ
   [[maybe_unused]] const CpuKernels level = cpu_kernels();
   parallel_for(y.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
       if constexpr (std::is_same_v<T, float>) {
         if (level != CpuKernels::generic) {
-          avx512::activate_row(y.row(i), x.row(i), y.dim(1), activation);
+          STOFM_AT_LEVEL(level, activate_row(y.row(i), x.row(i), y.dim(1), activation));
           continue;
         }
       }

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <type_traits>
 
-#include "stofm/backend/cpu/avx512/activation.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/activation.hpp"
 #include "stofm/core/op_options.hpp"
 #include "stofm/core/parallel.hpp"
 
@@ -32,10 +32,11 @@ void activation_gradient(Cpu, TensorView<T> grad_x, TensorView<const T> grad_y, 
   [[maybe_unused]] const CpuKernels level = cpu_kernels();
   parallel_for(grad_x.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
       if constexpr (std::is_same_v<T, float>) {
         if (level != CpuKernels::generic) {
-          avx512::activation_gradient_row(grad_x.row(i), grad_y.row(i), x.row(i), grad_x.dim(1), activation);
+          STOFM_AT_LEVEL(level, activation_gradient_row(grad_x.row(i), grad_y.row(i), x.row(i), grad_x.dim(1),
+                                                        activation));
           continue;
         }
       }

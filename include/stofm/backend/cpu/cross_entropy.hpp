@@ -9,28 +9,28 @@
 #include <limits>
 #include <type_traits>
 
-#include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
+#include "stofm/backend/cpu/vector/attention.hpp"
 
 namespace stofm::backend {
 
 /// weight * (log sum_j exp(row_j) - row_target) comes back, gradient = weight * (softmax(row) - one at
-/// target). A logit of -inf counts as absent; the sum runs in double (on AVX-512 in 16 floats).
+/// target). A logit of -inf counts as absent; the sum runs in double (in vector kernels in 16 floats).
 template <class T>
 double cross_entropy_row(T* gradient, const T* row, std::int64_t n, std::int64_t target, double weight) {
   constexpr T lowest = -std::numeric_limits<T>::infinity();
   T largest = lowest;
   double sum = 0;
   bool done = false;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
-    if (cpu_kernels() != CpuKernels::generic) {
-      largest = avx512::row_maximum(row, n, lowest);
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic) {
+      largest = STOFM_AT_LEVEL(level, row_maximum(row, n, lowest));
       if (largest == lowest) largest = T(0);
       std::copy(row, row + n, gradient);
-      sum = static_cast<double>(avx512::exponentiate_row(gradient, n, largest));
-      avx512::scale_row(gradient, n, static_cast<float>(weight / sum));
+      sum = static_cast<double>(STOFM_AT_LEVEL(level, exponentiate_row(gradient, n, largest)));
+      STOFM_AT_LEVEL(level, scale_row(gradient, n, static_cast<float>(weight / sum)));
       done = true;
     }
   }

@@ -5,8 +5,8 @@
 
 #include <concepts>
 
-#include "stofm/backend/cpu/avx512/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/dropout_mask.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
@@ -15,8 +15,10 @@ namespace stofm::backend {
 /// every kernel level. *Cost* about one cycle per element with AVX-512.
 inline void dropout_mask_blocks(std::uint8_t* out, const DropoutMask& mask, std::uint64_t first,
                                 std::int64_t count) {
-#if defined(STOFM_X86_KERNELS)
-  if (cpu_kernels() >= CpuKernels::avx512) return avx512::dropout_mask_blocks(out, mask, first, count);
+#if defined(STOFM_VECTOR_KERNELS)
+  const CpuKernels level = cpu_kernels();
+  if (level != CpuKernels::generic)
+    return STOFM_AT_LEVEL(level, dropout_mask_blocks(out, mask, first, count));
 #endif
   for (std::int64_t i = 0; i < count; ++i) out[i] = mask.block(first + static_cast<std::uint64_t>(i));
 }
@@ -28,10 +30,10 @@ void dropout(T* y, const T* x, std::int64_t n, const DropoutMask& mask, T factor
   parallel_for(n, 8192, [&](std::int64_t begin, std::int64_t end) {
     std::uint8_t bits[1024];  // a chunk of 8192 elements
     dropout_mask_blocks(bits, mask, static_cast<std::uint64_t>(begin / 8), (end - begin + 7) / 8);
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
     if constexpr (std::same_as<T, float>)
-      if (cpu_kernels() >= CpuKernels::avx512)
-        return avx512::apply_dropout(y + begin, x + begin, bits, end - begin, factor);
+      if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
+        return STOFM_AT_LEVEL(level, apply_dropout(y + begin, x + begin, bits, end - begin, factor));
 #endif
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t at = i - begin;

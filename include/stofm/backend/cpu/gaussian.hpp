@@ -4,15 +4,15 @@
 /// Parts of the Gaussian network's training, over a block of points:
 ///   u = (a - mu_k) / s_k,  psi_k = exp(-u^2 / 2) / (sqrt(2 pi) s_k),  hidden = relu(W1 psi + b1),  phi = W2
 ///   hidden + b2
-/// Plain loops for any scalar, AVX-512 for float. Checks are the caller's.
+/// Plain loops for any scalar, vectors for float. Checks are the caller's.
 
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
 
-#include "stofm/backend/cpu/avx512/gaussian.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
+#include "stofm/backend/cpu/vector/gaussian.hpp"
 
 namespace stofm::backend {
 
@@ -23,11 +23,11 @@ struct GaussianRow {
   std::int64_t count;
 };
 
-/// Whether the AVX-512 kernels compute this scalar on this machine.
+/// Whether vector kernels compute this scalar.
 template <class T>
 bool wide_kernels() {
-#if defined(STOFM_X86_KERNELS)
-  return std::is_same_v<T, float> && cpu_kernels() >= CpuKernels::avx512;
+#if defined(STOFM_VECTOR_KERNELS)
+  return std::is_same_v<T, float> && cpu_kernels() != CpuKernels::generic;
 #else
   return false;
 #endif
@@ -37,11 +37,11 @@ bool wide_kernels() {
 template <class T>
 void gaussian_values(T* psi, std::int64_t stride, const T* a, std::int64_t points,
                      const GaussianRow<T>& row) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::gaussian_values(psi, stride, a, points, row.mean, row.inverse_width, row.peak,
-                                     row.count);
+      return STOFM_AT_LEVEL(cpu_kernels(), gaussian_values(psi, stride, a, points, row.mean,
+                                                           row.inverse_width, row.peak, row.count));
 #endif
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
@@ -56,11 +56,12 @@ void gaussian_values(T* psi, std::int64_t stride, const T* a, std::int64_t point
 template <class T>
 void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_psi, const T* psi,
                         std::int64_t stride, const T* a, std::int64_t points, const GaussianRow<T>& row) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, stride, a, points,
-                                        row.mean, row.inverse_width, row.count);
+      return STOFM_AT_LEVEL(
+          cpu_kernels(), gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, stride, a, points,
+                                            row.mean, row.inverse_width, row.count));
 #endif
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
@@ -77,10 +78,11 @@ void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_ps
 template <class T>
 void output_weight_gradients(T* grad_w2, std::uint8_t* live, const T* grad_phi, const T* hidden,
                              std::int64_t points, std::int64_t heads, std::int64_t units) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::output_weight_gradients(grad_w2, live, grad_phi, hidden, points, heads, units);
+      return STOFM_AT_LEVEL(cpu_kernels(),
+                            output_weight_gradients(grad_w2, live, grad_phi, hidden, points, heads, units));
 #endif
   for (std::int64_t j = 0; j < units; ++j) live[j] = 0;
   for (std::int64_t p = 0; p < points; ++p) {
@@ -98,11 +100,11 @@ template <class T>
 void hidden_gradients(T* grad_z, std::int64_t stride, T* grad_b1, const std::uint8_t* live, const T* grad_phi,
                       const T* w2, const T* hidden, std::int64_t points, std::int64_t heads,
                       std::int64_t units) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (wide_kernels<T>())
-      return avx512::hidden_gradients(grad_z, stride, grad_b1, live, grad_phi, w2, hidden, points, heads,
-                                      units);
+      return STOFM_AT_LEVEL(cpu_kernels(), hidden_gradients(grad_z, stride, grad_b1, live, grad_phi, w2,
+                                                            hidden, points, heads, units));
 #endif
   for (std::int64_t p = 0; p < points; ++p) {
     std::int64_t column = 0;
@@ -120,9 +122,9 @@ void hidden_gradients(T* grad_z, std::int64_t stride, T* grad_b1, const std::uin
 /// out [columns, rows] = in [rows, columns]^T; rows of `in` `stride` apart, `out` dense.
 template <class T>
 void transpose_block(T* out, const T* in, std::int64_t stride, std::int64_t rows, std::int64_t columns) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>()) return avx512::transpose(out, in, stride, rows, columns);
+    if (wide_kernels<T>()) return STOFM_AT_LEVEL(cpu_kernels(), transpose(out, in, stride, rows, columns));
 #endif
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * stride + j];

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <type_traits>
 
-#include "stofm/backend/cpu/avx512/layer_norm.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/layer_norm.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -45,10 +45,10 @@ void layer_norm(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T>
   parallel_for(y.dim(0), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const T* other = residual.data != nullptr ? residual.row(i) : nullptr;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
       if constexpr (std::is_same_v<T, float>) {
         if (level != CpuKernels::generic) {
-          avx512::layer_norm_row(y.row(i), x.row(i), other, gamma, beta, n, eps);
+          STOFM_AT_LEVEL(level, layer_norm_row(y.row(i), x.row(i), other, gamma, beta, n, eps));
           continue;
         }
       }

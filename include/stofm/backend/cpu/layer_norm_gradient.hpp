@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "stofm/backend/cpu/avx512/layer_norm_gradient.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/layer_norm_gradient.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -59,14 +59,15 @@ void layer_norm_gradient(Cpu, TensorView<T> grad_z, T* grad_gamma, T* grad_beta,
   [[maybe_unused]] const CpuKernels level = cpu_kernels();
   parallel_for(rows, block, [&](std::int64_t begin, std::int64_t end) {
     double* sum_gamma = sums.data() + begin / block * 2 * n;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
     if constexpr (std::is_same_v<T, float>) {
       if (level != CpuKernels::generic) {
         std::vector<float> here(static_cast<std::size_t>(3 * n));  // sums of this block, and h
         for (std::int64_t i = begin; i < end; ++i)
-          avx512::layer_norm_gradient_row(
-              grad_z.row(i), here.data(), here.data() + n, here.data() + 2 * n, grad_y.row(i), x.row(i),
-              residual.data != nullptr ? residual.row(i) : nullptr, gamma, n, eps);
+          STOFM_AT_LEVEL(level, layer_norm_gradient_row(grad_z.row(i), here.data(), here.data() + n,
+                                                        here.data() + 2 * n, grad_y.row(i), x.row(i),
+                                                        residual.data != nullptr ? residual.row(i) : nullptr,
+                                                        gamma, n, eps));
         for (std::int64_t j = 0; j < 2 * n; ++j)
           sum_gamma[j] = static_cast<double>(here[static_cast<std::size_t>(j)]);
         return;

@@ -7,10 +7,10 @@
 
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/amx/linear.hpp"
-#include "stofm/backend/cpu/avx512/linear.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
+#include "stofm/backend/cpu/vector/linear.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
@@ -44,31 +44,33 @@ struct PackedWeights {
   Tensor<std::uint8_t> bytes;
 };
 
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
 /// Bytes of packed weights of one level.
 inline std::int64_t packed_weight_bytes(CpuKernels level, std::int64_t n, std::int64_t k) {
-  return level == CpuKernels::amx ? amx::packed_weight_bytes(n, k)
-                                  : checked_mul(avx512::packed_weight_floats(n, k), sizeof(float), "weights");
+#if defined(STOFM_X86_KERNELS)
+  if (level == CpuKernels::amx) return amx::packed_weight_bytes(n, k);
+#endif
+  return checked_mul(STOFM_AT_LEVEL(level, packed_weight_floats(n, k)), sizeof(float), "weights");
 }
 inline void pack_weights_into(CpuKernels level, std::uint8_t* out, TensorView<const float> w) {
-  if (level == CpuKernels::amx)
-    amx::pack_weights(out, w);
-  else
-    avx512::pack_weights(reinterpret_cast<float*>(out), w);
+#if defined(STOFM_X86_KERNELS)
+  if (level == CpuKernels::amx) return amx::pack_weights(out, w);
+#endif
+  STOFM_AT_LEVEL(level, pack_weights(reinterpret_cast<float*>(out), w));
 }
 inline void linear_packed_bytes(CpuKernels level, TensorView<float> y, TensorView<const float> x,
                                 const std::uint8_t* weights, const float* bias, LinearOptions options) {
-  if (level == CpuKernels::amx)
-    amx::linear(y, x, weights, bias, options);
-  else
-    avx512::linear(y, x, reinterpret_cast<const float*>(weights), bias, options);
+#if defined(STOFM_X86_KERNELS)
+  if (level == CpuKernels::amx) return amx::linear(y, x, weights, bias, options);
+#endif
+  STOFM_AT_LEVEL(level, linear(y, x, reinterpret_cast<const float*>(weights), bias, options));
 }
 #endif
 
 template <class T>
 PackedWeights<T> pack_weights(Cpu, [[maybe_unused]] TensorView<const T> w) {
   PackedWeights<T> packed;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     packed.level = cpu_kernels();
     if (packed.level == CpuKernels::generic) return packed;
@@ -84,7 +86,7 @@ template <class T>
 void linear_packed(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T> w, const T* bias,
                    [[maybe_unused]] const PackedWeights<T>* packed, LinearOptions options) {
   if (y.numel() == 0) return;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     const CpuKernels level = cpu_kernels();
     if (level != CpuKernels::generic) {

@@ -7,12 +7,28 @@
 #include <algorithm>
 
 #include "stofm/backend/cpu/amx/linear_gradient.hpp"
-#include "stofm/backend/cpu/avx512/linear_gradient.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/linear.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
+#include "stofm/backend/cpu/vector/linear_gradient.hpp"
 
 namespace stofm::backend {
+
+#if defined(STOFM_VECTOR_KERNELS)
+inline void pack_weights_as_stored_into(CpuKernels level, std::uint8_t* out, TensorView<const float> b) {
+#if defined(STOFM_X86_KERNELS)
+  if (level == CpuKernels::amx) return amx::pack_weights_as_stored(out, b);
+#endif
+  STOFM_AT_LEVEL(level, pack_weights_as_stored(reinterpret_cast<float*>(out), b));
+}
+inline void add_transposed_packed(CpuKernels level, TensorView<float> sum, TensorView<const float> a,
+                                  const std::uint8_t* packed) {
+#if defined(STOFM_X86_KERNELS)
+  if (level == CpuKernels::amx) return amx::add_transposed_product(sum, a, packed);
+#endif
+  STOFM_AT_LEVEL(level, add_transposed_product(sum, a, reinterpret_cast<const float*>(packed)));
+}
+#endif
 
 /// y [M, N] = a [M, K] b [K, N].
 template <class T>
@@ -23,15 +39,12 @@ void product(Cpu, TensorView<T> y, TensorView<const T> a, TensorView<const T> b)
     for (std::int64_t i = 0; i < y.dim(0); ++i) std::fill_n(y.row(i), n, T(0));
     return;
   }
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     const CpuKernels level = cpu_kernels();
     if (level != CpuKernels::generic) {
       std::uint8_t* packed = scratch_bytes<2>(packed_weight_bytes(level, n, k));
-      if (level == CpuKernels::amx)
-        amx::pack_weights_as_stored(packed, b);
-      else
-        avx512::pack_weights_as_stored(reinterpret_cast<float*>(packed), b);
+      pack_weights_as_stored_into(level, packed, b);
       linear_packed_bytes(level, y, a, packed, nullptr, {});
       return;
     }
@@ -54,18 +67,13 @@ void add_transposed_product(Cpu, TensorView<T> sum, TensorView<const T> a, Tenso
   for (std::int64_t begin = 0; begin < a.dim(0); begin += chunk) {
     const std::int64_t end = (std::min)(begin + chunk, a.dim(0));
     const TensorView<const T> left = rows(a, begin, end), right = rows(b, begin, end);
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
     if constexpr (std::is_same_v<T, float>) {
       const CpuKernels level = cpu_kernels();
       if (level != CpuKernels::generic) {
         std::uint8_t* packed = scratch_bytes<2>(packed_weight_bytes(level, b.dim(1), end - begin));
-        if (level == CpuKernels::amx) {
-          amx::pack_weights_as_stored(packed, right);
-          amx::add_transposed_product(sum, left, packed);
-        } else {
-          avx512::pack_weights_as_stored(reinterpret_cast<float*>(packed), right);
-          avx512::add_transposed_product(sum, left, reinterpret_cast<const float*>(packed));
-        }
+        pack_weights_as_stored_into(level, packed, right);
+        add_transposed_packed(level, sum, left, packed);
         continue;
       }
     }

@@ -9,18 +9,18 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
-#include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
+#include "stofm/backend/cpu/vector/attention.hpp"
 #include "stofm/core/op_options.hpp"
 
 namespace stofm::backend {
 
 /// What one layer left behind: its queries and keys [nodes, heads * width], and their packed forms where the
-/// kernels of the level want them (AMX: both as [heads][tiles][groups][2 KB]; AVX-512: keys as
-/// [heads][panels][width, 32]).
+/// kernels of the level want them (AMX: both as [heads][tiles][groups][2 KB]; vectors: keys as
+/// [heads][panels of pack_panels_transposed]).
 template <class T>
 struct PairLayer {
   Tensor<T> q, k;
@@ -56,8 +56,8 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
   state.row_offsets.assign(bias.row_offsets.begin(), bias.row_offsets.end());
   state.columns.assign(bias.columns.begin(), bias.columns.end());
   state.background = bias.background;
-#if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
+#if defined(STOFM_X86_KERNELS)
   if (state.level == CpuKernels::amx) {
     state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
     const auto slots = static_cast<std::int64_t>(state.runs.order.size());
@@ -132,32 +132,22 @@ void pair_rows(Cpu, const PairState<T>& state, TensorView<T> out, std::span<cons
 }
 
 #if defined(STOFM_X86_KERNELS)
-inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
+inline void pair_pack_amx(const PairState<float>& state, PairLayer<float>& layer) {
   const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
   const auto q = std::as_const(layer.q).view(), k = std::as_const(layer.k).view();
-  if (state.level == CpuKernels::amx) {
-    const std::int64_t tile_step = amx::groups_of(width) * amx::group_bytes;
-    layer.packed_q = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
-    layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
-    parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
-        amx::pack_row_block(layer.packed_q.data() + at + block * 2 * tile_step,
-                            q.row(block * 32) + head * width, q.stride(0),
-                            (std::min<std::int64_t>)(n - block * 32, 32), width, 1.0F);
-        amx::pack_key_tiles(layer.packed_k.data() + at, k.data + head * width, k.stride(0), n, width,
-                            block * 2, block * 2 + 2);
-      }
-    });
-  } else if (state.level == CpuKernels::avx512) {
-    layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * blocks * 32 * width * 4});
-    auto* panels = reinterpret_cast<float*>(layer.packed_k.data());
-    parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t)
-        avx512::pack_panel_transposed(panels + t * 32 * width, k.row(t % blocks * 32) + t / blocks * width,
-                                      k.stride(0), (std::min<std::int64_t>)(n - t % blocks * 32, 32), width);
-    });
-  }
+  const std::int64_t tile_step = amx::groups_of(width) * amx::group_bytes;
+  layer.packed_q = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
+  layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
+  parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
+      amx::pack_row_block(layer.packed_q.data() + at + block * 2 * tile_step,
+                          q.row(block * 32) + head * width, q.stride(0),
+                          (std::min<std::int64_t>)(n - block * 32, 32), width, 1.0F);
+      amx::pack_key_tiles(layer.packed_k.data() + at, k.data + head * width, k.stride(0), n, width, block * 2,
+                          block * 2 + 2);
+    }
+  });
 }
 
 inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, TensorView<const float> v) {
@@ -186,10 +176,29 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
     }
   });
 }
+#endif
 
-inline void pair_attend_avx512(const PairState<float>& state, TensorView<float> y,
-                               TensorView<const float> v) {
-  constexpr std::int64_t rows = avx512::attention_rows;
+#if defined(STOFM_VECTOR_KERNELS)
+inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
+  if (state.level == CpuKernels::generic) return;
+#if defined(STOFM_X86_KERNELS)
+  if (state.level == CpuKernels::amx) return pair_pack_amx(state, layer);
+#endif
+  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
+  const auto k = std::as_const(layer.k).view();
+  layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * blocks * 32 * width * 4});
+  auto* panels = reinterpret_cast<float*>(layer.packed_k.data());
+  parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t)
+      STOFM_AT_LEVEL(state.level, pack_panels_transposed(
+                                      panels + t * 32 * width, k.row(t % blocks * 32) + t / blocks * width,
+                                      k.stride(0), (std::min<std::int64_t>)(n - t % blocks * 32, 32), width));
+  });
+}
+
+inline void pair_attend_vectors(const PairState<float>& state, TensorView<float> y,
+                                TensorView<const float> v) {
+  const std::int64_t rows = STOFM_AT_LEVEL(state.level, attention_rows);
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + rows - 1) / rows;
   const std::int64_t value_floats = (width + 31) / 32 * 32 * n,
                      panel_floats = state.row_blocks() * 32 * width;
@@ -197,19 +206,21 @@ inline void pair_attend_avx512(const PairState<float>& state, TensorView<float> 
   float* values = scratch<float, 5>(state.heads * value_floats);
   parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t h = begin; h < end; ++h)
-      avx512::pack_panels(values + h * value_floats, v.data + h * width, v.stride(0), n, width);
+      STOFM_AT_LEVEL(state.level,
+                     pack_panels(values + h * value_floats, v.data + h * width, v.stride(0), n, width));
   });
   parallel_for(state.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<avx512::Segment> segments(state.layers.size());
+    std::vector<PanelSegment> segments(state.layers.size());
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t head = t / blocks, first = t % blocks * rows;
       for (std::size_t s = 0; s < segments.size(); ++s)
         segments[s] = {state.layers[s].q.data() + first * state.heads * width + head * width,
                        reinterpret_cast<const float*>(state.layers[s].packed_k.data()) + head * panel_floats};
-      avx512::attend_rows(
-          y.row(first) + head * width, y.stride(0), (std::min)(n - first, rows), n, segments,
-          state.heads * width, width, 1.0F, values + head * value_floats, width,
-          {state.row_offsets.data() + first, state.columns.data(), state.values.data() + head * entries});
+      const RowAdditions bias{state.row_offsets.data() + first, state.columns.data(),
+                              state.values.data() + head * entries};
+      STOFM_AT_LEVEL(state.level, attend_rows(y.row(first) + head * width, y.stride(0),
+                                              (std::min)(n - first, rows), n, segments, state.heads * width,
+                                              width, 1.0F, values + head * value_floats, width, bias));
     }
   });
 }
@@ -226,7 +237,7 @@ void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<con
     return to;
   };
   PairLayer<T> layer{copy(q), copy(k), {}, {}};
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) pair_pack(state, layer);
 #endif
   state.layers.push_back(std::move(layer));
@@ -236,10 +247,12 @@ void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<con
 template <class T>
 void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v) {
 #if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx) return pair_attend_amx(state, y, v);
-    if (state.level == CpuKernels::avx512) return pair_attend_avx512(state, y, v);
-  }
+#endif
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (state.level != CpuKernels::generic) return pair_attend_vectors(state, y, v);
 #endif
   constexpr std::int64_t block = 32;
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + block - 1) / block;

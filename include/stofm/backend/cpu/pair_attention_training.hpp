@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "stofm/backend/cpu/amx/pair_attention_training_backward.hpp"
-#include "stofm/backend/cpu/avx512/pair_attention_training.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/pair_attention_training_state.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
+#include "stofm/backend/cpu/vector/pair_attention_training.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
@@ -38,10 +38,16 @@ std::shared_ptr<const PairTrainingLayer<T>> pair_training_layer(
   };
   layer->q = copy(q, layer->scale);
   layer->k = copy(k, T(1));
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
-    if (state.level == CpuKernels::amx) amx::pack_pair_layer(*layer, state.heads, state.width);
-    if (state.level == CpuKernels::avx512) avx512::pack_pair_layer(*layer, state.heads, state.width);
+#if defined(STOFM_X86_KERNELS)
+    if (state.level == CpuKernels::amx) {
+      amx::pack_pair_layer(*layer, state.heads, state.width);
+      return layer;
+    }
+#endif
+    if (state.level != CpuKernels::generic)
+      STOFM_AT_LEVEL(state.level, pack_pair_layer(*layer, state.heads, state.width));
   }
 #endif
   return layer;
@@ -225,11 +231,13 @@ template <class T>
 void pair_training_forward(Cpu, const PairTrainingState<T>& state, TensorView<const T> v,
                            const PairDropout& dropout, T* y, T* log_sums) {
 #if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx) return amx::pair_training_forward(state, v, dropout, y, log_sums);
-    if (state.level == CpuKernels::avx512)
-      return avx512::pair_training_forward(state, v, dropout, y, log_sums);
-  }
+#endif
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (state.level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(state.level, pair_training_forward(state, v, dropout, y, log_sums));
 #endif
   pair_training_forward_generic(state, v, dropout, y, log_sums);
 }
@@ -238,12 +246,15 @@ void pair_training_backward(Cpu, const PairTrainingState<T>& state, TensorView<c
                             const PairDropout& dropout, const T* y, const T* log_sums, const T* grad_y,
                             const PairGradients<T>& into) {
 #if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx)
       return amx::pair_training_backward(state, v, dropout, y, log_sums, grad_y, into);
-    if (state.level == CpuKernels::avx512)
-      return avx512::pair_training_backward(state, v, dropout, y, log_sums, grad_y, into);
-  }
+#endif
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (state.level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(state.level,
+                            pair_training_backward(state, v, dropout, y, log_sums, grad_y, into));
 #endif
   pair_training_backward_generic(state, v, dropout, y, log_sums, grad_y, into);
 }
@@ -252,11 +263,13 @@ template <class T>
 void pair_training_values(Cpu, const PairTrainingState<T>& state, const PairList& list, const T* background,
                           T* values) {
 #if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx) return amx::pair_training_values(state, list, background, values);
-    if (state.level == CpuKernels::avx512)
-      return avx512::pair_training_values(state, list, background, values);
-  }
+#endif
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (state.level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(state.level, pair_training_values(state, list, background, values));
 #endif
   pair_training_values_generic(state, list, background, values);
 }
@@ -264,12 +277,14 @@ template <class T>
 void pair_training_values_backward(Cpu, const PairTrainingState<T>& state, const PairList& list,
                                    const T* grad_values, const PairGradients<T>& into) {
 #if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx)
       return amx::pair_training_values_backward(state, list, grad_values, into);
-    if (state.level == CpuKernels::avx512)
-      return avx512::pair_training_values_backward(state, list, grad_values, into);
-  }
+#endif
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (state.level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(state.level, pair_training_values_backward(state, list, grad_values, into));
 #endif
   pair_training_values_backward_generic(state, list, grad_values, into);
 }

@@ -9,12 +9,12 @@
 #include <array>
 #include <vector>
 
-#include "stofm/backend/cpu/avx512/sequence_attention_training.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
+#include "stofm/backend/cpu/vector/sequence_attention_training.hpp"
 
 namespace stofm::backend {
 
@@ -73,9 +73,10 @@ void drop_weights(T* row, std::int64_t keys, const DropoutMask& mask, std::int64
 
 template <class T>
 void attend_sequence(TensorView<T> y, const SequenceAttention<T>& a, const SequenceHead& at) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
-    if (cpu_kernels() != CpuKernels::generic) return avx512::attend_sequence(y, a, at);
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(level, attend_sequence(y, a, at));
 #endif
   const auto rows = [&](const auto& view, std::int64_t first, std::int64_t count) {
     return eigen_rows(view.row(first) + at.column, count, at.width, view.stride(0));
@@ -100,10 +101,10 @@ void attend_sequence(TensorView<T> y, const SequenceAttention<T>& a, const Seque
 template <class T>
 void attend_sequence_gradient(const SequenceAttentionGradients<T>& grads, TensorView<const T> grad_y,
                               TensorView<const T> y, const SequenceAttention<T>& a, const SequenceHead& at) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
-    if (cpu_kernels() != CpuKernels::generic)
-      return avx512::attend_sequence_gradient(grads, grad_y, y, a, at);
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(level, attend_sequence_gradient(grads, grad_y, y, a, at));
 #endif
   const auto rows = [&](const auto& view, std::int64_t first, std::int64_t count) {
     return eigen_rows(view.row(first) + at.column, count, at.width, view.stride(0));

@@ -7,36 +7,20 @@
 #include <concepts>
 #include <cstdint>
 
-#include "stofm/backend/cpu/avx512/vector_math.hpp"
 #include "stofm/backend/cpu/instances.hpp"
+#include "stofm/backend/cpu/vector/sum_of_squares.hpp"
 
 namespace stofm::backend {
-
-#if defined(STOFM_X86_KERNELS)
-STOFM_KERNELS_BEGIN
-namespace avx512 {
-/// Adds the squares of x[0, n), n a multiple of 8, to eight sums.
-STOFM_TARGET_AVX512 inline void add_squares(double* sums, const float* x, std::int64_t n) {
-  __m512d sum = _mm512_loadu_pd(sums);
-  for (std::int64_t i = 0; i < n; i += 8) {
-    const __m512d value = _mm512_cvtps_pd(_mm256_loadu_ps(x + i));
-    sum = _mm512_fmadd_pd(value, value, sum);
-  }
-  _mm512_storeu_pd(sums, sum);
-}
-}  // namespace avx512
-STOFM_KERNELS_END
-#endif
 
 template <class T>
 double sum_of_squares(const T* x, std::int64_t n) {
   double sums[8] = {};
   const std::int64_t whole = n / 8 * 8;
   bool done = false;
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::same_as<T, float>)
-    if (cpu_kernels() >= CpuKernels::avx512) {
-      avx512::add_squares(sums, x, whole);
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic) {
+      STOFM_AT_LEVEL(level, add_squares(sums, x, whole));
       done = true;
     }
 #endif

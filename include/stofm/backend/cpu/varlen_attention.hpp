@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
-#include "stofm/backend/cpu/avx512/attention.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
+#include "stofm/backend/cpu/vector/attention.hpp"
 #include "stofm/core/op_options.hpp"
 
 namespace stofm::backend {
@@ -43,7 +43,7 @@ void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> 
 template <class T>
 void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
                  AttentionSpan rows, std::int64_t head, std::int64_t width, const AttentionOptions& options) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     const CpuKernels level = cpu_kernels();
     const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
@@ -55,14 +55,15 @@ void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, 
     const float* value = v.row(rows.key_begin) + column;
     if (level != CpuKernels::generic) {
       if (queries == 1)
-        avx512::attend_single(out, query, key, k.stride(0), value, v.stride(0), keys, width, scale);
-      else if (level == CpuKernels::amx)
-        amx::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value, v.stride(0), keys,
-                    width, scale, options.grade);
-      else
-        avx512::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value, v.stride(0),
-                       keys, width, scale);
-      return;
+        return STOFM_AT_LEVEL(
+            level, attend_single(out, query, key, k.stride(0), value, v.stride(0), keys, width, scale));
+#if defined(STOFM_X86_KERNELS)
+      if (level == CpuKernels::amx)
+        return amx::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value,
+                           v.stride(0), keys, width, scale, options.grade);
+#endif
+      return STOFM_AT_LEVEL(level, attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0),
+                                          value, v.stride(0), keys, width, scale));
     }
   }
 #endif

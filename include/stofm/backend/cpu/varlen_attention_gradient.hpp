@@ -9,11 +9,11 @@
 #include <span>
 #include <vector>
 
-#include "stofm/backend/cpu/avx512/attention_gradient.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
+#include "stofm/backend/cpu/vector/attention_gradient.hpp"
 #include "stofm/core/op_options.hpp"
 
 namespace stofm::backend {
@@ -68,27 +68,27 @@ void attend_gradient(const VarlenAttentionGradients<T>& grads, TensorView<const 
                      TensorView<const T> y, TensorView<const T> q, TensorView<const T> k,
                      TensorView<const T> v, std::int64_t begin, std::int64_t end, std::int64_t column,
                      std::int64_t width, T scale) {
-#if defined(STOFM_X86_KERNELS)
+#if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
-    if (cpu_kernels() != CpuKernels::generic) {
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic) {
       auto at = [&](const auto& view) { return view.row(begin) + column; };
-      const avx512::AttentionGradientHead head{at(q),
-                                               at(k),
-                                               at(v),
-                                               at(y),
-                                               at(grad_y),
-                                               q.stride(0),
-                                               k.stride(0),
-                                               v.stride(0),
-                                               y.stride(0),
-                                               grad_y.stride(0),
-                                               at(grads.q),
-                                               at(grads.k),
-                                               at(grads.v),
-                                               grads.q.stride(0),
-                                               grads.k.stride(0),
-                                               grads.v.stride(0)};
-      avx512::attend_gradient(head, end - begin, width, scale);
+      const AttentionGradientHead head{at(q),
+                                       at(k),
+                                       at(v),
+                                       at(y),
+                                       at(grad_y),
+                                       q.stride(0),
+                                       k.stride(0),
+                                       v.stride(0),
+                                       y.stride(0),
+                                       grad_y.stride(0),
+                                       at(grads.q),
+                                       at(grads.k),
+                                       at(grads.v),
+                                       grads.q.stride(0),
+                                       grads.k.stride(0),
+                                       grads.v.stride(0)};
+      STOFM_AT_LEVEL(level, attend_gradient(head, end - begin, width, scale));
       return;
     }
   }

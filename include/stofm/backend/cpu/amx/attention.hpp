@@ -72,8 +72,8 @@ STOFM_TARGET_AMX inline void exponentiate_group(float* group, std::int64_t rows,
   for (std::int64_t r = 0; r < rows; ++r) {
     float* row = group + r * 32;
     const __m512 m = _mm512_set1_ps(state.maximum[r]);
-    const __m512 p0 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row), m), avx512::softmax_floor);
-    const __m512 p1 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row + 16), m), avx512::softmax_floor);
+    const __m512 p0 = avx512::exponential(_mm512_sub_ps(_mm512_load_ps(row), m), softmax_floor);
+    const __m512 p1 = avx512::exponential(_mm512_sub_ps(_mm512_load_ps(row + 16), m), softmax_floor);
     _mm512_store_ps(state.lane_sum[r],
                     _mm512_add_ps(_mm512_load_ps(state.lane_sum[r]), _mm512_add_ps(p0, p1)));
     __m512i hi, lo;
@@ -95,7 +95,7 @@ STOFM_TARGET_AMX inline void update_maxima(std::int64_t rows, bool first_block, 
   for (std::int64_t r = 0; !first_block && r < rows; r += 16) {
     const __mmask16 lanes = avx512::first_lanes(rows - r);
     _mm512_mask_store_ps(state.factor + r, lanes,
-                         avx512::exp_ps(_mm512_maskz_load_ps(lanes, state.factor + r)));
+                         avx512::exponential(_mm512_maskz_load_ps(lanes, state.factor + r)));
   }
 }
 

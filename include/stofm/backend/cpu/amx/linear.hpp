@@ -38,11 +38,10 @@ STOFM_TARGET_AMX inline void finish_block(float* y, std::int64_t stride, const f
   const __m512 b1 = bias != nullptr ? _mm512_maskz_loadu_ps(second, bias + 16) : _mm512_setzero_ps();
   for (std::int64_t r = 0; r < rows; ++r) {
     float* out = y + r * stride;
-    _mm512_mask_storeu_ps(out, first,
-                          avx512::epilogue_ps(_mm512_load_ps(sums + r * 32), b0, scale, activation));
+    _mm512_mask_storeu_ps(out, first, avx512::epilogue(_mm512_load_ps(sums + r * 32), b0, scale, activation));
     if (second != 0)
       _mm512_mask_storeu_ps(out + 16, second,
-                            avx512::epilogue_ps(_mm512_load_ps(sums + r * 32 + 16), b1, scale, activation));
+                            avx512::epilogue(_mm512_load_ps(sums + r * 32 + 16), b1, scale, activation));
   }
 }
 

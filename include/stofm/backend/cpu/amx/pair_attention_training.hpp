@@ -13,8 +13,8 @@
 
 #include "stofm/backend/cpu/amx/attention.hpp"
 #include "stofm/backend/cpu/amx/split_tiles.hpp"
-#include "stofm/backend/cpu/avx512/dropout_mask.hpp"
 #include "stofm/backend/cpu/pair_attention_training_state.hpp"
+#include "stofm/backend/cpu/vector/dropout_mask.hpp"
 #include "stofm/core/parallel.hpp"
 
 #if defined(STOFM_X86_KERNELS)
@@ -127,8 +127,8 @@ STOFM_TARGET_AMX inline void exponentiate_kept(float* group, const std::uint32_t
   for (std::int64_t r = 0; r < block_rows; ++r) {
     float* row = group + r * 32;
     const __m512 m = _mm512_set1_ps(state.maximum[r]);
-    const __m512 p0 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row), m), avx512::softmax_floor);
-    const __m512 p1 = avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(row + 16), m), avx512::softmax_floor);
+    const __m512 p0 = avx512::exponential(_mm512_sub_ps(_mm512_load_ps(row), m), softmax_floor);
+    const __m512 p1 = avx512::exponential(_mm512_sub_ps(_mm512_load_ps(row + 16), m), softmax_floor);
     _mm512_store_ps(state.lane_sum[r],
                     _mm512_add_ps(_mm512_load_ps(state.lane_sum[r]), _mm512_add_ps(p0, p1)));
     __m512i hi, lo;

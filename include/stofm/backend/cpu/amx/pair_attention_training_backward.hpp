@@ -210,8 +210,9 @@ STOFM_TARGET_AMX inline void softmax_gradient_block(float* logits, const float* 
       const auto keep = static_cast<__mmask16>(kept[row] >> (i % 2 * 16));
       const auto real = static_cast<__mmask16>(inside >> (i % 2 * 16));
       const __m512 p = _mm512_maskz_mov_ps(
-          real, avx512::exp_ps(_mm512_sub_ps(_mm512_load_ps(logits + at), _mm512_set1_ps(sums.log_sum[row])),
-                               avx512::softmax_floor));
+          real,
+          avx512::exponential(_mm512_sub_ps(_mm512_load_ps(logits + at), _mm512_set1_ps(sums.log_sum[row])),
+                              softmax_floor));
       a[i] = _mm512_maskz_mul_ps(keep, p, f);
       g[i] = _mm512_fmsub_ps(a[i], _mm512_load_ps(grad_weights + at),
                              _mm512_mul_ps(p, _mm512_set1_ps(sums.mean[row])));

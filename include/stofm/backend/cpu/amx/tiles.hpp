@@ -12,7 +12,8 @@
 /// An operand is [tiles of 16 rows (columns)][groups of 32][3 KB]. Instructions are written as assembler,
 /// since the intrinsics of g++ 12 do not tell the compiler that a tile load reads memory.
 
-#include "stofm/backend/cpu/avx512/vector_math.hpp"
+#include "stofm/backend/cpu/amx/bfloat16_parts.hpp"
+#include "stofm/backend/cpu/vector/math.hpp"
 
 #if defined(STOFM_X86_KERNELS)
 
