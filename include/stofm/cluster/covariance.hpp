@@ -51,6 +51,10 @@ inline constexpr std::int64_t gram_columns = 32;
   }
 }
 #if defined(STOFM_X86_KERNELS)
+STOFM_TARGET_AVX2 inline void add_gram_avx2(const double* rows, std::int64_t count, std::int64_t c,
+                                            double* gram) {
+  add_gram(rows, count, c, gram);
+}
 STOFM_TARGET_AVX512 inline void add_gram_avx512(const double* rows, std::int64_t count, std::int64_t c,
                                                 double* gram) {
   add_gram(rows, count, c, gram);
@@ -59,7 +63,9 @@ STOFM_TARGET_AVX512 inline void add_gram_avx512(const double* rows, std::int64_t
 STOFM_UNFUSED inline void add_gram_dispatched(const double* rows, std::int64_t count, std::int64_t c,
                                               double* gram) {
 #if defined(STOFM_X86_KERNELS)
-  if (cpu_kernels() >= CpuKernels::avx512) return add_gram_avx512(rows, count, c, gram);
+  const CpuKernels level = cpu_kernels();
+  if (level >= CpuKernels::avx512) return add_gram_avx512(rows, count, c, gram);
+  if (level == CpuKernels::avx2) return add_gram_avx2(rows, count, c, gram);
 #endif
   add_gram(rows, count, c, gram);
 }

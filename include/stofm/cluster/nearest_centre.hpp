@@ -128,6 +128,16 @@ using LaneSums = float[nearest_rows_at_once][centre_lanes];
 }
 
 #if defined(STOFM_X86_KERNELS)
+STOFM_TARGET_AVX2 inline void nearest_avx2(const float* rows, std::int64_t stride, std::int64_t count,
+                                           const float* packed, std::int64_t blocks, std::int64_t d,
+                                           std::int32_t* label, float* distance) {
+  nearest_body(rows, stride, count, packed, blocks, d, label, distance);
+}
+STOFM_TARGET_AVX2 inline void distances_avx2(const float* rows, std::int64_t stride, std::int64_t count,
+                                             const float* packed, std::int64_t blocks, std::int64_t d,
+                                             float* out) {
+  distances_body(rows, stride, count, packed, blocks, d, out);
+}
 STOFM_TARGET_AVX512 inline void nearest_avx512(const float* rows, std::int64_t stride, std::int64_t count,
                                                const float* packed, std::int64_t blocks, std::int64_t d,
                                                std::int32_t* label, float* distance) {
@@ -144,17 +154,24 @@ STOFM_UNFUSED inline void nearest_dispatched(const float* rows, std::int64_t str
                                              const PackedPoints& centres, std::int32_t* label,
                                              float* distance) {
 #if defined(STOFM_X86_KERNELS)
-  if (cpu_kernels() >= CpuKernels::avx512)
+  const CpuKernels level = cpu_kernels();
+  if (level >= CpuKernels::avx512)
     return nearest_avx512(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label,
                           distance);
+  if (level == CpuKernels::avx2)
+    return nearest_avx2(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label,
+                        distance);
 #endif
   nearest_body(rows, stride, count, centres.data(), centres.blocks(), centres.dimension(), label, distance);
 }
 STOFM_UNFUSED inline void distances_dispatched(const float* rows, std::int64_t stride, std::int64_t count,
                                                const PackedPoints& points, float* out) {
 #if defined(STOFM_X86_KERNELS)
-  if (cpu_kernels() >= CpuKernels::avx512)
+  const CpuKernels level = cpu_kernels();
+  if (level >= CpuKernels::avx512)
     return distances_avx512(rows, stride, count, points.data(), points.blocks(), points.dimension(), out);
+  if (level == CpuKernels::avx2)
+    return distances_avx2(rows, stride, count, points.data(), points.blocks(), points.dimension(), out);
 #endif
   distances_body(rows, stride, count, points.data(), points.blocks(), points.dimension(), out);
 }

@@ -58,7 +58,7 @@ struct HiddenBlock {
     std::int64_t units, alive_count;
   };
 
-  /// One register of AVX-512, four of SSE2.
+  /// One register of AVX-512, two of AVX2, four of SSE2.
   using Points = double __attribute__((vector_size(points * sizeof(double))));
 
   template <std::int64_t Rows>
@@ -79,12 +79,15 @@ struct HiddenBlock {
     for (; j < a.units; ++j) unit_rows<1>(a, j);
   }
 #if defined(STOFM_X86_KERNELS)
+  STOFM_TARGET_AVX2 static void run_avx2(const Arguments& a) { run(a); }
   STOFM_TARGET_AVX512 static void run_avx512(const Arguments& a) { run(a); }
 #endif
   static void run_generic(const Arguments& a) { run(a); }
   static void run_best(const Arguments& a) {
 #if defined(STOFM_X86_KERNELS)
-    if (cpu_kernels() >= CpuKernels::avx512) return run_avx512(a);
+    const CpuKernels level = cpu_kernels();
+    if (level >= CpuKernels::avx512) return run_avx512(a);
+    if (level == CpuKernels::avx2) return run_avx2(a);
 #endif
     run_generic(a);
   }

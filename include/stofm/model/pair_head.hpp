@@ -104,12 +104,15 @@ struct PairHeadChunk {
     *a.loss = loss;
   }
 #if defined(STOFM_X86_KERNELS)
+  STOFM_TARGET_AVX2 static void run_avx2(const Arguments& a) { run(a); }
   STOFM_TARGET_AVX512 static void run_avx512(const Arguments& a) { run(a); }
 #endif
   static void run_generic(const Arguments& a) { run(a); }
   static void run_best(const Arguments& a) {
 #if defined(STOFM_X86_KERNELS)
-    if (cpu_kernels() >= CpuKernels::avx512) return run_avx512(a);
+    const CpuKernels level = cpu_kernels();
+    if (level >= CpuKernels::avx512) return run_avx512(a);
+    if (level == CpuKernels::avx2) return run_avx2(a);
 #endif
     run_generic(a);
   }
