@@ -107,7 +107,7 @@ def main():
     def add(what, unit, our_value, peer_name, peer_value, ratio, target):
         rows.append(dict(what=what, unit=unit, stofm=our_value, peer=peer_name, peer_value=peer_value, ratio=ratio, target=target))
 
-    forward_row, forward = ours(build, "se2_forward_bench", "model/se2_forward/(amx|avx512)/table/.*N/1050")
+    forward_row, forward = ours(build, "se2_forward_bench", "model/se2_forward/(amx|avx512|avx2|neon)/table/.*N/1050")
     training_rows(build, arguments.torch_python, peers, add)
     if arguments.only == "training":
         return report(rows, forward_row, arguments)
@@ -119,7 +119,7 @@ def main():
 
     for name in ("starmap", "her2st"):
         tokens = golden / f"tokens_{name}" / "case.safetensors"
-        row, _ = ours(build, "cell_encoder_bench", "model/cell_encoder/(amx|avx512)/position_0/cells:0/tokens:0", STOFM_TOKENS=str(tokens))
+        row, _ = ours(build, "cell_encoder_bench", "model/cell_encoder/(amx|avx512|avx2|neon)/position_0/cells:0/tokens:0", STOFM_TOKENS=str(tokens))
         torch = peer(arguments.torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2)
         add(f"cell encoder, tokens_{name}, float32", "cells/s", row["cells/s"], f"BertModel, torch {torch['torch']}",
             torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], 2)

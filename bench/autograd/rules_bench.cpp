@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ void run(benchmark::State& state, CpuKernels level, const std::vector<Shape>& sh
 
 void add(const std::string& name, const std::string& shape, const std::vector<Shape>& shapes,
          const Rule& rule) {
-  for (const CpuKernels level : cpu_kernel_levels())
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels()))
     benchmark::RegisterBenchmark(
         ("rule/" + name + "/" + std::string(to_string(level)) + "/f32/" + shape).c_str(),
         [=](benchmark::State& state) { run(state, level, shapes, rule); })

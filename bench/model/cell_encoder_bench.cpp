@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
+#include <ranges>
 #include <string>
 
 #include "bench/support/published_cell_encoder.hpp"
@@ -66,7 +67,7 @@ void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
 }
 
 void register_all() {
-  for (const CpuKernels level : cpu_kernel_levels())
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels()))
     for (const bool full : {false, true}) {
       auto* bench =
           benchmark::RegisterBenchmark(("model/cell_encoder/" + std::string(to_string(level)) +

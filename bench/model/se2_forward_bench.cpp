@@ -4,6 +4,7 @@
 /// distance.
 #include <benchmark/benchmark.h>
 
+#include <ranges>
 #include <string>
 
 #include "stofm/backend/cpu/isa.hpp"
@@ -77,7 +78,7 @@ void build_table(benchmark::State& state) {
 }
 
 void register_all() {
-  for (const CpuKernels level : cpu_kernel_levels()) {
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
     const std::string name(to_string(level));
     for (const bool use_table : {true, false})
       benchmark::RegisterBenchmark(

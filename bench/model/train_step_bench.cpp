@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <ranges>
 #include <string>
 
 #include "stofm/model/pretraining_heads.hpp"
@@ -144,7 +145,7 @@ void measure(benchmark::State& state, CpuKernels level, Body body) {
 }
 
 void register_all() {
-  for (const CpuKernels level : cpu_kernel_levels()) {
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
     const std::string name(to_string(level));
     const auto add = [&](const std::string& part, auto body) {
       benchmark::RegisterBenchmark(("model/" + part + "/" + name + "/L:4/E:256/H:8/N").c_str(),

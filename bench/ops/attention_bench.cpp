@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -159,7 +160,7 @@ void run_varlen(benchmark::State& state, CpuKernels level, std::int64_t length, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const CpuKernels level : cpu_kernel_levels()) {
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
     const std::string name(to_string(level));
     auto add = [](const std::string& title, auto body) {
       benchmark::RegisterBenchmark(title.c_str(), body)->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ranges>
 #include <string>
 
 #include "stofm/core/random.hpp"
@@ -93,7 +94,7 @@ int main(int argc, char** argv) {
     const std::string suffix = c.activation == Activation::gelu   ? "/gelu"
                                : c.activation == Activation::relu ? "/relu"
                                                                   : "";
-    for (const CpuKernels level : cpu_kernel_levels()) {
+    for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
       if (level == CpuKernels::generic) continue;  // above
       const std::string name = "linear/" + std::string(to_string(level));
       benchmark::RegisterBenchmark((name + "_packed" + shape + suffix).c_str(), [=](benchmark::State& state) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <functional>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -169,7 +170,7 @@ int main(int argc, char** argv) {
   require_same_result();
   const double unit = 2.0 * 1050 * 1050 * heads * width;
   const std::string shape = "/float/N:1050/H:8/D:32/layers:4";
-  for (const CpuKernels level : cpu_kernel_levels()) {
+  for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
     const std::string name = "pair_attention/" + std::string(to_string(level));
     add(name + "/forward" + shape, level, unit * (10 + layers), false, &Step::Seconds::forward, false);
     add(name + "/backward" + shape, level, unit * (3 * 10 + 2 * layers), false, &Step::Seconds::backward,

@@ -29,7 +29,7 @@
 #define STOFM_TARGET_AMX \
   STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
 #define STOFM_INLINE_AMX inline __attribute__((always_inline)) STOFM_TARGET_AMX
-#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__AARCH64EL__) && defined(STOFM_TRY_NEON)
+#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__AARCH64EL__) && !defined(STOFM_NO_NEON_KERNELS)
 #define STOFM_NEON_KERNELS 1
 /// Every 64-bit ARM has these instructions: nothing to ask for.
 #define STOFM_TARGET_NEON STOFM_UNFUSED

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// The vector layer on AVX2 and FMA: a Vector is two registers of 8 floats. What each function means is said
-/// in README.md here.
+/// in README.md of this folder.
 ///
 /// Tails: a load or store of the first lanes asks whether these are all of them (loops know it before the
 /// jump) and takes the plain instruction then: masked stores cost some ten times as much on Zen.

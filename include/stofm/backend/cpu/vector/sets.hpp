@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The sets of vector instructions that kernels are compiled for, and the choice between them. README.md here
-/// says how a kernel is written.
+/// The sets of vector instructions that kernels are compiled for, and the choice between them. README.md of
+/// this folder says how a kernel is written.
 
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/vector/avx2.hpp"
