@@ -5,7 +5,7 @@
 /// in README.md of this folder.
 ///
 /// Tails: a load or store of the first lanes asks whether these are all of them (loops know it before the
-/// jump) and takes the plain instruction then: masked stores cost some ten times as much on Zen.
+/// jump) and takes the plain instruction then: masked stores are slow on some machines.
 
 #include <cstdint>
 #include <cstring>
