@@ -77,6 +77,9 @@ def main(root):
                 continue
             if seen not in MAY_INCLUDE[layer]:
                 problems.append(f"{name}:{number}: layer {layer} may not include {target}")
+    for text in sorted(root.rglob("*.inc")):  # kernels, included within namespaces: their headers include for them
+        if text.name != "each_set.inc" and re.search(r"^\s*#\s*include", text.read_text(), re.M):
+            problems.append(f"{text.relative_to(root).as_posix()}: the text of kernels includes nothing")
     umbrellas = reached(root, ["stofm.hpp", "training.hpp", "tasks.hpp"])
     for header in headers:
         name = header.relative_to(root).as_posix()
