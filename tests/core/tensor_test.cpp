@@ -88,3 +88,32 @@ TEST_CASE("an empty tensor has no elements and no address") {
   CHECK(t.numel() == 0);
   CHECK(t.clone().shape() == Shape{0, 5});
 }
+
+TEST_CASE("item() is the one number of a tensor of any shape, and refuses more") {
+  CHECK(Tensor<float>::full(Shape{}, 2.5F).item() == 2.5F);
+  CHECK(Tensor<double>::full({1, 1}, 3).item() == 3.0);
+  const auto t = Tensor<float>::from({2, 2}, {1, 2, 3, 4});
+  CHECK(t.slice(0, 1, 2).slice(1, 1, 2).item() == 4.0F);
+  CHECK_THROWS_WITH_AS(t.item(),
+                       "[item]: found a tensor of shape [2, 2], expected one element. Index it, or reduce it "
+                       "to one number. [STOFM-1013]",
+                       ShapeError);
+  CHECK_THROWS_AS(Tensor<float>().item(), ShapeError);
+}
+
+TEST_CASE("a span is seen as a tensor of the shape that is given") {
+  std::vector<double> values{1, 2, 3, 4, 5, 6};
+  const TensorView<double> view = view_of(std::span(values), {3, 2});
+  CHECK(view.row(2)[1] == 6.0);
+  view.row(0)[0] = 9;
+  CHECK(values[0] == 9.0);
+  CHECK(view_of(std::span<const double>(values), {6}).numel() == 6);
+  CHECK_THROWS_AS(view_of(std::span(values), {4, 2}), ShapeError);
+}
+
+TEST_CASE("a layout that is not dense is said with its strides") {
+  const auto t = Tensor<float>::zeros({4, 6});
+  CHECK(layout_text(t.view()) == "[4, 6]");
+  CHECK(layout_text(t.slice(1, 0, 2).view()) == "[4, 2] with strides [6, 1]");
+  CHECK(layout_text(t.transpose(0, 1).view()) == "[6, 4] with strides [1, 6], which is column-major");
+}

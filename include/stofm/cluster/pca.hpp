@@ -30,7 +30,7 @@ struct Pca2 {
 /// yes, any thread count.
 inline Pca2 pca2(TensorView<const float> rows) {
   if (rows.rank() != 2 || (rows.dim(0) > 0 && rows.dim(1) > 1 && rows.stride(1) != 1))
-    throw ShapeError({"STOFM-1221", "", "[pca2]", to_string(rows.shape), "[rows, columns], rows dense",
+    throw ShapeError({"STOFM-1221", "", "[pca2]", layout_text(rows), "[rows, columns], rows dense",
                       "Give one row per cell."});
   const std::int64_t n = rows.dim(0), c = rows.dim(1);
   const auto width = static_cast<std::size_t>(c);

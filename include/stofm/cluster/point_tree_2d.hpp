@@ -39,7 +39,7 @@ namespace detail {
 /// Points as [N, 2] with finite coordinates whose squares do not overflow. \throws ShapeError, DataError
 inline void require_points_2d(TensorView<const double> xy, const char* op) {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1)
-    throw ShapeError({"STOFM-1201", "", op, to_string(xy.shape), "points as [N, 2], rows dense",
+    throw ShapeError({"STOFM-1201", "", op, layout_text(xy), "points as [N, 2], rows dense",
                       "Give one row of x and y per point."});
   if (xy.dim(0) > (std::numeric_limits<std::int32_t>::max)())
     throw ShapeError(

@@ -48,7 +48,28 @@ struct TensorView {
   }
 };
 
-/// A view of a dense matrix that lives in somebody else's memory.
+/// A shape as messages show it: with its strides where the elements are not dense in row-major order.
+template <class T, DeviceTag D>
+std::string layout_text(const TensorView<T, D>& x) {
+  if (x.is_contiguous()) return to_string(x.shape);
+  std::string text = to_string(x.shape) + " with strides [";
+  for (int i = 0; i < x.rank(); ++i) text += (i ? ", " : "") + std::to_string(x.stride(i));
+  const bool by_columns = x.rank() == 2 && x.dim(1) > 1 && x.stride(1) != 1 && x.stride(0) == 1;
+  return text + (by_columns ? "], which is column-major" : "]");
+}
+
+/// A view of dense elements that live in somebody else's memory, row-major.
+/// \throws ShapeError STOFM-1006 if there are not as many as the shape has.
+template <class T>
+TensorView<T> view_of(std::span<T> values, const Shape& shape) {
+  if (shape.numel() != static_cast<std::int64_t>(values.size()))
+    throw ShapeError({"STOFM-1006", "", "[view_of]", concat(values.size(), " values"),
+                      concat(shape.numel(), " for shape ", to_string(shape)), "Give one value per element."});
+  return {values.data(), shape, shape.row_major_strides(), {}};
+}
+
+/// A view of a dense, row-major matrix that lives in somebody else's memory. A matrix of Eigen's is
+/// column-major unless it says otherwise: stofm/eigen.hpp has view_of() for these.
 template <class T>
 TensorView<T> matrix_view(T* data, std::int64_t rows, std::int64_t columns) {
   const Shape shape{rows, columns};
@@ -149,6 +170,14 @@ class Tensor {
   std::span<const T> span() const requires std::same_as<D, Cpu> {
     require_contiguous("span");
     return {data_, static_cast<std::size_t>(numel())};
+  }
+
+  /// The number of a tensor that has one, whatever its shape. \throws ShapeError STOFM-1013 for more or none.
+  T item() const requires std::same_as<D, Cpu> {
+    if (numel() != 1)
+      throw ShapeError({"STOFM-1013", "", "[item]", concat("a tensor of shape ", to_string(shape_)),
+                        "one element", "Index it, or reduce it to one number."});
+    return *data_;
   }
 
   /// Element access, host only. \throws ShapeError outside the bounds. For loops take `view()`.

@@ -24,7 +24,7 @@ struct SquareAxis {
   /// The square of v, by the comparisons of the definition; what rounding leaves outside goes to the nearest.
   STOFM_UNFUSED std::int64_t index_of(double v) const {
     STOFM_UNFUSED_BODY  // a GPU gives the same squares
-    if (!(step > 0)) return 0;
+        if (!(step > 0)) return 0;
     auto i = static_cast<std::int64_t>(std::floor((v - low) / step));
     i = std::clamp<std::int64_t>(i, 0, count - 1);
     while (i > 0 && v < low + static_cast<double>(i) * step) --i;
@@ -56,7 +56,7 @@ inline void append_pieces(std::vector<std::vector<std::int64_t>>& pieces, std::v
 inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const double> xy,
                                                           std::int64_t split_num = 1000) {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1)
-    throw ShapeError({"STOFM-4204", "", "[split_cells]", to_string(xy.shape), "[cells, 2], rows dense",
+    throw ShapeError({"STOFM-4204", "", "[split_cells]", layout_text(xy), "[cells, 2], rows dense",
                       "Give x and y of each cell."});
   if (split_num < 1)
     throw UsageError({"STOFM-4203", "", "split", std::to_string(split_num), "at least 1 cell per piece",

@@ -47,7 +47,7 @@ inline void require_finite(const char* op, const char* what, std::span<const dou
 template <class T>
 void require_rows(const char* op, const TensorView<const T>& rows) {
   if (rows.rank() != 2 || rows.dim(1) < 1 || (rows.dim(1) > 1 && rows.stride(1) != 1))
-    throw ShapeError({"STOFM-4704", "", op, to_string(rows.shape),
+    throw ShapeError({"STOFM-4704", "", op, layout_text(rows),
                       "[cells, columns], rows dense, at least one column", "Give one row per cell."});
 }
 
