@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The demonstration bundle: a small pretrained model (examples/data/MODEL_CARD.md), put together with the gene tables.
 add_executable(make_demo_bundle "${PROJECT_SOURCE_DIR}/examples/make_demo_bundle.cpp")
-target_link_libraries(make_demo_bundle PRIVATE stofm_compiled_kernels)
+target_link_libraries(make_demo_bundle PRIVATE stofm_developer)
 set_target_properties(make_demo_bundle PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
 
 set(STOFM_DEMO_BUNDLE "${PROJECT_BINARY_DIR}/share/stofm/demo.safetensors")

@@ -8,7 +8,7 @@ endif()
 add_executable(test_mpi_ranks "${PROJECT_SOURCE_DIR}/tests/distributed/mpi_ranks.cpp")
 set_target_properties(test_mpi_ranks PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 target_include_directories(test_mpi_ranks PRIVATE "${PROJECT_SOURCE_DIR}")
-target_link_libraries(test_mpi_ranks PRIVATE stofm_compiled_kernels stofm::mpi)
+target_link_libraries(test_mpi_ranks PRIVATE stofm_developer stofm::mpi)
 # In containers mpirun runs as root and with more ranks than cores; leaks inside MPI are not ours.
 set(mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
   PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe  # the same for Open MPI 5

@@ -2,9 +2,7 @@
 // Embeds a slice: weights and .h5ad in, .h5ad with obsm["X_stofm"] out.
 //     build/examples/01_embed_slice stofm.safetensors slice.h5ad slice.stofm.h5ad
 #include <cstdio>
-#include <stofm/io/h5ad_reader.hpp>
-#include <stofm/io/h5ad_writer.hpp>
-#include <stofm/stofm.hpp>
+#include <stofm/embed.hpp>
 
 int main(int argc, char** argv) try {
   if (argc != 4) return std::fprintf(stderr, "usage: 01_embed_slice WEIGHTS SLICE.h5ad OUTPUT.h5ad\n"), 2;

@@ -3,8 +3,8 @@
 //     build/examples/03_adapt_cell_encoder GENES.tsv MOUSE_TO_HUMAN.tsv slice.h5ad adapted.safetensors 200
 #include <cstdio>
 #include <cstdlib>
+#include <stofm/embed.hpp>
 #include <stofm/io/bundle.hpp>
-#include <stofm/io/h5ad_reader.hpp>
 #include <stofm/nn/adamw.hpp>
 #include <stofm/nn/clip_gradients.hpp>
 #include <stofm/nn/schedule.hpp>

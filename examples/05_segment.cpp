@@ -3,9 +3,9 @@
 //     build/examples/05_segment stofm.safetensors labelled.h5ad region other.h5ad other.regions.h5ad
 #include <cstdio>
 #include <cstdlib>
-#include <stofm/io/h5ad_reader.hpp>
-#include <stofm/io/h5ad_writer.hpp>
-#include <stofm/tasks.hpp>
+#include <stofm/embed.hpp>
+#include <stofm/tasks/fine_tune.hpp>
+#include <stofm/tasks/head_file.hpp>
 
 int main(int argc, char** argv) try {
   using namespace stofm;

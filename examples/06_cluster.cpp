@@ -3,9 +3,9 @@
 //     build/examples/06_cluster CLUSTERS slice.h5ad [more.h5ad ...]     writes slice.h5ad.cluster.h5ad, ...
 #include <cstdio>
 #include <cstdlib>
-#include <stofm/io/h5ad_reader.hpp>
-#include <stofm/io/h5ad_writer.hpp>
-#include <stofm/tasks.hpp>
+#include <stofm/embed.hpp>
+#include <stofm/tasks/cluster_embedding.hpp>
+#include <stofm/tasks/slice_features.hpp>
 
 int main(int argc, char** argv) try {
   using namespace stofm;

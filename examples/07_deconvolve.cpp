@@ -3,8 +3,10 @@
 //   07_deconvolve examples/data/xenium_mousebrain_4261.h5ad cell_type
 #include <cstdio>
 
-#include "stofm/io/h5ad_reader.hpp"
-#include "stofm/tasks.hpp"
+#include "stofm/embed.hpp"
+#include "stofm/tasks/composition_scores.hpp"
+#include "stofm/tasks/deconvolve.hpp"
+#include "stofm/tasks/pseudospots.hpp"
 
 int main(int count, char** words) {
   if (count < 3) return std::puts("usage: 07_deconvolve SLICE.h5ad LABEL"), 2;

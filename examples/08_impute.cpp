@@ -2,7 +2,7 @@
 // Predicts genes that a slice lacks from a slice that has them, and says which of them can be told.
 //     build/examples/08_impute stofm.safetensors slice.h5ad wide_panel.h5ad Gad1 Slc17a7
 #include <cstdio>
-#include <stofm/io/h5ad_reader.hpp>
+#include <stofm/embed.hpp>
 #include <stofm/tasks/impute.hpp>
 
 int main(int argc, char** argv) try {

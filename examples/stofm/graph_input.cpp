@@ -4,6 +4,8 @@
 #include "console.hpp"
 #include "signals.hpp"
 
+#include "stofm/version.hpp"
+
 namespace stofm::program {
 
 GraphInput read_graph_input(const std::string& path) {

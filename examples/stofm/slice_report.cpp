@@ -7,6 +7,7 @@
 #include "slice_run.hpp"
 #include "stofm/cluster/pca.hpp"
 #include "stofm/pipeline/merge_slivers.hpp"
+#include "stofm/version.hpp"
 
 namespace stofm::program {
 namespace {

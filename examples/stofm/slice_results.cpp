@@ -16,6 +16,7 @@
 #if defined(STOFM_WITH_HDF5)
 #include "stofm/io/h5ad_tables.hpp"
 #include "stofm/io/h5ad_writer.hpp"
+#include "stofm/version.hpp"
 #endif
 
 namespace stofm::program {

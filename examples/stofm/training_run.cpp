@@ -14,6 +14,7 @@
 #include "training_report.hpp"
 #if defined(STOFM_WITH_HDF5)
 #include "stofm/train/corpus_h5ad.hpp"
+#include "stofm/version.hpp"
 #endif
 
 namespace stofm::program {

@@ -11,6 +11,7 @@
 #include "stofm/io/bundle.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 #include "stofm/pipeline/gene_tokenizer.hpp"
+#include "stofm/version.hpp"
 #include "verbs.hpp"
 
 namespace stofm::program {

@@ -8,6 +8,7 @@
 
 #include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/error.hpp"
+#include "stofm/version.hpp"
 
 namespace stofm::program {
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds a consumer project the way users do and runs it.
-# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config|rounding
+# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config|rounding|compiled
 set -euo pipefail
 source_dir=$1 kind=$2
 work=$(mktemp -d)
@@ -23,10 +23,36 @@ if [ "$kind" = pkg_config ]; then
   "$work/consumer"
   if pkg-config --exists stofm-hdf5; then  # in a standard that the user chose, which the flags must not take back
     # shellcheck disable=SC2046
-    "${CXX:-c++}" -std=c++23 -DSTANDARD=202100L $(pkg-config --cflags stofm-hdf5) "$here/consumer/reads_h5ad.cpp" \
-      -o "$work/reader" $(pkg-config --libs stofm-hdf5)
-    "$work/reader" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
+    "${CXX:-c++}" -std=c++23 -DSTANDARD=202100L $(pkg-config --cflags stofm-hdf5) "$here/consumer/embeds.cpp" \
+      -o "$work/embeds" $(pkg-config --libs stofm-hdf5)
+    "$work/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
   fi
+  exit 0
+fi
+if [ "$kind" = compiled ]; then  # installed and from the sources: linked, by pkg-config, missing
+  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi  # the library is built twice
+  run() { "$1/consumer" && "$1/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"; }
+  configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF
+  cmake --install "$work/stofm" --prefix "$work/headers" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  if cmake -S "$here/compiled" -B "$work/without" -DCMAKE_PREFIX_PATH="$work/headers" >"$work/log" 2>&1 ||
+    ! grep -q 'STOFM_COMPILED=ON' "$work/log"; then  # headers alone: the component says what to do
+    cat "$work/log"
+    exit 1
+  fi
+  configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF -DSTOFM_COMPILED=ON
+  { cmake --build "$work/stofm" -j 2 && cmake --install "$work/stofm" --prefix "$work/prefix"; } >"$work/log" 2>&1 ||
+    { cat "$work/log"; exit 1; }
+  for way in installed sources; do
+    if [ "$way" = installed ]; then where=-DCMAKE_PREFIX_PATH="$work/prefix"; else where=-DSTOFM_SOURCE="$source_dir"; fi
+    configure "$here/compiled" "$work/$way" "$where"
+    cmake --build "$work/$way" -j 2 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    run "$work/$way"
+  done
+  export PKG_CONFIG_PATH="$work/prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
+  # shellcheck disable=SC2046
+  "${CXX:-c++}" -std=c++20 $(pkg-config --cflags stofm-compiled) "$here/consumer/embeds.cpp" -o "$work/embeds" \
+    $(pkg-config --libs stofm-compiled)
+  "$work/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
   exit 0
 fi
 if [ "$kind" = rounding ]; then  # what is promised to the bit, with flags that consumers like

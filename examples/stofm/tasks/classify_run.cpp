@@ -13,6 +13,7 @@
 #include "output_plan.hpp"
 #include "signals.hpp"
 #include "stofm/tasks/neighbour_vote.hpp"
+#include "stofm/version.hpp"
 #include "tasks/classify_features.hpp"
 
 namespace stofm::program {

@@ -17,6 +17,7 @@
 #if defined(STOFM_WITH_HDF5)
 #include "stofm/io/h5ad_new_writer.hpp"
 #include "stofm/io/h5ad_writer.hpp"
+#include "stofm/version.hpp"
 #endif
 
 namespace stofm::program {

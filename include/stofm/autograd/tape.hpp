@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "stofm/autograd/parameter.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/ops/elementwise.hpp"
 
 namespace stofm::autograd {
@@ -378,5 +379,10 @@ Tensor<T>& Gradients<T>::accumulator(std::size_t input) {
   node.has_grad = node.owned = true;
   return node.grad;
 }
+
+STOFM_INSTANCE(class Tape<float>)
+STOFM_INSTANCE(class Tape<double>)
+STOFM_INSTANCE(class Gradients<float>)
+STOFM_INSTANCE(class Gradients<double>)
 
 }  // namespace stofm::autograd

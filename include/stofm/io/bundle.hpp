@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/json.hpp"
@@ -62,12 +63,13 @@ struct BundleReadOptions {
 ///   a configuration without tensors or the reverse, 3707 a gene table that is no text; as
 ///   SafetensorsFile::open and parse_json besides. ResourceError without memory.
 /// Cost: reads the file once; memory is that of the tensors as float32.
-inline Bundle read_bundle(const std::filesystem::path& path, const BundleReadOptions& options = {});
+STOFM_INLINE Bundle read_bundle(const std::filesystem::path& path, const BundleReadOptions& options = {});
 
 /// Writes a bundle with fresh hashes, whole or not at all. The same content gives the same bytes, those of
 /// convert.py. \throws UsageError STOFM-3708 if a model and its configuration do not come together, or as
 /// write_safetensors.
-inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, OutputOptions options);
+STOFM_INLINE void write_bundle(const std::filesystem::path& path, const Bundle& bundle,
+                               OutputOptions options);
 inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, bool overwrite = false) {
   write_bundle(path, bundle, OutputOptions{.overwrite = overwrite});
 }
@@ -192,7 +194,12 @@ inline void require_pair(const SafetensorsFile& file, const char* half, bool con
 
 }  // namespace detail
 
-inline Bundle read_bundle(const std::filesystem::path& path, const BundleReadOptions& options) {
+}  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE io::Bundle io::read_bundle(const std::filesystem::path& path, const BundleReadOptions& options) {
   detail::refuse_other_files(path);
   const SafetensorsFile file = SafetensorsFile::open(path, options.limits);
   const auto format = file.metadata().find("format");
@@ -244,7 +251,8 @@ inline Bundle read_bundle(const std::filesystem::path& path, const BundleReadOpt
   return bundle;
 }
 
-inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle, OutputOptions options) {
+STOFM_INLINE void io::write_bundle(const std::filesystem::path& path, const Bundle& bundle,
+                                   OutputOptions options) {
   const auto require = [&](const char* half, bool config, bool tensors) {
     if (config != tensors)
       throw UsageError({"STOFM-3708", path.string(), half,
@@ -278,4 +286,5 @@ inline void write_bundle(const std::filesystem::path& path, const Bundle& bundle
   write_safetensors(path, entries, metadata, options);
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

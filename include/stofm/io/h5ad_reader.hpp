@@ -20,6 +20,7 @@
 #include "stofm/io/h5ad_open.hpp"
 #include "stofm/io/hdf5_process.hpp"
 #include "stofm/io/input_lock.hpp"
+#include "stofm/io/read_h5ad.hpp"
 
 namespace stofm::io {
 
@@ -204,13 +205,12 @@ class H5adRemote {
 
 }  // namespace detail
 
-/// Opens `path` and reads everything but the counts.
-/// \return a Slice whose read_counts may be called from several threads (one at a time runs); it throws as
-/// this does \throws FileError damaged, refused or foreign files (STOFM-35xx); DataError content that can not
-/// be embedded;
-///   UsageError options that do not fit the file; ResourceError memory, processes
-/// Cost: all of obs' index shape, var's names, coordinates, indptr; a look at up to 3 x 2^20 stored values.
-inline Slice read_h5ad(const std::string& path, const H5adReadOptions& options = {}) {
+}  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE io::Slice io::read_h5ad(const std::string& path, const H5adReadOptions& options) {
   if (options.isolation == H5adIsolation::child_process) {
     std::shared_ptr<detail::H5adRemote> remote;
     {
@@ -245,4 +245,5 @@ inline Slice read_h5ad(const std::string& path, const H5adReadOptions& options =
   return slice;
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

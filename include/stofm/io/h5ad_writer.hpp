@@ -24,6 +24,7 @@
 #include "stofm/io/hdf5_process.hpp"
 #include "stofm/io/in_place.hpp"
 #include "stofm/io/output_file.hpp"
+#include "stofm/io/write_h5ad.hpp"
 
 namespace stofm::io {
 
@@ -75,16 +76,13 @@ inline std::int64_t result_bytes(const H5adResult& result) {
 
 }  // namespace detail
 
-/// Writes `output`: `input` and the results. Keys that are there already are replaced.
-/// \param input an .h5ad file that read_h5ad accepts
-/// \param output path; ignored with options.in_place
-/// \throws UsageError the output exists (STOFM-3010), is the input (3011), may not be replaced (3016),
-/// results do not fit the file (3542); FileError damage, in place: open in another process (3503), the input
-/// changed since `result.input` (3543); ResourceError disk, processes, other bytes on the disk than were
-/// written (5038). Then the output is as before and no temporary file is left. Cost: one clone of the input,
-/// one write and one read of the results; no copy of the results in memory.
-inline void write_h5ad_result(const std::string& input, const std::string& output, const H5adResult& result,
-                              const H5adWriteOptions& options = {}) {
+}  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE void io::write_h5ad_result(const std::string& input, const std::string& output,
+                                             const H5adResult& result, const H5adWriteOptions& options) {
   const std::string target = options.in_place ? input : output;
   const detail::RawDescriptor source(::open(input.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   const Hdf5Superblock whole = check_superblock(input, source);
@@ -125,4 +123,5 @@ inline void write_h5ad_result(const std::string& input, const std::string& outpu
   pending.commit();
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

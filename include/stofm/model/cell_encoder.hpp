@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/config.hpp"
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/sequence_chunks.hpp"
@@ -296,5 +297,7 @@ Tensor<T> CellEncoder<T>::last_hidden_state(std::span<const std::int32_t> tokens
   });
   return result;
 }
+
+STOFM_INSTANCE(class CellEncoder<float>)
 
 }  // namespace stofm::model

@@ -20,6 +20,7 @@
 #include "stofm/autograd/rules/layer_norm.hpp"
 #include "stofm/autograd/rules/linear.hpp"
 #include "stofm/autograd/rules/views.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/model/sequence_attention_training.hpp"
 #include "stofm/nn/dropout.hpp"
@@ -261,5 +262,7 @@ autograd::Variable<T> CellEncoderTrainer<T>::embed(Tape& tape, std::span<const s
   if (offsets.empty()) detail::check_sequences(tokens, offsets, 1, 1);  // throws
   return project(tape, hidden_at(tape, tokens, offsets, offsets.first(offsets.size() - 1), pass));
 }
+
+STOFM_INSTANCE(class CellEncoderTrainer<float>)
 
 }  // namespace stofm::model

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/config.hpp"
 #include "stofm/model/distance_bias.hpp"
 #include "stofm/model/node_rows.hpp"
@@ -261,5 +262,7 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
   output.last_hidden_state = std::move(x);
   return output;
 }
+
+STOFM_INSTANCE(class Se2Encoder<float>)
 
 }  // namespace stofm::model

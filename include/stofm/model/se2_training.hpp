@@ -23,6 +23,7 @@
 #include "stofm/autograd/rules/layer_norm.hpp"
 #include "stofm/autograd/rules/linear.hpp"
 #include "stofm/autograd/rules/pair_attention.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/model/parameter_lists.hpp"
@@ -197,5 +198,7 @@ Se2TrainingOutput<T> Se2Trainer<T>::forward_nodes(autograd::Tape<T>& tape, const
   }
   return {x, pairs, {}};
 }
+
+STOFM_INSTANCE(class Se2Trainer<float>)
 
 }  // namespace stofm::model

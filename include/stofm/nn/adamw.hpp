@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "stofm/backend/cpu/adamw.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/lower_case.hpp"
 #include "stofm/nn/clip_gradients.hpp"
 
@@ -171,5 +172,7 @@ void AdamW<T>::load_state(const std::map<std::string, Tensor<T>>& state) {
   }
   moments_ = std::move(loaded);
 }
+
+STOFM_INSTANCE(class AdamW<float>)
 
 }  // namespace stofm::nn

@@ -16,6 +16,7 @@
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/embed_pieces.hpp"
 #include "stofm/pipeline/embed_plan.hpp"
+#include "stofm/pipeline/embed_slice.hpp"
 #include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
@@ -164,14 +165,14 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
 
 }  // namespace detail
 
-/// Embeds every cell of a slice.
-/// \throws UsageError (options; a half of the model missing), DataError (genes, counts, coordinates, given
-/// embeddings),
-///   ResourceError if the estimate exceeds what is allowed, Interrupted. Cost: see plan_embed.
-/// Deterministic: the same bits for the same slice, model, options and build, at any thread count. The order
-/// of cells in the file decides ties (of neighbours, of clusters) only.
-inline EmbedResult embed_slice(const io::Slice& slice, const Model& model, const EmbedOptions& options = {},
-                               const Progress& progress = {}) {
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE pipeline::EmbedResult pipeline::embed_slice(const io::Slice& slice, const Model& model,
+                                                         const EmbedOptions& options,
+                                                         const Progress& progress) {
   EmbedResult result;
   detail::PreparedEmbedding prepared;
   {
@@ -228,4 +229,5 @@ inline EmbedResult embed_slice(const io::Slice& slice, const Model& model, const
   return result;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

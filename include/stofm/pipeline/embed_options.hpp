@@ -9,9 +9,8 @@
 
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
+#include "stofm/pipeline/embed_choices.hpp"
 #include "stofm/pipeline/gene_coverage.hpp"
-#include "stofm/pipeline/sub_slices.hpp"
-#include "stofm/pipeline/virtual_cells.hpp"
 
 namespace stofm::pipeline {
 

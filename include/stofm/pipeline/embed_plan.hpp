@@ -13,6 +13,7 @@
 #include "stofm/io/slice.hpp"
 #include "stofm/pipeline/coordinates.hpp"
 #include "stofm/pipeline/embed_memory.hpp"
+#include "stofm/pipeline/embed_slice.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 #include "stofm/pipeline/merge_slivers.hpp"
 #include "stofm/pipeline/model.hpp"
@@ -175,11 +176,15 @@ inline PreparedEmbedding prepare_embedding(const io::Slice& slice, const Model& 
 
 }  // namespace detail
 
-/// The plan alone (a dry run). No counts are read. \throws as embed_slice before its work starts, except that
-/// too little memory is no refusal here: compare estimated_bytes with allowed_bytes. Cost: O(cells log
-/// cells).
-inline EmbedPlan plan_embed(const io::Slice& slice, const Model& model, const EmbedOptions& options = {}) {
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE pipeline::EmbedPlan pipeline::plan_embed(const io::Slice& slice, const Model& model,
+                                                      const EmbedOptions& options) {
   return detail::prepare_embedding(slice, model, options).plan;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

@@ -16,15 +16,10 @@
 #include "stofm/model/se2_encoder.hpp"
 #include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/gene_table.hpp"
+#include "stofm/pipeline/load_model.hpp"
 #include "stofm/pipeline/model_config.hpp"
 
 namespace stofm::pipeline {
-
-struct ModelOptions {
-  std::string file{};                        ///< names the weights in messages
-  bool allow_nonfinite = false;              ///< accept NaN and inf in weights
-  MatmulGrade grade = MatmulGrade::float32;  ///< precision of the products of the cell encoder
-};
 
 /// What a model is assembled from. Weights are named as in model/parameter_lists.hpp.
 struct ModelParts {
@@ -36,33 +31,17 @@ struct ModelParts {
   std::string mouse_to_human{};  ///< text of mouse_to_human.tsv, or empty
 };
 
-/// Immutable once built; copies share the weights. May be used by several threads at once, with a device by
-/// one.
-struct Model {
-  std::shared_ptr<const model::CellEncoder<float>> cell_encoder{};  ///< null: absent
-  std::shared_ptr<const model::Se2Encoder<float>> se2;              ///< null: absent
-  std::shared_ptr<const model::MaskedCellHead> masked_cell_head{};  ///< of pretraining; null: absent
-  std::shared_ptr<const GeneTable> genes{};                         ///< null: absent
-  std::shared_ptr<const MouseMap> mouse_map{};                      ///< never null; may be empty
-  std::string file{};                                               ///< names the weights in messages
-  std::string info{};  ///< JSON text about name, licence, training; "{}" if unknown
-  Notices notices{};   ///< about the weights and the tables, not about a slice
-  std::shared_ptr<const DeviceEncoders> device{};  ///< null: everything is computed on the CPU
-
-  /// Width of what embed_slice returns: the SE(2) Transformer's, else the cell encoder's.
-  std::int64_t width() const {
-    return se2 ? se2->config().embedding_dim : cell_encoder ? cell_encoder->config().projection_dim : 0;
-  }
-  /// Width of a cell embedding.
-  std::int64_t cell_width() const {
-    return cell_encoder ? cell_encoder->config().projection_dim : se2 ? se2->config().input_dim : 0;
-  }
-};
-
 /// Builds and checks. \throws FileError if the vocabulary and the rows of the token embedding differ (row
 /// J12), if the projection does not fit the SE(2) Transformer, or as GeneTable::parse and the encoders;
 /// UsageError without any encoder. Cost: copies of some weights and the distance bias table (some 10 ms).
-inline Model make_model(ModelParts parts, const ModelOptions& options = {}) {
+STOFM_INLINE Model make_model(ModelParts parts, const ModelOptions& options = {});
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE pipeline::Model pipeline::make_model(ModelParts parts, const ModelOptions& options) {
   Model model;
   model.file = options.file;
   model.info = "{}";
@@ -114,8 +93,7 @@ inline Model make_model(ModelParts parts, const ModelOptions& options = {}) {
   return model;
 }
 
-/// A model from a bundle that has been read. \throws as make_model and the parsers of the configurations.
-inline Model load_model(const io::Bundle& bundle, const ModelOptions& options = {}) {
+STOFM_INLINE pipeline::Model pipeline::load_model(const io::Bundle& bundle, const ModelOptions& options) {
   ModelParts parts;
   const std::string source = options.file.empty() ? "bundle" : options.file;
   if (bundle.has_cell_encoder()) {
@@ -135,10 +113,18 @@ inline Model load_model(const io::Bundle& bundle, const ModelOptions& options = 
   return model;
 }
 
-/// A model from a bundle file. \throws as io::read_bundle besides.
-inline Model load_model(const std::filesystem::path& path, ModelOptions options = {}) {
+STOFM_INLINE pipeline::Model pipeline::load_model(const std::filesystem::path& path, ModelOptions options) {
   if (options.file.empty()) options.file = path.string();
   return load_model(io::read_bundle(path), options);
 }
 
-}  // namespace stofm::pipeline
+STOFM_INLINE std::int64_t pipeline::Model::width() const {
+  return se2 ? se2->config().embedding_dim : cell_encoder ? cell_encoder->config().projection_dim : 0;
+}
+
+STOFM_INLINE std::int64_t pipeline::Model::cell_width() const {
+  return cell_encoder ? cell_encoder->config().projection_dim : se2 ? se2->config().input_dim : 0;
+}
+
+}  // namespace stofm
+#endif

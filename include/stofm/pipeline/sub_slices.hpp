@@ -18,20 +18,13 @@
 #include "stofm/cluster/point_tree_2d.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/ops/pair_distances.hpp"
+#include "stofm/pipeline/embed_choices.hpp"
 #include "stofm/pipeline/split_cells.hpp"
 
 namespace stofm::pipeline {
 
 /// Types of nodes. Source: SPEC section 4.
 enum class NodeType : std::int32_t { cell = 0, cls = 1, virtual_cell = 2, padding = 3 };
-
-/// How equal distances and coincident cells are dealt with.
-enum class Geometry {
-  reference,  ///< as the published weights were trained: of equally near nodes the lowest index; cells at one
-              ///< place are "far" from each other (distance 100)
-  stable,  ///< all nodes as near as the last one (squared distance, rounded to float) are kept; cells at one
-           ///< place are neighbours at distance 0: does not depend on the order of cells nor on rotation
-};
 
 struct SubSliceOptions {
   std::int64_t neighbours = 50;  ///< m: the node itself counted; SPEC section 4

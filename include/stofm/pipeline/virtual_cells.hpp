@@ -17,14 +17,9 @@
 #include "stofm/cluster/mini_batch_kmeans.hpp"
 #include "stofm/cluster/pca.hpp"
 #include "stofm/cluster/umap_graph.hpp"
+#include "stofm/pipeline/embed_choices.hpp"
 
 namespace stofm::pipeline {
-
-/// How clusters are found.
-enum class ClusterMethod {
-  leiden,  ///< the published way: Leiden on the fuzzy graph of z
-  kmeans,  ///< ours: mini-batch k-means on z
-};
 
 /// Where the work on points is done; empty members leave it to the CPU. Answers must be the CPU's.
 struct PointFunctions {
@@ -72,10 +67,9 @@ inline void add_scaled(Tensor<double>& z, TensorView<const double> points, doubl
 inline void require_cells(TensorView<const double> xy, TensorView<const float> features, const char* op) {
   if (xy.rank() != 2 || features.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1 || xy.dim(0) < 1 ||
       xy.dim(0) != features.dim(0) || (features.dim(1) > 1 && features.stride(1) != 1))
-    throw ShapeError({"STOFM-4210", "", op,
-                      concat("coordinates ", to_string(xy.shape), ", features ", to_string(features.shape)),
-                      "[cells, 2] and [cells, width], one cell or more, rows dense",
-                      "Give one row of each per cell."});
+    throw ShapeError(
+        {"STOFM-4210", "", op, concat("coordinates ", layout_text(xy), ", features ", layout_text(features)),
+         "[cells, 2] and [cells, width], one cell or more, rows dense", "Give one row of each per cell."});
 }
 inline double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Compiled once for the program and all tests (backend/cpu/instances.hpp).
+// Part of stofm::compiled (backend/cpu/instances.hpp).
 #include "stofm/backend/cpu/instances.hpp"
 
 #undef STOFM_KERNEL_INSTANCE

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+// Part of stofm::compiled (core/compiled.hpp); only where libhdf5 is.
+#include "stofm/core/compiled.hpp"
+
+#undef STOFM_BODIES
+#define STOFM_BODIES 1
+#include "stofm/io/h5ad_reader.hpp"
+#include "stofm/io/h5ad_writer.hpp"
