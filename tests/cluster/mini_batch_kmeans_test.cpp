@@ -197,3 +197,34 @@ TEST_CASE("rows that are not finite and options out of range are refused") {
   rows(4, 1) = INFINITY;
   CHECK_THROWS_AS(cluster::mini_batch_kmeans(rows.view()), DataError);
 }
+
+TEST_CASE("k-means of doubles far from 0, in any layout, finds what it finds near 0") {
+  const Tensor<float> rows = blobs(400, 3, 4, 11);
+  Tensor<double> far({400, 3});
+  for (std::int64_t i = 0; i < 400; ++i)
+    for (std::int64_t j = 0; j < 3; ++j)
+      far(i, j) = static_cast<double>(rows(i, j)) + 4e8;  // floats there: 32 apart
+  const auto near = cluster::mini_batch_kmeans(rows.view(), {.clusters = 4, .seed = 3});
+  const auto moved = cluster::mini_batch_kmeans(std::as_const(far).view(), {.clusters = 4, .seed = 3});
+  const Tensor<double> turned = far.transpose(0, 1).clone().transpose(0, 1);
+  const auto strided = cluster::mini_batch_kmeans(turned.view(), {.clusters = 4, .seed = 3});
+  CHECK(strided.labels == moved.labels);
+  for (std::size_t i = 0; i < 400; ++i)  // the same groups, perhaps numbered otherwise
+    CHECK((near.labels[i] == near.labels[0]) == (moved.labels[i] == moved.labels[0]));
+  // The sum of squares is that of the doubles: the offset rounds them to 2^-24 relative to 20 at most.
+  CHECK(moved.inertia == doctest::Approx(near.inertia).epsilon(1e-4));
+  CHECK(moved.centres(0, 0) == doctest::Approx(4e8).epsilon(1e-6));
+  far(7, 1) = std::nan("");
+  CHECK_THROWS_AS(cluster::mini_batch_kmeans(std::as_const(far).view(), {}), DataError);
+  CHECK_THROWS_AS(cluster::mini_batch_kmeans(far.select(1, 0).view(), {}), ShapeError);
+}
+
+TEST_CASE("k-means says whether patience ended it") {
+  const Tensor<float> rows = blobs(2000, 2, 5, 12);
+  const auto settled = cluster::mini_batch_kmeans(rows.view(), {.clusters = 5, .batch = 100});
+  CHECK(settled.settled);
+  const auto cut = cluster::mini_batch_kmeans(
+      rows.view(), {.clusters = 5, .batch = 100, .max_passes = 1, .patience = 1000});
+  CHECK_FALSE(cut.settled);
+  CHECK(cut.batches == 20);
+}

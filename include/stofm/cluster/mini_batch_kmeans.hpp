@@ -25,7 +25,7 @@ namespace stofm::cluster {
 
 struct MiniBatchKMeansOptions {
   std::int64_t clusters = 0;      ///< 0: kmeans_cluster_count(N)
-  std::int64_t batch = 1024;      ///< points per batch
+  std::int64_t batch = 1024;      ///< points per batch: larger is steadier and slower
   std::int64_t max_passes = 100;  ///< over the points, in batches
   std::int64_t patience = 10;     ///< batches without improvement before it stops
   std::int64_t full_steps = 2;    ///< steps over all points at the end
@@ -38,7 +38,8 @@ struct MiniBatchKMeansResult {
   std::int64_t clusters = 0;         ///< K: what was asked for, or fewer (see notices)
   double inertia = 0;                ///< sum of squared distances to the own centre
   std::int64_t batches = 0;
-  Notices notices;  ///< W1201: fewer distinct points than clusters
+  bool settled = false;  ///< patience ended it, not max_passes
+  Notices notices;       ///< W1201: fewer distinct points than clusters
 };
 
 /// A function with the contract of mini_batch_kmeans, that may run elsewhere.
@@ -124,6 +125,12 @@ inline void drop_empty_centres(Tensor<float>& centres, std::vector<std::int32_t>
   for (std::int32_t& label : labels) label = number[static_cast<std::size_t>(label)];
 }
 
+/// Most batches there may be.
+inline std::int64_t most_batches(std::int64_t n, const MiniBatchKMeansOptions& options) {
+  const std::int64_t size = (std::min)(options.batch, n);
+  return (std::max<std::int64_t>)(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
+}
+
 /// The batches. \return how many.
 STOFM_UNFUSED inline std::int64_t run_batches(TensorView<const float> rows,
                                               const MiniBatchKMeansOptions& options, Random& random,
@@ -137,8 +144,7 @@ STOFM_UNFUSED inline std::int64_t run_batches(TensorView<const float> rows,
   std::vector<double> seen(static_cast<std::size_t>(centres.dim(0)), 0);
   PackedPoints packed(centres.view());
   const double alpha = (std::min)(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n + 1));
-  const std::int64_t most =
-      (std::max<std::int64_t>)(1, checked_mul(options.max_passes, (n + size - 1) / size, "batches"));
+  const std::int64_t most = most_batches(n, options);
   double mean = 0, least = std::numeric_limits<double>::infinity();
   std::int64_t step = 0;
   for (std::int64_t waited = 0; step < most && waited < options.patience; ++step) {
@@ -166,7 +172,7 @@ STOFM_UNFUSED inline std::int64_t run_batches(TensorView<const float> rows,
 /// What mini_batch_kmeans() refuses.
 inline void check_mini_batch_kmeans(TensorView<const float> rows, const MiniBatchKMeansOptions& options) {
   if (rows.rank() != 2 || rows.dim(1) < 1 || (rows.dim(1) > 1 && rows.stride(1) != 1))
-    throw ShapeError({"STOFM-1231", "", "[mini_batch_kmeans]", to_string(rows.shape),
+    throw ShapeError({"STOFM-1231", "", "[mini_batch_kmeans]", layout_text(rows),
                       "[rows, columns], rows dense, at least one column", "Give one row per point."});
   const std::int64_t n = rows.dim(0), d = rows.dim(1);
   if (options.clusters < 0 || options.batch < 1 || options.max_passes < 1 || options.patience < 1 ||
@@ -210,6 +216,7 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   result.centres =
       kmeans_start(rows, (std::min)(wanted, n), (std::max)(3 * options.batch, 3 * wanted), random);
   result.batches = detail::run_batches(rows, options, random, result.centres);
+  result.settled = result.batches < detail::most_batches(n, options);
   result.labels.resize(static_cast<std::size_t>(n));
   std::vector<float> distances(static_cast<std::size_t>(n));
   std::int64_t empty = 0;
@@ -222,6 +229,41 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   result.clusters = result.centres.dim(0);
   for (const float distance : distances) result.inertia += static_cast<double>(distance);
   detail::note_fewer_clusters(result, wanted);
+  return result;
+}
+
+/// The same for doubles in any layout (a column-major matrix of Eigen's, say): rows are taken relative to
+/// their mean, so that coordinates far from 0 keep their differences as floats. `centres` are rounded to
+/// float. Throws: as above; DataError (STOFM-1232) for a value that is not finite or beyond 1e16. Memory: a
+/// copy as floats.
+inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const double> rows,
+                                               const MiniBatchKMeansOptions& options = {}) {
+  constexpr const char* op = "[mini_batch_kmeans]";
+  if (rows.rank() != 2)
+    throw ShapeError(
+        {"STOFM-1231", "", op, to_string(rows.shape), "[rows, columns]", "Give one row per point."});
+  const std::int64_t n = rows.dim(0), d = rows.dim(1);
+  std::vector<double> mean(static_cast<std::size_t>(d), 0);
+  const auto at = [&](std::int64_t i, std::int64_t j) {
+    return rows.data[i * rows.stride(0) + j * rows.stride(1)];
+  };
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < d; ++j) {
+      if (!(std::abs(at(i, j)) <= 1e16))
+        throw DataError({"STOFM-1232", "", concat(op, " row ", i, ", column ", j), concat(at(i, j)),
+                         "finite values below 1e16", "Drop or mend this row."});
+      mean[static_cast<std::size_t>(j)] += at(i, j) / static_cast<double>(n);
+    }
+  Tensor<float> centred({n, d});
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < d; ++j)
+      centred.data()[i * d + j] = static_cast<float>(at(i, j) - mean[static_cast<std::size_t>(j)]);
+  MiniBatchKMeansResult result = mini_batch_kmeans(std::as_const(centred).view(), options);
+  for (std::int64_t c = 0; c < result.clusters; ++c)
+    for (std::int64_t j = 0; j < d; ++j) {
+      float& value = result.centres.data()[c * d + j];
+      value = static_cast<float>(static_cast<double>(value) + mean[static_cast<std::size_t>(j)]);
+    }
   return result;
 }
 

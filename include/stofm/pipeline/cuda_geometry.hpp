@@ -96,6 +96,7 @@ inline cluster::MiniBatchKMeansResult CudaGeometry::mini_batch_kmeans(
   result.clusters = found.clusters;
   result.inertia = found.inertia;
   result.batches = found.batches;
+  result.settled = found.batches < cluster::detail::most_batches(n, options);
   cluster::detail::note_fewer_clusters(result, wanted);
   return result;
 }

@@ -3,6 +3,7 @@
 /// \file
 /// Elementwise arithmetic, differentiable: sum, difference, product, multiple, and a row added to every row.
 
+#include "stofm/autograd/rules/broadcast.hpp"
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/column_sums.hpp"
@@ -10,10 +11,12 @@
 
 namespace stofm::autograd {
 
-/// a + b. *Shapes* equal, any layout; the same variable may stand on both sides. grad_a = grad_b = grad_y.
-/// \throws ShapeError. *Cost* O(elements). *Deterministic* yes. The same holds for the others.
+/// a + b. *Shapes* equal or broadcast as NumPy does, any layout; the same variable may stand on both sides.
+/// grad_a = grad_b = grad_y, summed over what was repeated. \throws ShapeError. *Cost* O(elements).
+/// *Deterministic* yes. The same holds for the others.
 template <ops::Computed T>
 Variable<T> add(const Variable<T>& a, const Variable<T>& b) {
+  if (!(a.shape() == b.shape())) return detail::broadcast_add(a, b);
   Tensor<T> y = ops::add(detail::with_dense_rows(a.value()), detail::with_dense_rows(b.value()));
   return record<T>("add", std::move(y), {a, b}, [](const Tensor<T>& grad_y, Gradients<T>& into) {
     into.add(0, grad_y);
@@ -24,6 +27,7 @@ Variable<T> add(const Variable<T>& a, const Variable<T>& b) {
 /// a - b: grad_a = grad_y, grad_b = -grad_y.
 template <ops::Computed T>
 Variable<T> sub(const Variable<T>& a, const Variable<T>& b) {
+  if (!(a.shape() == b.shape())) return detail::broadcast_sub(a, b);
   Tensor<T> y = ops::sub(detail::with_dense_rows(a.value()), detail::with_dense_rows(b.value()));
   return record<T>("sub", std::move(y), {a, b}, [](const Tensor<T>& grad_y, Gradients<T>& into) {
     into.add(0, grad_y);
@@ -34,6 +38,7 @@ Variable<T> sub(const Variable<T>& a, const Variable<T>& b) {
 /// a * b, element by element: grad_a = grad_y * b, grad_b = grad_y * a. *Saved* a, b.
 template <ops::Computed T>
 Variable<T> mul(const Variable<T>& a, const Variable<T>& b) {
+  if (!(a.shape() == b.shape())) return detail::broadcast_mul(a, b);
   const Tensor<T> left = detail::with_dense_rows(a.value()), right = detail::with_dense_rows(b.value());
   return record<T>("mul", ops::mul(left, right), {a, b},
                    [left, right](const Tensor<T>& grad_y, Gradients<T>& into) {
