@@ -29,19 +29,22 @@ if(STOFM_PYTHON3)
   add_test(NAME structure.compilers
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/packaging/compilers_test.py" ${CMAKE_CXX_COMPILER}
       "${PROJECT_SOURCE_DIR}/include" -- ${header_flags})
+  add_test(NAME structure.light_headers
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/packaging/light_headers_test.py" ${CMAKE_CXX_COMPILER}
+      "${PROJECT_SOURCE_DIR}/include" -- ${header_flags})
   add_test(NAME structure.kernels
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernels.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME structure.kernel_headers_alone
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernel_headers.py" ${CMAKE_CXX_COMPILER}
       "${PROJECT_SOURCE_DIR}" -- ${header_flags})
   set_tests_properties(structure.layers structure.headers_alone structure.compilers structure.reliability_rows
-    structure.kernels structure.kernel_headers_alone PROPERTIES LABELS packaging)
+    structure.light_headers structure.kernels structure.kernel_headers_alone PROPERTIES LABELS packaging)
 endif()
 if(NOT STOFM_SANITIZE)
-  foreach(kind find_package subdirectory fetch_content pkg_config rounding)
+  foreach(kind find_package subdirectory fetch_content pkg_config rounding compiled)
     add_test(NAME packaging.${kind}
       COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind})
-    set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 300)
+    set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 600)
   endforeach()
   # Needs a CUDA toolkit, not a device: compiles one family with the consumer's nvcc. Skipped without nvcc.
   add_test(NAME packaging.cuda

@@ -3,7 +3,7 @@
 //     build/examples/02_train_mlp
 #include <cmath>
 #include <cstdio>
-#include <stofm/stofm.hpp>
+#include <stofm/autograd.hpp>
 
 using namespace stofm::autograd;
 using stofm::Tensor;
@@ -48,7 +48,7 @@ int main() try {
   Tape<float> tape;
   for (int step = 0; step <= 500; ++step) {
     const auto loss = cross_entropy(classify(tape), labels);
-    if (step % 100 == 0) std::printf("step %3d  loss %.4f\n", step, double{*loss.value().data()});
+    if (step % 100 == 0) std::printf("step %3d  loss %.4f\n", step, double{loss.value().item()});
     net.zero_grad();
     tape.backward(loss);
     tape.clear();

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp; every file, folder and heading that it, the
-pages beside it and those of docs/ name exists, and every option of the program too; the index has every page of docs/.
+"""The C++ block of README.md is the marked part of examples/01_embed_slice.cpp, every C++ block of docs/cpp.md a marked
+part of an example or of a consumer of tests/packaging/; every file, folder and heading that README.md, the pages beside it
+and those of docs/ name exists, and every option of the program too; the index has every page of docs/.
 
 Usage: readme_test.py SOURCE_DIR
 """
@@ -19,6 +20,15 @@ wanted = textwrap.dedent(marked.group(1)).strip()
 blocks = [block.strip() for block in re.findall(r"```cpp\n(.*?)```", readme, re.S)]
 if wanted not in blocks:
     failures.append("the C++ block differs from examples/01_embed_slice.cpp")
+parts = [textwrap.dedent(part).strip()
+         for folder in ("examples", "tests/packaging/consumer") for path in (root / folder).glob("*.cpp")
+         for _, part in re.findall(r"// \[([\w ]+)\]\n(.*?)\n *// \[\1\]", path.read_text(), re.S)]
+snippets = [block.strip() for block in re.findall(r"```cpp\n(.*?)```", (root / "docs" / "cpp.md").read_text(), re.S)]
+for block in snippets:
+    if block not in parts:
+        failures.append(f"cpp.md: no example has the block that begins with {block.splitlines()[0]!r}")
+if len(snippets) < 6:
+    failures.append(f"cpp.md: {len(snippets)} blocks of C++, one for each header of a purpose is expected")
 
 
 def headings(page):
