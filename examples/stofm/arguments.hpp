@@ -182,7 +182,7 @@ struct ClassifyArguments {
   std::int64_t epochs = 20;
   std::string work;  ///< directory of checkpoints
   bool resume = false;
-  bool center = false;                ///< cell features centred per slice
+  std::string center = "auto";        ///< auto|on|off: cell features centred per slice
   double unassigned_below = 0;        ///< probability below which no class is given
   std::int64_t smooth = 0;            ///< neighbours that vote
   double label_share = 1;             ///< of the training labels
@@ -208,7 +208,7 @@ struct DeconvolveArguments {
   TaskArguments task;
   std::vector<std::string> references;  ///< .h5ad with labels, or one .csv of genes x types
   std::string label;                    ///< column of obs of the references
-  std::string method = "poisson";       ///< poisson|nnls
+  std::string method = "poisson";       ///< poisson|nnls|head
   std::string platform_effect = "auto";
   std::string as = "cells";            ///< cells|counts: what shares are shares of
   std::int64_t min_cells = 5;          ///< types of the reference with fewer are left out

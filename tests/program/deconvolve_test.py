@@ -110,6 +110,27 @@ class Deconvolve(Made):
         self.assertNotIn(first, less["types"])
         self.assertIn(first, less["scores"]["by_type"])  # a type that the reference lacks counts against it
 
+    def test_head(self):
+        self.spots("--cells-per-spot", "6")
+        head = ["deconvolve", "spots.h5ad", *REFERENCE, "--method", "head"]
+        found = self.summary(*head, "--threads", 1, "-o", "1.h5ad", "--report", "h.html")["slices"][0]
+        self.assertGreater(found["scores"]["pearson"], 0.2)  # that of a constant estimate is 0
+        self.assertFalse(found["platform_effects"])
+        self.assertIn("least_squares", found)
+        self.assertIn("head on the simplex", (self.dir / "h.html").read_text())
+        written = (self.dir / "1.h5ad").read_bytes()
+        for name in (b"stofm_proportions_low", b"stofm_misfit", b"stofm_explained_counts"):
+            self.assertNotIn(name, written)
+        self.ok(*head, "--threads", 3, "-o", "3.h5ad")
+        self.assertEqual(written, (self.dir / "3.h5ad").read_bytes())
+        self.ok(*head, "--seed", 1, "-o", "other.h5ad")
+        self.assertNotEqual(written, (self.dir / "other.h5ad").read_bytes())
+        counts = self.summary(*head, "--as", "counts", "-o", "counts.h5ad")["slices"][0]
+        self.assertNotEqual(counts["mean_share"], found["mean_share"])
+        (self.dir / "p.csv").write_text("gene,A,B\nGad2,9,0.5\nPlp1,1,20\nVip,0,3\n")
+        self.refused(2, "deconvolve", "spots.h5ad", "--reference", "p.csv", "--method", "head", "-o", "x.h5ad",
+                     words=("STOFM-2077", "--method"))
+
     def test_no_positions_several_references_and_a_table(self):
         self.spots()
         both = self.summary("deconvolve", "spots.h5ad", "--reference", LEFT, RIGHT, *LABEL, "-o", "both.h5ad")["slices"][0]

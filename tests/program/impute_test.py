@@ -48,6 +48,18 @@ class Impute(support.EmbedCase):
         self.refused(2, "impute", self.slice, "--reference", XENIUM, "--in-place", "--max-genes", 5, *PLAIN,
                      words=["STOFM-2057"])
 
+    def test_counts_of_raw(self):
+        plain = self.impute(self.slice, "--reference", self.copy("csr_i32.h5ad", "a.h5ad"), "--test-genes", 6, "-o",
+                            "plain.h5ad", *PLAIN)["slices"][0]
+        both = (self.copy("lognorm_X_counts_raw.h5ad", "raw.h5ad"), "--reference",
+                self.copy("lognorm_X_counts_raw.h5ad", "b.h5ad"), "--use-raw", "--test-genes", 6, *PLAIN)
+        found = self.impute(*both, "-o", "raw_out.h5ad")["slices"][0]
+        self.assertEqual(found["genes"], plain["genes"])
+        # raw may have other genes than X, and a layer has those of X: a new file it is, which can be read again.
+        self.ok("impute", "plain.h5ad", "--reference", SLICE, "--genes", "Vip", "-o", "layer.h5ad", *PLAIN)
+        self.refused(4, "impute", "raw_out.h5ad", "--reference", SLICE, "--genes", "Vip", *PLAIN)  # it has no counts
+        self.refused(2, "impute", *both, "--in-place", words=["STOFM-2057", "raw"])
+
     def test_surroundings_by_the_model(self):
         reference = self.copy("csr_i32.h5ad", "reference.h5ad")
         found = self.impute(self.slice, "--reference", reference, "--genes", "Gad2", "-o", "m.h5ad")

@@ -109,6 +109,9 @@ class Refusals(EmbedCase):
         self.assertIn("cell_type", line)
         refused(2, ("STOFM-2082",), RIGHT, "--train", LEFT)
         refused(2, ("STOFM-2081",), RIGHT, "--label", "region")
+        refused(2, ("not offered", "stofm adapt"), RIGHT, *TRAIN, "--tune", "all", "--tune-cell-encoder")
+        refused(2, ("SE(2) Transformer",), RIGHT, *TRAIN, "--tune", "cells")
+        refused(2, ("STOFM-2088", "two bases"), RIGHT, *TRAIN, "--use", "stofm+pca+nbr", "--features", "pca", "--save", "s.head")
         refused(2, ("STOFM-2086",), RIGHT, "--leave-one-out", "--label", "region")
         most = ["Layer 4", "Layer 5", "Layer 6"]
         refused(4, ("STOFM-2084", "Layer 2-3 lateral"), RIGHT, *TRAIN, "--ignore-labels", *most)

@@ -12,6 +12,7 @@
 #include "stofm/tasks/frozen_head.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
+#include "stofm/tasks/shared_genes.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
 #include "tasks/classify_features.hpp"
 
@@ -101,7 +102,33 @@ ClassifyLearner::ClassifyLearner(const ClassifyArguments& arguments, std::span<c
       model_(model),
       names_(std::move(names)),
       classes_(std::move(classes)),
-      use_(std::move(use)) {}
+      use_(std::move(use)) {
+  decide_to_centre();
+}
+
+/// With --center auto: where panels differ, what the model makes of a cell hangs on the panel, and a head
+/// that learnt from one slice is wrong about another.
+void ClassifyLearner::decide_to_centre() {
+  centred_ = arguments_.center == "on";
+  if (arguments_.center != "auto" || arguments_.tune != "none" || slices_.size() < 2) return;
+  std::vector<const io::Slice*> list;
+  std::int64_t most = 0;
+  for (const TaskSlice& one : slices_) {
+    list.push_back(&one.slice);
+    most = std::max(most, one.slice.genes());
+  }
+  std::int64_t shared = 0;
+  try {
+    shared = tasks::share_genes(list, model_ == nullptr ? nullptr : &model_->model).size();
+  } catch (const DataError&) {  // none: the model may still know the genes of each
+  }
+  centred_ = 10 * shared < 9 * most;
+  if (centred_)
+    Console::get().say(
+        concat("panels differ (", format_count(shared), " of ", format_count(most),
+               " genes are shared): features are centred and scaled in each slice; --center=off "
+               "leaves them as they are"));
+}
 
 pipeline::Model ClassifyLearner::start_model() const {
   pipeline::Model model = model_->model;
@@ -136,7 +163,7 @@ const tasks::SliceFeatures& ClassifyLearner::features(const std::string& use, bo
 const std::vector<train::PreparedSlice>& ClassifyLearner::prepared() {
   if (!prepared_.empty()) return prepared_;
   std::vector<Tensor<float>> rows = features("cells").rows;
-  if (arguments_.center) centre_by_slice(rows, centre_);
+  if (centred_) centre_by_slice(rows, centre_);
   pipeline::EmbedOptions options = task_embed_options(arguments_.task, 0);
   for (std::size_t s = 0; s < slices_.size(); ++s)
     prepared_.push_back(tasks::prepare_rows(slices_[s].slice, rows[s], options));
@@ -153,7 +180,7 @@ std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
       for (std::size_t s = 0; s < rows.size(); ++s)
         rows[s] = tasks::columns_beside("--use", rows[s], made.rows[s]);
   }
-  if (arguments_.center)
+  if (centred_)
     for (Tensor<float>& one : rows) one = tasks::standardised_by_slice(std::as_const(one).view());
   return rows;
 }
@@ -166,7 +193,7 @@ tasks::ClassifierInput ClassifyLearner::input() {
   input.cells = arguments_.task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
   input.name = what();
   input.settings["use"] = frozen ? use_ : "cells";
-  input.settings["center"] = arguments_.center;
+  input.settings["center"] = centred_;
   if (!centre_.empty()) input.settings["centre"] = centre_;
   for (const std::string& part : parts) {
     const tasks::SliceFeatures& made = features(part);

@@ -83,6 +83,7 @@ class ClassifyLearner {
   std::vector<Tensor<float>> frozen_rows();
   tasks::ClassifierInput input();
   pipeline::Model start_model() const;
+  void decide_to_centre();
 
   const ClassifyArguments& arguments_;
   std::span<const TaskSlice> slices_;
@@ -93,6 +94,7 @@ class ClassifyLearner {
   std::map<std::string, tasks::SliceFeatures> features_;
   std::vector<train::PreparedSlice> prepared_;
   std::vector<Tensor<float>> asked_;  ///< rows of the frozen head
+  bool centred_ = false;              ///< --center, or panels that differ
   std::vector<double> centre_;        ///< what cell features are centred to, with --center
 };
 

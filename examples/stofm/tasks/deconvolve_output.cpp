@@ -32,7 +32,8 @@ TaskOutput deconvolve_file(const DeconvolveArguments& a, const DeconvolveResult&
   few.name = "stofm_few_counts";
   for (const double c : result.found.counts) few.integers.push_back(c < static_cast<double>(a.min_counts));
   for (io::H5adColumn* column : {&dominant, &entropy, &counts, &explained, &few})
-    file.obs.push_back(std::move(*column));
+    if (column != &explained || !explained.reals.empty())  // a head explains no counts
+      file.obs.push_back(std::move(*column));
   if (!result.found.dispersion.empty()) {
     misfit.name = "stofm_misfit";
     misfit.reals = result.found.dispersion;
@@ -128,8 +129,8 @@ TaskReportBars deconvolve_mean_bars(const std::vector<DeconvolveResult>& results
   return bars;
 }
 
-void report_deconvolve_scores(const TaskSlice& slice, const DeconvolveResult& result, bool several,
-                              TaskReport& report) {
+void report_deconvolve_scores(const TaskSlice& slice, const DeconvolveResult& result,
+                              const std::string& method, bool several, TaskReport& report) {
   const tasks::CompositionScores& s = *result.scores;
   const std::string of = several ? ", " + slice.name : std::string();
   report.facts.emplace_back("Pearson per type" + of, format_number(s.pearson, 3));
@@ -153,7 +154,10 @@ void report_deconvolve_scores(const TaskSlice& slice, const DeconvolveResult& re
     table.rows.push_back({name, format_number(scores.pearson, 3), format_number(scores.rmse, 3),
                           format_number(scores.jensen_shannon, 3)});
   };
-  row(result.baseline ? "Poisson likelihood" : "least squares", s);
+  row(method == "poisson" ? "Poisson likelihood"
+      : method == "head"  ? "head on the simplex"
+                          : "least squares",
+      s);
   if (result.baseline) row("least squares", *result.baseline);
   report.tables.push_back(std::move(table));
 }
@@ -224,7 +228,8 @@ void fill_deconvolve(const DeconvolveArguments& a, const std::vector<TaskSlice>&
   for (TaskReportScore& score : scores) report.scores.push_back(std::move(score));
   report.bars.push_back(deconvolve_mean_bars(results, types));
   for (std::size_t k = 0; k < results.size(); ++k)
-    if (results[k].scores) report_deconvolve_scores(slices[k], results[k], results.size() > 1, report);
+    if (results[k].scores)
+      report_deconvolve_scores(slices[k], results[k], a.method, results.size() > 1, report);
   report.next = {
       {"python",
        "import anndata\nspots = anndata.read_h5ad(\"" + slices.front().h5ad +

@@ -30,9 +30,10 @@ void add_deconvolve(CLI::App& app, DeconvolveArguments& a) {
   const char* how = "How";
   option(app, how, "--method", a.method,
          "poisson: likelihood of the counts, the best of what we measured; nnls: least squares, without "
-         "intervals",
-         "poisson|nnls")
-      ->check(one_of({"poisson", "nnls"}))
+         "intervals; head: a head on the cell encoder's embedding of the spots and their counts, learnt from "
+         "spots of random reference cells, without intervals and platform effects",
+         "poisson|nnls|head")
+      ->check(one_of({"poisson", "nnls", "head"}))
       ->capture_default_str();
   option(app, how, "--platform-effect", a.platform_effect,
          "An effect for each gene of measuring spots otherwise than the reference; auto: where the effects "

@@ -16,7 +16,8 @@ CLI::Validator classify_tune_mode() {
                           text.find_first_not_of("0123456789", 5) == std::string::npos && text != "last:0";
         return text == "all" || text == "none" || last
                    ? std::string()
-                   : "found " + stofm::quoted(text) + ", expected all, none or last:N with N > 0";
+                   : "found " + stofm::quoted(text) +
+                         ", expected all, none or last:N with N > 0 (layers of the SE(2) Transformer)";
       },
       "");
 }
@@ -27,7 +28,8 @@ void allow_several_features(CLI::App& app) {
   use->get_validator(0)->active(false);
   use->description(
       "With --tune none: stofm: the model's embedding; cells: its cell encoder alone; context: each cell as "
-      "the model predicts it from its surroundings; genes, pca, pca+nbr, linear-context: without the model; "
+      "the model predicts it from its surroundings; fitted-context: that prediction and means of neighbours, "
+      "fitted to the components of these slices; genes, pca, pca+nbr, linear-context: without the model; "
       "several side by side: cells+genes");
   use->check(CLI::Validator(
       [](std::string& text) {
@@ -57,6 +59,17 @@ void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
       "all|last:N|none")
       ->check(classify_tune_mode())
       ->capture_default_str();
+  // Not listed in the help: it only says where the cell encoder can be trained.
+  app.add_flag_callback(
+         "--tune-cell-encoder",
+         [] {
+           throw CLI::ValidationError(
+               "--tune-cell-encoder",
+               "found a wish to train the cell encoder with the head, which is not offered: "
+               "--tune trains the SE(2) Transformer alone. Train the cell encoder on the slices "
+               "without labels by stofm adapt, and give the weights with --weights");
+         })
+      ->group("");
   option(app, group, "--epochs", a.epochs, "Passes of fine-tuning; the best on held-out labels is kept", "N")
       ->check(integer(1, 100000))
       ->capture_default_str();
@@ -71,8 +84,13 @@ void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
          "model|random")
       ->check(one_of({"model", "random"}))
       ->capture_default_str();
-  flag(app, group, "--center", a.center,
-       "Take the mean of its own slice from each cell feature: for slices of other panels or batches");
+  app.add_flag(
+         "--center{on}", a.center,
+         "Bring each feature of --use to mean 0 and deviation 1 over the cells of its slice (fine-tuning: "
+         "take the mean of its slice away): for slices of other panels or batches. By itself on where "
+         "slices share less than nine tenths of their genes, with --tune none; --center=off never")
+      ->check(one_of({"auto", "on", "off"}))
+      ->group(group);
   option(app, group, "--label-share", a.label_share,
          "Learn from this share of the labels of each class, chosen at random (at least one a class)",
          "SHARE")
@@ -144,6 +162,12 @@ void add_segment(CLI::App& app, ClassifyArguments& a) {
       app, a,
       "Give each cell the region that most of itself and its N nearest cells have (0: none; 10 makes "
       "borders smooth)");
+  // As in add_annotate.
+  app.preparse_callback([&a](std::size_t) { a.task.use = "stofm+pca+nbr"; });
+  app.get_option("--use")->default_str("stofm+pca+nbr, with --features pca stofm");
+  app.final_callback([&app, &a] {
+    if (a.task.features == "pca" && app.count("--use") == 0) a.task.use = "stofm";
+  });
 }
 
 }  // namespace stofm::program

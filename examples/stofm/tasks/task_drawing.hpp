@@ -10,11 +10,9 @@
 
 namespace stofm::program {
 
-enum class Anchor { start, middle, end };
+class Raster;  // task_raster.hpp
 
-/// Pixels [height * width], 8-bit RGB (or RGBA) -> PNG file.
-std::string png_file(const std::vector<std::uint8_t>& pixels, std::size_t width, std::size_t height,
-                     std::size_t channels);
+enum class Anchor { start, middle, end };
 
 /// Width of a text of this size in the units of the drawing (Helvetica).
 double text_width(const std::string& text, double size);
@@ -55,7 +53,6 @@ class Drawing {
     Anchor anchor = Anchor::start;
     bool bold = false, turned = false;
   };
-  class Raster;
 
   std::size_t dots_end(std::size_t begin) const;
   std::string svg_shape(const Shape& shape) const;

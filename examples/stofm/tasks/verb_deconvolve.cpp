@@ -6,10 +6,7 @@
 #include <cmath>
 
 #include "console.hpp"
-#include "resources.hpp"
 #include "stofm/cluster/knn_2d.hpp"
-#include "stofm/tasks/log_counts.hpp"
-#include "stofm/tasks/shared_genes.hpp"
 #include "tasks/deconvolve_run.hpp"
 #include "verbs.hpp"
 
@@ -17,106 +14,6 @@ namespace stofm::program {
 namespace {
 
 constexpr double effect_spread_of_another_technology = 0.5;
-
-io::CountRows deconvolve_counts(const io::Slice& slice, const std::vector<std::int32_t>& gene_of,
-                                std::int64_t genes) {
-  const tasks::SparseRows rows = tasks::gene_counts(slice, gene_of, genes);
-  io::CountRows counts;
-  counts.offsets = rows.offsets;
-  counts.columns = rows.columns;
-  counts.values.assign(rows.values.begin(), rows.values.end());
-  return counts;
-}
-
-/// Genes that the spots and all references have. The gene table of a bundle is asked where names alone bring
-/// less than half of the shorter list together.
-tasks::SharedGenes deconvolve_genes(const DeconvolveArguments& a, const io::Slice& spots,
-                                    const DeconvolveReference& reference) {
-  std::vector<const io::Slice*> slices{&spots};
-  std::int64_t fewest = spots.genes();
-  for (const TaskSlice& one : reference.slices) {
-    slices.push_back(&one.slice);
-    fewest = (std::min)(fewest, one.slice.genes());
-  }
-  tasks::SharedGenes shared;
-  try {
-    shared = tasks::share_genes(slices);
-  } catch (const DataError&) {  // by the gene table then
-  }
-  if (shared.size() * 2 >= fewest) return shared;
-  std::string weights = a.task.weights;
-  try {
-    weights = find_weights(weights);
-  } catch (const UsageError&) {  // no bundle: as far as names go
-    return shared.size() > 0 ? shared : tasks::share_genes(slices);
-  }
-  const LoadedModel loaded = load_task_model(a.task);
-  return tasks::share_genes(slices, &loaded.model);
-}
-
-tasks::CellTypeProfiles deconvolve_profiles(const DeconvolveReference& reference,
-                                            const tasks::SharedGenes& shared) {
-  const auto types = static_cast<std::int64_t>(reference.types.size());
-  if (reference.table.numel() == 0) {
-    tasks::CellTypeSums sums(types, shared.size());
-    for (std::size_t r = 0; r < reference.slices.size(); ++r) {
-      const io::Slice& slice = reference.slices[r].slice;
-      sums.add(deconvolve_counts(slice, shared.gene_of[r + 1], shared.size()), reference.codes[r]);
-      if (slice.stream_notices) say_notices(slice.stream_notices(), slice.path);
-    }
-    return sums.profiles();
-  }
-  tasks::CellTypeProfiles profiles;
-  profiles.rates = Tensor<double>::zeros({types, shared.size()});
-  for (std::int64_t t = 0; t < types; ++t) {
-    double sum = 0;
-    for (std::size_t g = 0; g < shared.gene_of[1].size(); ++g) {
-      if (shared.gene_of[1][g] < 0) continue;
-      const double value = reference.table(t, static_cast<std::int64_t>(g));
-      profiles.rates(t, shared.gene_of[1][g]) += value;
-      sum += value;
-    }
-    for (std::int64_t g = 0; g < shared.size() && sum > 0; ++g) profiles.rates(t, g) /= sum;
-    profiles.cell_counts.push_back(sum);
-    profiles.cells.push_back(sum > 0 ? 1 : 0);
-    profiles.cell_spread.push_back(0);
-  }
-  return profiles;
-}
-
-/// Profiles of the types that have enough cells; the others are listed.
-tasks::CellTypeProfiles keep_deconvolve_types(const tasks::CellTypeProfiles& all,
-                                              const DeconvolveReference& reference, std::int64_t least,
-                                              DeconvolveResult& result) {
-  std::vector<std::size_t> kept;
-  const bool table = reference.table.numel() > 0;
-  for (std::size_t t = 0; t < reference.types.size(); ++t) {
-    if (all.cells[t] == 0)
-      result.without.push_back(reference.types[t]);
-    else if (!table && all.cells[t] < least)
-      result.rare.push_back(reference.types[t]);
-    else
-      kept.push_back(t);
-  }
-  if (kept.size() < 2)
-    throw DataError({"STOFM-2075", reference.slices.front().slice.path, "cell types",
-                     concat(kept.size(), " with ", table ? 1 : least, " cells and counts on shared genes"),
-                     "at least two", "Give more labelled cells, or lower --min-cells."});
-  tasks::CellTypeProfiles profiles;
-  profiles.rates = Tensor<double>::zeros({static_cast<std::int64_t>(kept.size()), all.genes()});
-  for (std::size_t k = 0; k < kept.size(); ++k) {
-    const std::size_t t = kept[k];
-    std::copy_n(all.rates.data() + static_cast<std::int64_t>(t) * all.genes(), all.genes(),
-                profiles.rates.data() + static_cast<std::int64_t>(k) * all.genes());
-    profiles.cell_counts.push_back(all.cell_counts[t]);
-    profiles.cells.push_back(all.cells[t]);
-    profiles.cell_spread.push_back(all.cell_spread[t]);
-    result.types.push_back(reference.types[t]);
-    result.colours.push_back(reference.colours[t]);
-    result.reference_cells += all.cells[t];
-  }
-  return profiles;
-}
 
 /// A table over `types` from one over other columns of the same spots; what is not there is 0.
 Tensor<double> deconvolve_columns(const Tensor<double>& values, const std::vector<std::string>& from,
@@ -221,9 +118,10 @@ DeconvolveResult deconvolve_slice(const DeconvolveArguments& a, const TaskSlice&
 
   tasks::DeconvolutionOptions options;
   options.as_cells = a.as == "cells";
+  const bool by_head = a.method == "head";
   if (a.method == "nnls") {
     options.method = tasks::DeconvolutionMethod::least_squares;
-  } else {
+  } else if (!by_head) {
     options.interval = a.interval;
     options.prior_counts = a.prior;
   }
@@ -232,8 +130,8 @@ DeconvolveResult deconvolve_slice(const DeconvolveArguments& a, const TaskSlice&
     neighbours = cluster::nearest_neighbours_2d(spots.slice.coordinates.view(), 6).indices;
     options.neighbours = neighbours;
   }
-  options.platform_effects = a.platform_effect == "on";
-  if (a.platform_effect == "auto") {
+  options.platform_effects = a.platform_effect == "on" && !by_head;
+  if (a.platform_effect == "auto" && !by_head) {
     // The effects alone first: no interval, no prior, and shares no finer than they need.
     tasks::DeconvolutionOptions look;
     look.platform_effects = true;
@@ -242,14 +140,16 @@ DeconvolveResult deconvolve_slice(const DeconvolveArguments& a, const TaskSlice&
     result.effect_spread = tasks::effect_spread(counts, tasks::deconvolve(counts, profiles, look).platform);
     options.platform_effects = result.effect_spread > effect_spread_of_another_technology;
   }
-  result.found = tasks::deconvolve(counts, profiles, options);
+  result.found = by_head ? deconvolve_by_head(a, spots, reference, shared, profiles, counts, result.types)
+                         : tasks::deconvolve(counts, profiles, options);
   if (result.found.empty_spots == counts.rows())
     throw DataError({"STOFM-2076", spots.slice.path, "counts", "no spot with counts on shared genes",
                      "at least one",
                      "Check that spots and reference name genes alike, and are of one tissue."});
   result.platform = options.platform_effects;
-  if (a.platform_effect == "on") result.effect_spread = tasks::effect_spread(counts, result.found.platform);
-  if (a.platform_effect != "off")
+  if (options.platform_effects && a.platform_effect == "on")
+    result.effect_spread = tasks::effect_spread(counts, result.found.platform);
+  if (a.platform_effect != "off" && !by_head)
     console.say(concat("effects of the genes spread by ", format_number(result.effect_spread, 2),
                        result.platform ? ": estimated" : ": left out, as of one technology"));
   summarise_deconvolve(a, result);
