@@ -14,6 +14,7 @@
 /// for models that are more than the bundled one. Source: ours; learning from simulated mixtures as in Menden
 /// et al., "Deep learning-based cell composition analysis from tissue expression profiles" (2020).
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <numeric>
