@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/cluster/leiden_options.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/pipeline/embed_choices.hpp"
