@@ -54,10 +54,10 @@ constexpr ClusterMethod all_methods[] = {ClusterMethod::leiden, ClusterMethod::k
 
 TEST_CASE("labels are numbered by size, ties by first cell") {
   std::vector<std::int32_t> labels{7, 2, 2, 9, 9, 0, 2};
-  CHECK(tasks::number_by_size(labels) == std::vector<std::int64_t>{3, 2, 1, 1});
+  CHECK(cluster::number_by_size(labels) == std::vector<std::int64_t>{3, 2, 1, 1});
   CHECK(labels == std::vector<std::int32_t>{2, 0, 0, 1, 1, 3, 0});
   std::vector<std::int32_t> none;
-  CHECK(tasks::number_by_size(none).empty());
+  CHECK(cluster::number_by_size(none).empty());
 }
 
 TEST_CASE("mixtures and k-means end where scikit-learn's do") {

@@ -25,6 +25,7 @@
 
 #include "stofm/cluster/leiden_levels.hpp"
 #include "stofm/cluster/leiden_options.hpp"
+#include "stofm/cluster/number_by_size.hpp"
 #include "stofm/cluster/weighted_graph.hpp"
 
 namespace stofm::cluster {
@@ -136,22 +137,6 @@ inline std::int64_t leiden_local(const WeightedGraph& graph, std::span<const dou
   }
   return passes;
 }
-
-/// Numbers clusters by size, largest first; of equals by first node. \return their number.
-inline std::int64_t number_clusters_by_size(std::vector<std::int32_t>& labels) {
-  const std::int64_t clusters = compact(labels, labels.size());
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(clusters), 0);
-  for (const std::int32_t label : labels) ++sizes[static_cast<std::size_t>(label)];
-  std::vector<std::int32_t> order(sizes.size()), rank(sizes.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-    return sizes[static_cast<std::size_t>(a)] > sizes[static_cast<std::size_t>(b)];
-  });
-  for (std::size_t r = 0; r < order.size(); ++r)
-    rank[static_cast<std::size_t>(order[r])] = static_cast<std::int32_t>(r);
-  for (std::int32_t& label : labels) label = rank[static_cast<std::size_t>(label)];
-  return clusters;
-}
 }  // namespace detail
 
 /// Clusters of `graph`. No cap on their number; islands stay apart; a node without edges is a cluster of its
@@ -186,7 +171,7 @@ inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& opti
     result.passes =
         detail::leiden_everywhere(graph, degrees, options.resolution / total, options, result.labels);
   }
-  result.clusters = detail::number_clusters_by_size(result.labels);
+  result.clusters = static_cast<std::int64_t>(number_by_size(result.labels).size());
   result.modularity = modularity(graph, result.labels, options.resolution);
   return result;
 }

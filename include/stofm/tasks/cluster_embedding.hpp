@@ -87,7 +87,7 @@ inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, cons
     result.modularity = found.modularity;
     result.merged = found.merged;
   }
-  result.sizes = number_by_size(result.labels);
+  result.sizes = cluster::number_by_size(result.labels);
   return result;
 }
 
@@ -142,7 +142,7 @@ inline EmbeddingClusters cluster_embedding(TensorView<const float> rows,
       result.probabilities = std::move(found.probabilities);
     }
   }
-  result.sizes = number_by_size(result.labels);
+  result.sizes = cluster::number_by_size(result.labels);
   return result;
 }
 

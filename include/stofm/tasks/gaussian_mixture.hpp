@@ -235,7 +235,7 @@ inline GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
         static_cast<std::int32_t>(std::max_element(row, row + k) - row);
   }
   const std::vector<std::int32_t> old = result.labels;
-  result.clusters = static_cast<std::int64_t>(number_by_size(result.labels).size());
+  result.clusters = static_cast<std::int64_t>(cluster::number_by_size(result.labels).size());
   std::vector<std::int64_t> source(static_cast<std::size_t>(k), -1);
   std::vector<bool> placed(source.size(), false);
   for (std::size_t i = 0; i < old.size(); ++i) {

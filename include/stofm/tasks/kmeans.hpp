@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "stofm/cluster/mini_batch_kmeans.hpp"
+#include "stofm/cluster/number_by_size.hpp"
 #include "stofm/tasks/checks.hpp"
-#include "stofm/tasks/labels.hpp"
 
 namespace stofm::tasks {
 
@@ -69,7 +69,7 @@ inline KMeansResult kmeans(TensorView<const float> rows, const KMeansOptions& op
     if (restart == 0 || now.inertia < best.inertia) best = std::move(now);
   }
   const std::vector<std::int32_t> old = best.labels;
-  number_by_size(best.labels);
+  cluster::number_by_size(best.labels);
   const Tensor<float> centres = best.centres.clone();
   for (std::size_t i = 0; i < old.size(); ++i)
     std::copy_n(centres.data() + old[i] * rows.dim(1), rows.dim(1),

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "stofm/cluster/leiden.hpp"
+#include "stofm/cluster/number_by_size.hpp"
 #include "stofm/tasks/checks.hpp"
-#include "stofm/tasks/labels.hpp"
 
 namespace stofm::tasks {
 
@@ -39,7 +39,7 @@ struct LeidenSearchResult {
 inline void merge_smallest_clusters(const cluster::WeightedGraph& graph, std::vector<std::int32_t>& labels,
                                     std::int64_t clusters, double resolution) {
   cluster::detail::require_labels(graph, labels, "[merge_smallest_clusters]");
-  const auto count = static_cast<std::size_t>(number_by_size(labels).size());
+  const auto count = static_cast<std::size_t>(cluster::number_by_size(labels).size());
   std::vector<std::map<std::int32_t, double>> between(count);
   std::vector<double> degree(count, 0.0);
   std::vector<std::int64_t> size(count, 0);
@@ -89,7 +89,7 @@ inline void merge_smallest_clusters(const cluster::WeightedGraph& graph, std::ve
   }
   for (std::int32_t& label : labels)
     while (into[static_cast<std::size_t>(label)] != label) label = into[static_cast<std::size_t>(label)];
-  number_by_size(labels);
+  cluster::number_by_size(labels);
 }
 
 /// Exactly K clusters of `graph`. The resolution starts at 1, is doubled or halved until K lies between two

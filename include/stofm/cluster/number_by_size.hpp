@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-namespace stofm::tasks {
+namespace stofm::cluster {
 
 /// Renumbers labels (any numbers >= 0) from 0, the largest cluster first; of equal sizes the one with the
 /// earlier first cell. \return sizes by new number. Cost: O(N + largest label).
@@ -36,4 +36,4 @@ inline std::vector<std::int64_t> number_by_size(std::vector<std::int32_t>& label
   return sizes;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm::cluster
