@@ -61,10 +61,14 @@ def with_peak(command):
     return json.loads(out.strip().splitlines()[-1]), usage.ru_maxrss * 1024
 
 
+def on_amx():
+    return " amx_bf16" in open("/proc/cpuinfo").read()
+
+
 def training_rows(build, torch_python, peers, add):
     """One training step (forward, both losses, backward, AdamW) on one sub-slice, and the memory it takes."""
     mine, my_peak = with_peak([build / "bench" / "train_step_bench", "--memory", 20])
-    what = "training step, one sub-slice of 1050 nodes, float32 storage, products to 2^-16 on AMX"
+    what = "training step, one sub-slice of 1050 nodes, float32" + (", products to 2^-16" if on_amx() else "")
     for name, flags, target in (("PyTorch eager", [], 30), ("torch.compile", ["--compile"], 15)):
         torch, peak = with_peak([torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--train", *flags])
         add(what, "ms", mine["min_ms"], f"{name} {torch['torch']}", torch["min_ms"], torch["min_ms"] / mine["min_ms"], target)
@@ -95,12 +99,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=pathlib.Path, required=True)
     parser.add_argument("--torch-python", required=True)
-    parser.add_argument("--scanpy-python", required=True)
+    parser.add_argument("--scanpy-python", help="not needed with --only")
     parser.add_argument("--golden", type=pathlib.Path, required=True, help="holds tokens_starmap, tokens_her2st, graph_osmfish")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
-    parser.add_argument("--only", choices=["training"], help="leave the other comparisons out")
+    parser.add_argument("--only", choices=["training", "torch"],
+                        help="training: that step alone; torch: everything but scanpy")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="JSON result")
     arguments = parser.parse_args()
+    if not arguments.only and not arguments.scanpy_python:
+        parser.error("--scanpy-python is missing (or leave scanpy out with --only torch)")
     build, golden, peers = arguments.build, arguments.golden, arguments.peers
     rows = []
 
@@ -124,6 +131,8 @@ def main():
         add(f"cell encoder, tokens_{name}, float32", "cells/s", row["cells/s"], f"BertModel, torch {torch['torch']}",
             torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], 2)
 
+    if arguments.only == "torch":
+        return report(rows, forward_row, arguments)
     _, graph = ours(build, "graph_bench", "cluster/umap_graph_2d.leiden/tiles/5", STOFM_GOLDEN=str(golden))
     scanpy = peer(arguments.scanpy_python, peers / "graph_scanpy.py", "--case", golden / "graph_osmfish" / "case.safetensors", "--tile", 5)
     scanpy_seconds = scanpy["neighbours_s"] + scanpy["leiden_s"]

@@ -36,6 +36,11 @@ if(STOFM_SANITIZE)  # not optimised, except where the tests spend their time: th
 endif()
 add_library(stofm_developer INTERFACE)
 target_link_libraries(stofm_developer INTERFACE stofm_compiled stofm_developer_flags)
+if(STOFM_SANITIZE)
+  add_library(stofm_sanitizer_fork OBJECT "${PROJECT_SOURCE_DIR}/tests/support/sanitizer_fork.cpp")
+  target_link_libraries(stofm_sanitizer_fork PRIVATE stofm_developer_flags)
+  target_sources(stofm_developer INTERFACE $<TARGET_OBJECTS:stofm_sanitizer_fork>)
+endif()
 
 # One executable per *_test.cpp: tests/io/safetensors_test.cpp -> target test_io_safetensors, CTest name io.safetensors.
 enable_testing()

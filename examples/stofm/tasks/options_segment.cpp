@@ -3,7 +3,9 @@
 /// Options of `stofm segment`, most of which `stofm annotate` has too.
 
 #include <algorithm>
+#include <string>
 
+#include "stofm/core/error.hpp"
 #include "tasks/options_classify.hpp"
 
 namespace stofm::program {
