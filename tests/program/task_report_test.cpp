@@ -345,7 +345,7 @@ TEST_CASE("task figures: maps, views, confusion, bars and curves, as SVG and PNG
   CHECK(names == both);
   for (const auto& name : expected) {
     CAPTURE(name);
-    const std::string& svg = figure(figures, name + ".svg");
+    const std::string svg = figure(figures, name + ".svg");
     check_well_formed(svg);
     const auto size = [&](const char* key) {
       return std::stod(svg.substr(svg.find(key) + std::string(key).size()));
@@ -354,13 +354,13 @@ TEST_CASE("task figures: maps, views, confusion, bars and curves, as SVG and PNG
     CHECK(std::abs(2 * size("width=\"") - p.width) <= 1);
     CHECK(std::abs(2 * size("height=\"") - p.height) <= 1);
   }
-  const std::string& map = figure(figures, "map_stofm_region.svg");
+  const std::string map = figure(figures, "map_stofm_region.svg");
   CHECK(count_of(map, "<circle") == 60);
   CHECK(count_of(map, "fill=\"" + group_colour(0) + "\"/>") == 20 + 1);  // and the legend
   CHECK(count_of(map, "#b4bac4") == 2 + 1);
   CHECK(count_of(map, ">L2</text>") == 1);
   CHECK(count_of(figure(figures, "maps_stofm_region_and_region.svg"), "<circle") == 120);
-  const std::string& matrix = figure(figures, "confusion.svg");
+  const std::string matrix = figure(figures, "confusion.svg");
   CHECK(count_of(matrix, ">18</text>") == 2);
   CHECK(count_of(matrix, ">90</text>") == 1);  // 18 of 20
   CHECK(count_of(matrix, ">10</text>") == 1);
@@ -377,7 +377,7 @@ TEST_CASE("task figures: more than 20,000 cells are an image in the SVG") {
     r.groups[0].codes[0].push_back(0);
   }
   const auto figures = task_figures(r);
-  const std::string& svg = figure(figures, "map_g.svg");
+  const std::string svg = figure(figures, "map_g.svg");
   check_well_formed(svg);
   CHECK(count_of(svg, "<circle") == 0);
   CHECK(count_of(svg, "<image") == 1);
@@ -404,7 +404,7 @@ TEST_CASE("task figures: pies have each type's share of the turn") {
   CHECK(low + (unpacked(d["types"][1]["values"][0])[0] - 1.0) * step == doctest::Approx(.75));
   const auto figures = task_figures(r);
   CHECK(figures.size() == 6);
-  const std::string& svg = figure(figures, "proportions.svg");
+  const std::string svg = figure(figures, "proportions.svg");
   check_well_formed(svg);
   CHECK(count_of(svg, "<circle") == 2);
   CHECK(count_of(svg, "fill=\"#b4bac4\"") == 1);
