@@ -280,8 +280,7 @@ Verb verb_of(const CLI::App& app) {
 }
 
 void check_together(const Arguments& a) {
-  if (a.common.quiet &&
-      a.common.verbose > 0)  // CLI11 2.4 counts a flag of numbers once where it is not given
+  if (a.common.quiet && a.common.verbose > 0)
     throw UsageError(
         {"STOFM-2000", "", "", "--quiet and --verbose", "one of them", "Leave one out. See 'stofm --help'."});
   check_training(a);

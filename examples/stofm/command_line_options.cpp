@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "stofm/core/error.hpp"
 #include "stofm/core/nearest_name.hpp"
@@ -69,7 +70,14 @@ void add_common(CLI::App& app, CommonArguments& a) {
       ->check(integer(0, 1024))
       ->capture_default_str();
   flag(app, group, "-q,--quiet", a.quiet, "Say nothing but errors");
-  app.add_flag("-v,--verbose", a.verbose, "Say more")->group(group);
+  // All verbs share `a`, and CLI11 2.4 gives a flag of numbers a 0 in those that were not named.
+  app.add_flag_function(
+         "-v,--verbose",
+         [&a](std::int64_t times) {
+           a.verbose = (std::max)(a.verbose, static_cast<int>((std::min<std::int64_t>)(times, 9)));
+         },
+         "Say more")
+      ->group(group);
   flag(app, group, "--log-json", a.log_json, "Messages on stderr as one JSON object a line");
 }
 
