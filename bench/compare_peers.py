@@ -61,14 +61,15 @@ def with_peak(command):
     return json.loads(out.strip().splitlines()[-1]), usage.ru_maxrss * 1024
 
 
-def on_amx():
-    return " amx_bf16" in open("/proc/cpuinfo").read()
+def level_of(row):
+    """The level of kernels that a benchmark of ours ran with: "avx2" of model/se2_forward/avx2/..."""
+    return row["name"].split("/")[2]
 
 
-def training_rows(build, torch_python, peers, add):
+def training_rows(build, torch_python, peers, level, add):
     """One training step (forward, both losses, backward, AdamW) on one sub-slice, and the memory it takes."""
     mine, my_peak = with_peak([build / "bench" / "train_step_bench", "--memory", 20])
-    what = "training step, one sub-slice of 1050 nodes, float32" + (", products to 2^-16" if on_amx() else "")
+    what = "training step, one sub-slice of 1050 nodes, float32" + (", products to 2^-16" if level == "amx" else "")
     for name, flags, target in (("PyTorch eager", [], 30), ("torch.compile", ["--compile"], 15)):
         torch, peak = with_peak([torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--train", *flags])
         add(what, "ms", mine["min_ms"], f"{name} {torch['torch']}", torch["min_ms"], torch["min_ms"] / mine["min_ms"], target)
@@ -82,7 +83,7 @@ def report(rows, forward_row, arguments):
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
     features = [name for name in ("avx2", "avx512f", "amx_bf16") if f" {name}" in flags]
     result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
-                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else ""), kernels=forward_row["name"].split("/")[2], rows=rows)
+                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else ""), kernels=level_of(forward_row), rows=rows)
     print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
     print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
     for row in rows:
@@ -115,7 +116,7 @@ def main():
         rows.append(dict(what=what, unit=unit, stofm=our_value, peer=peer_name, peer_value=peer_value, ratio=ratio, target=target))
 
     forward_row, forward = ours(build, "se2_forward_bench", "model/se2_forward/(amx|avx512|avx2|neon)/table/.*N/1050")
-    training_rows(build, arguments.torch_python, peers, add)
+    training_rows(build, arguments.torch_python, peers, level_of(forward_row), add)
     if arguments.only == "training":
         return report(rows, forward_row, arguments)
     eager = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5)
