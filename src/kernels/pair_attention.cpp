@@ -3,5 +3,5 @@
 #include "stofm/backend/cpu/instances.hpp"
 
 #undef STOFM_KERNEL_INSTANCE
-#define STOFM_KERNEL_INSTANCE(...) template __VA_ARGS__;
+#define STOFM_KERNEL_INSTANCE(...) template decltype(__VA_ARGS__) __VA_ARGS__;
 #include "stofm/backend/cpu/pair_attention.hpp"

@@ -3,7 +3,7 @@
 #include "stofm/backend/cpu/instances.hpp"
 
 #undef STOFM_KERNEL_INSTANCE
-#define STOFM_KERNEL_INSTANCE(...) template __VA_ARGS__;
+#define STOFM_KERNEL_INSTANCE(...) template decltype(__VA_ARGS__) __VA_ARGS__;
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/activation_gradient.hpp"
 #include "stofm/backend/cpu/adamw.hpp"

@@ -44,9 +44,6 @@ void activate_rows(Cpu, TensorView<T> y, TensorView<const T> x, Activation activ
   });
 }
 
-STOFM_KERNEL_INSTANCE(void activate_rows<float>(Cpu, TensorView<float> y, TensorView<const float> x,
-                                                Activation activation))
-STOFM_KERNEL_INSTANCE(void activate_rows<double>(Cpu, TensorView<double> y, TensorView<const double> x,
-                                                 Activation activation))
+STOFM_KERNEL_INSTANCES(activate_rows)
 
 }  // namespace stofm::backend

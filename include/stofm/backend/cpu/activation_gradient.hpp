@@ -47,11 +47,6 @@ void activation_gradient(Cpu, TensorView<T> grad_x, TensorView<const T> grad_y, 
   });
 }
 
-STOFM_KERNEL_INSTANCE(void activation_gradient<float>(Cpu, TensorView<float> grad_x,
-                                                      TensorView<const float> grad_y,
-                                                      TensorView<const float> x, Activation activation))
-STOFM_KERNEL_INSTANCE(void activation_gradient<double>(Cpu, TensorView<double> grad_x,
-                                                       TensorView<const double> grad_y,
-                                                       TensorView<const double> x, Activation activation))
+STOFM_KERNEL_INSTANCES(activation_gradient)
 
 }  // namespace stofm::backend

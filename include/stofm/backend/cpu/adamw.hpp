@@ -32,9 +32,6 @@ STOFM_UNFUSED void adamw_step(T* x, T* m, T* v, const T* grad, std::int64_t n, c
   }
 }
 
-STOFM_KERNEL_INSTANCE(void adamw_step<float>(float* x, float* m, float* v, const float* grad, std::int64_t n,
-                                             const AdamWStep<float>& step))
-STOFM_KERNEL_INSTANCE(void adamw_step<double>(double* x, double* m, double* v, const double* grad,
-                                              std::int64_t n, const AdamWStep<double>& step))
+STOFM_KERNEL_INSTANCES(adamw_step)
 
 }  // namespace stofm::backend

@@ -27,7 +27,6 @@ void add_column_sums(Cpu, T* sums, TensorView<const T> x) {
   });
 }
 
-STOFM_KERNEL_INSTANCE(void add_column_sums<float>(Cpu, float* sums, TensorView<const float> x))
-STOFM_KERNEL_INSTANCE(void add_column_sums<double>(Cpu, double* sums, TensorView<const double> x))
+STOFM_KERNEL_INSTANCES(add_column_sums)
 
 }  // namespace stofm::backend

@@ -49,9 +49,6 @@ double cross_entropy_row(T* gradient, const T* row, std::int64_t n, std::int64_t
   return weight * (std::log(sum) + static_cast<double>(largest) - static_cast<double>(row[target]));
 }
 
-STOFM_KERNEL_INSTANCE(double cross_entropy_row<float>(float* gradient, const float* row, std::int64_t n,
-                                                      std::int64_t target, double weight))
-STOFM_KERNEL_INSTANCE(double cross_entropy_row<double>(double* gradient, const double* row, std::int64_t n,
-                                                       std::int64_t target, double weight))
+STOFM_KERNEL_INSTANCES(cross_entropy_row)
 
 }  // namespace stofm::backend

@@ -42,9 +42,6 @@ void dropout(T* y, const T* x, std::int64_t n, const DropoutMask& mask, T factor
   });
 }
 
-STOFM_KERNEL_INSTANCE(void dropout<float>(float* y, const float* x, std::int64_t n, const DropoutMask& mask,
-                                          float factor))
-STOFM_KERNEL_INSTANCE(void dropout<double>(double* y, const double* x, std::int64_t n,
-                                           const DropoutMask& mask, double factor))
+STOFM_KERNEL_INSTANCES(dropout)
 
 }  // namespace stofm::backend

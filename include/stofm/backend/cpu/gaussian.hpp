@@ -130,36 +130,10 @@ void transpose_block(T* out, const T* in, std::int64_t stride, std::int64_t rows
     for (std::int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * stride + j];
 }
 
-STOFM_KERNEL_INSTANCE(void gaussian_values<float>(float* psi, std::int64_t stride, const float* a,
-                                                  std::int64_t points, const GaussianRow<float>& row))
-STOFM_KERNEL_INSTANCE(void gaussian_values<double>(double* psi, std::int64_t stride, const double* a,
-                                                   std::int64_t points, const GaussianRow<double>& row))
-STOFM_KERNEL_INSTANCE(void gaussian_gradients<float>(float* grad_a, float* grad_mean, float* grad_width,
-                                                     const float* grad_psi, const float* psi,
-                                                     std::int64_t stride, const float* a, std::int64_t points,
-                                                     const GaussianRow<float>& row))
-STOFM_KERNEL_INSTANCE(void gaussian_gradients<double>(double* grad_a, double* grad_mean, double* grad_width,
-                                                      const double* grad_psi, const double* psi,
-                                                      std::int64_t stride, const double* a,
-                                                      std::int64_t points, const GaussianRow<double>& row))
-STOFM_KERNEL_INSTANCE(void output_weight_gradients<float>(float* grad_w2, std::uint8_t* live,
-                                                          const float* grad_phi, const float* hidden,
-                                                          std::int64_t points, std::int64_t heads,
-                                                          std::int64_t units))
-STOFM_KERNEL_INSTANCE(void output_weight_gradients<double>(double* grad_w2, std::uint8_t* live,
-                                                           const double* grad_phi, const double* hidden,
-                                                           std::int64_t points, std::int64_t heads,
-                                                           std::int64_t units))
-STOFM_KERNEL_INSTANCE(void hidden_gradients<float>(float* grad_z, std::int64_t stride, float* grad_b1,
-                                                   const std::uint8_t* live, const float* grad_phi,
-                                                   const float* w2, const float* hidden, std::int64_t points,
-                                                   std::int64_t heads, std::int64_t units))
-STOFM_KERNEL_INSTANCE(void hidden_gradients<double>(
-    double* grad_z, std::int64_t stride, double* grad_b1, const std::uint8_t* live, const double* grad_phi,
-    const double* w2, const double* hidden, std::int64_t points, std::int64_t heads, std::int64_t units))
-STOFM_KERNEL_INSTANCE(void transpose_block<float>(float* out, const float* in, std::int64_t stride,
-                                                  std::int64_t rows, std::int64_t columns))
-STOFM_KERNEL_INSTANCE(void transpose_block<double>(double* out, const double* in, std::int64_t stride,
-                                                   std::int64_t rows, std::int64_t columns))
+STOFM_KERNEL_INSTANCES(gaussian_values)
+STOFM_KERNEL_INSTANCES(gaussian_gradients)
+STOFM_KERNEL_INSTANCES(output_weight_gradients)
+STOFM_KERNEL_INSTANCES(hidden_gradients)
+STOFM_KERNEL_INSTANCES(transpose_block)
 
 }  // namespace stofm::backend

@@ -58,11 +58,6 @@ void layer_norm(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const T>
   });
 }
 
-STOFM_KERNEL_INSTANCE(void layer_norm<float>(Cpu, TensorView<float> y, TensorView<const float> x,
-                                             TensorView<const float> residual, const float* gamma,
-                                             const float* beta, double eps))
-STOFM_KERNEL_INSTANCE(void layer_norm<double>(Cpu, TensorView<double> y, TensorView<const double> x,
-                                              TensorView<const double> residual, const double* gamma,
-                                              const double* beta, double eps))
+STOFM_KERNEL_INSTANCES(layer_norm)
 
 }  // namespace stofm::backend

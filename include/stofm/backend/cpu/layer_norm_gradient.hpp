@@ -90,11 +90,6 @@ void layer_norm_gradient(Cpu, TensorView<T> grad_z, T* grad_gamma, T* grad_beta,
   }
 }
 
-STOFM_KERNEL_INSTANCE(void layer_norm_gradient<float>(
-    Cpu, TensorView<float> grad_z, float* grad_gamma, float* grad_beta, TensorView<const float> grad_y,
-    TensorView<const float> x, TensorView<const float> residual, const float* gamma, double eps))
-STOFM_KERNEL_INSTANCE(void layer_norm_gradient<double>(
-    Cpu, TensorView<double> grad_z, double* grad_gamma, double* grad_beta, TensorView<const double> grad_y,
-    TensorView<const double> x, TensorView<const double> residual, const double* gamma, double eps))
+STOFM_KERNEL_INSTANCES(layer_norm_gradient)
 
 }  // namespace stofm::backend

@@ -113,24 +113,9 @@ void linear(Cpu device, TensorView<T> y, TensorView<const T> x, TensorView<const
   linear_packed<T>(device, y, x, w, bias, nullptr, options);
 }
 
-STOFM_KERNEL_INSTANCE(void linear_generic<float>(TensorView<float> y, TensorView<const float> x,
-                                                 TensorView<const float> w, const float* bias,
-                                                 LinearOptions options))
-STOFM_KERNEL_INSTANCE(void linear_generic<double>(TensorView<double> y, TensorView<const double> x,
-                                                  TensorView<const double> w, const double* bias,
-                                                  LinearOptions options))
-STOFM_KERNEL_INSTANCE(PackedWeights<float> pack_weights<float>(Cpu, TensorView<const float> w))
-STOFM_KERNEL_INSTANCE(PackedWeights<double> pack_weights<double>(Cpu, TensorView<const double> w))
-STOFM_KERNEL_INSTANCE(void linear_packed<float>(Cpu, TensorView<float> y, TensorView<const float> x,
-                                                TensorView<const float> w, const float* bias,
-                                                const PackedWeights<float>* packed, LinearOptions options))
-STOFM_KERNEL_INSTANCE(void linear_packed<double>(Cpu, TensorView<double> y, TensorView<const double> x,
-                                                 TensorView<const double> w, const double* bias,
-                                                 const PackedWeights<double>* packed, LinearOptions options))
-STOFM_KERNEL_INSTANCE(void linear<float>(Cpu device, TensorView<float> y, TensorView<const float> x,
-                                         TensorView<const float> w, const float* bias, LinearOptions options))
-STOFM_KERNEL_INSTANCE(void linear<double>(Cpu device, TensorView<double> y, TensorView<const double> x,
-                                          TensorView<const double> w, const double* bias,
-                                          LinearOptions options))
+STOFM_KERNEL_INSTANCES(linear_generic)
+STOFM_KERNEL_INSTANCES(pack_weights)
+STOFM_KERNEL_INSTANCES(linear_packed)
+STOFM_KERNEL_INSTANCES(linear)
 
 }  // namespace stofm::backend

@@ -86,15 +86,7 @@ void add_transposed_product(Cpu, TensorView<T> sum, TensorView<const T> a, Tenso
   }
 }
 
-STOFM_KERNEL_INSTANCE(void product<float>(Cpu, TensorView<float> y, TensorView<const float> a,
-                                          TensorView<const float> b))
-STOFM_KERNEL_INSTANCE(void product<double>(Cpu, TensorView<double> y, TensorView<const double> a,
-                                           TensorView<const double> b))
-STOFM_KERNEL_INSTANCE(void add_transposed_product<float>(Cpu, TensorView<float> sum,
-                                                         TensorView<const float> a,
-                                                         TensorView<const float> b))
-STOFM_KERNEL_INSTANCE(void add_transposed_product<double>(Cpu, TensorView<double> sum,
-                                                          TensorView<const double> a,
-                                                          TensorView<const double> b))
+STOFM_KERNEL_INSTANCES(product)
+STOFM_KERNEL_INSTANCES(add_transposed_product)
 
 }  // namespace stofm::backend

@@ -268,25 +268,9 @@ void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<con
   });
 }
 
-STOFM_KERNEL_INSTANCE(PairState<float> pair_state<float>(Cpu, std::int64_t nodes, std::int64_t heads,
-                                                         std::int64_t width,
-                                                         const SparsePairBias<float>& bias,
-                                                         MatmulGrade grade))
-STOFM_KERNEL_INSTANCE(PairState<double> pair_state<double>(Cpu, std::int64_t nodes, std::int64_t heads,
-                                                           std::int64_t width,
-                                                           const SparsePairBias<double>& bias,
-                                                           MatmulGrade grade))
-STOFM_KERNEL_INSTANCE(void pair_rows<float>(Cpu, const PairState<float>& state, TensorView<float> out,
-                                            std::span<const std::int64_t> rows))
-STOFM_KERNEL_INSTANCE(void pair_rows<double>(Cpu, const PairState<double>& state, TensorView<double> out,
-                                             std::span<const std::int64_t> rows))
-STOFM_KERNEL_INSTANCE(void pair_append<float>(Cpu, PairState<float>& state, TensorView<const float> q,
-                                              TensorView<const float> k))
-STOFM_KERNEL_INSTANCE(void pair_append<double>(Cpu, PairState<double>& state, TensorView<const double> q,
-                                               TensorView<const double> k))
-STOFM_KERNEL_INSTANCE(void pair_attend<float>(Cpu, const PairState<float>& state, TensorView<float> y,
-                                              TensorView<const float> v))
-STOFM_KERNEL_INSTANCE(void pair_attend<double>(Cpu, const PairState<double>& state, TensorView<double> y,
-                                               TensorView<const double> v))
+STOFM_KERNEL_INSTANCES(pair_state)
+STOFM_KERNEL_INSTANCES(pair_rows)
+STOFM_KERNEL_INSTANCES(pair_append)
+STOFM_KERNEL_INSTANCES(pair_attend)
 
 }  // namespace stofm::backend

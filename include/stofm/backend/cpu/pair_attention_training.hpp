@@ -289,38 +289,10 @@ void pair_training_values_backward(Cpu, const PairTrainingState<T>& state, const
   pair_training_values_backward_generic(state, list, grad_values, into);
 }
 
-STOFM_KERNEL_INSTANCE(std::shared_ptr<const PairTrainingLayer<float>> pair_training_layer<float>(
-    Cpu, const PairTrainingState<float>& state, TensorView<const float> q, TensorView<const float> k,
-    double scale))
-STOFM_KERNEL_INSTANCE(std::shared_ptr<const PairTrainingLayer<double>> pair_training_layer<double>(
-    Cpu, const PairTrainingState<double>& state, TensorView<const double> q, TensorView<const double> k,
-    double scale))
-STOFM_KERNEL_INSTANCE(void pair_training_forward<float>(Cpu, const PairTrainingState<float>& state,
-                                                        TensorView<const float> v, const PairDropout& dropout,
-                                                        float* y, float* log_sums))
-STOFM_KERNEL_INSTANCE(void pair_training_forward<double>(Cpu, const PairTrainingState<double>& state,
-                                                         TensorView<const double> v,
-                                                         const PairDropout& dropout, double* y,
-                                                         double* log_sums))
-STOFM_KERNEL_INSTANCE(void pair_training_backward<float>(
-    Cpu, const PairTrainingState<float>& state, TensorView<const float> v, const PairDropout& dropout,
-    const float* y, const float* log_sums, const float* grad_y, const PairGradients<float>& into))
-STOFM_KERNEL_INSTANCE(void pair_training_backward<double>(
-    Cpu, const PairTrainingState<double>& state, TensorView<const double> v, const PairDropout& dropout,
-    const double* y, const double* log_sums, const double* grad_y, const PairGradients<double>& into))
-STOFM_KERNEL_INSTANCE(void pair_training_values<float>(Cpu, const PairTrainingState<float>& state,
-                                                       const PairList& list, const float* background,
-                                                       float* values))
-STOFM_KERNEL_INSTANCE(void pair_training_values<double>(Cpu, const PairTrainingState<double>& state,
-                                                        const PairList& list, const double* background,
-                                                        double* values))
-STOFM_KERNEL_INSTANCE(void pair_training_values_backward<float>(Cpu, const PairTrainingState<float>& state,
-                                                                const PairList& list,
-                                                                const float* grad_values,
-                                                                const PairGradients<float>& into))
-STOFM_KERNEL_INSTANCE(void pair_training_values_backward<double>(Cpu, const PairTrainingState<double>& state,
-                                                                 const PairList& list,
-                                                                 const double* grad_values,
-                                                                 const PairGradients<double>& into))
+STOFM_KERNEL_INSTANCES(pair_training_layer)
+STOFM_KERNEL_INSTANCES(pair_training_forward)
+STOFM_KERNEL_INSTANCES(pair_training_backward)
+STOFM_KERNEL_INSTANCES(pair_training_values)
+STOFM_KERNEL_INSTANCES(pair_training_values_backward)
 
 }  // namespace stofm::backend

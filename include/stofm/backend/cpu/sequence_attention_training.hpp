@@ -183,15 +183,7 @@ void sequence_attention_gradient(const SequenceAttentionGradients<T>& grads, Ten
   });
 }
 
-STOFM_KERNEL_INSTANCE(void sequence_attention<float>(TensorView<float> y, const SequenceAttention<float>& a))
-STOFM_KERNEL_INSTANCE(void sequence_attention<double>(TensorView<double> y,
-                                                      const SequenceAttention<double>& a))
-STOFM_KERNEL_INSTANCE(void sequence_attention_gradient<float>(const SequenceAttentionGradients<float>& grads,
-                                                              TensorView<const float> grad_y,
-                                                              TensorView<const float> y,
-                                                              const SequenceAttention<float>& a))
-STOFM_KERNEL_INSTANCE(void sequence_attention_gradient<double>(
-    const SequenceAttentionGradients<double>& grads, TensorView<const double> grad_y,
-    TensorView<const double> y, const SequenceAttention<double>& a))
+STOFM_KERNEL_INSTANCES(sequence_attention)
+STOFM_KERNEL_INSTANCES(sequence_attention_gradient)
 
 }  // namespace stofm::backend

@@ -41,7 +41,6 @@ void softmax(Cpu, TensorView<T> y, TensorView<const T> x) {
   });
 }
 
-STOFM_KERNEL_INSTANCE(void softmax<float>(Cpu, TensorView<float> y, TensorView<const float> x))
-STOFM_KERNEL_INSTANCE(void softmax<double>(Cpu, TensorView<double> y, TensorView<const double> x))
+STOFM_KERNEL_INSTANCES(softmax)
 
 }  // namespace stofm::backend

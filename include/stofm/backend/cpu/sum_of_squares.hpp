@@ -33,7 +33,6 @@ double sum_of_squares(const T* x, std::int64_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-STOFM_KERNEL_INSTANCE(double sum_of_squares<float>(const float* x, std::int64_t n))
-STOFM_KERNEL_INSTANCE(double sum_of_squares<double>(const double* x, std::int64_t n))
+STOFM_KERNEL_INSTANCES(sum_of_squares)
 
 }  // namespace stofm::backend

@@ -101,15 +101,6 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
                });
 }
 
-STOFM_KERNEL_INSTANCE(void varlen_attention<float>(Cpu, TensorView<float> y, TensorView<const float> q,
-                                                   TensorView<const float> k, TensorView<const float> v,
-                                                   std::span<const std::int64_t> query_offsets,
-                                                   std::span<const std::int64_t> key_offsets,
-                                                   AttentionOptions options))
-STOFM_KERNEL_INSTANCE(void varlen_attention<double>(Cpu, TensorView<double> y, TensorView<const double> q,
-                                                    TensorView<const double> k, TensorView<const double> v,
-                                                    std::span<const std::int64_t> query_offsets,
-                                                    std::span<const std::int64_t> key_offsets,
-                                                    AttentionOptions options))
+STOFM_KERNEL_INSTANCES(varlen_attention)
 
 }  // namespace stofm::backend

@@ -116,13 +116,6 @@ void varlen_attention_gradient(Cpu, const VarlenAttentionGradients<T>& grads, Te
   });
 }
 
-STOFM_KERNEL_INSTANCE(void varlen_attention_gradient<float>(
-    Cpu, const VarlenAttentionGradients<float>& grads, TensorView<const float> grad_y,
-    TensorView<const float> y, TensorView<const float> q, TensorView<const float> k,
-    TensorView<const float> v, std::span<const std::int64_t> offsets, const AttentionOptions& options))
-STOFM_KERNEL_INSTANCE(void varlen_attention_gradient<double>(
-    Cpu, const VarlenAttentionGradients<double>& grads, TensorView<const double> grad_y,
-    TensorView<const double> y, TensorView<const double> q, TensorView<const double> k,
-    TensorView<const double> v, std::span<const std::int64_t> offsets, const AttentionOptions& options))
+STOFM_KERNEL_INSTANCES(varlen_attention_gradient)
 
 }  // namespace stofm::backend
