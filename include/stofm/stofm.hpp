@@ -79,7 +79,6 @@
 #include "stofm/ops/softmax.hpp"
 #include "stofm/ops/softmax_gradient.hpp"
 #include "stofm/ops/varlen_attention.hpp"
-#include "stofm/ops/varlen_attention_gradient.hpp"
 #include "stofm/pipeline/embed.hpp"
 #include "stofm/pipeline/embedding_clusters.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"

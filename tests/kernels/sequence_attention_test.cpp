@@ -2,8 +2,8 @@
 // Attention over packed sequences, forward and backward, run on the host, against the CPU backend in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/backend/cpu/sequence_attention_training.hpp"
 #include "stofm/kernels/sequence_attention/launch.cuh"
+#include "stofm/ops/varlen_attention.hpp"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;
@@ -100,24 +100,17 @@ void check(const Case& c, Precision precision) {
   const RandomKey key{11, 22, 33};
   const DropoutRate rate = DropoutRate::of(c.dropout);
 
-  backend::SequenceAttention<double> plan;
-  plan.query = q.wide();
-  plan.key = k.wide();
-  plan.value = v.wide();
-  plan.query_offsets = c.queries;
-  plan.key_offsets = c.keys;
-  plan.heads = c.heads;
-  plan.scale = scale;
-  plan.drops = rate.drops();
-  plan.mask = DropoutMask(key, rate.threshold);
-  plan.factor = rate.factor;
-  plan.number_weights();
   Tensor<double> expected({rows, width}), expected_q({rows, width}), expected_k({keys, width}),
       expected_v({keys, width});
-  backend::sequence_attention(expected.view(), plan);
-  const Tensor<double> grad_y = grad.wide();
-  backend::sequence_attention_gradient<double>({expected_q.view(), expected_k.view(), expected_v.view()},
-                                               grad_y.view(), std::as_const(expected).view(), plan);
+  const Tensor<double> wide_q = q.wide(), wide_k = k.wide(), wide_v = v.wide(), grad_y = grad.wide();
+  const AttentionOptions options{.heads = c.heads, .scale = scale};
+  const WeightDropout dropout{DropoutMask(key, rate.threshold), rate.factor};
+  ops::varlen_attention_into<double>(expected.view(), wide_q.view(), wide_k.view(), wide_v.view(), c.queries,
+                                     c.keys, options, dropout);
+  ops::varlen_attention_gradient_into<double>({expected_q.view(), expected_k.view(), expected_v.view()},
+                                              grad_y.view(), std::as_const(expected).view(), wide_q.view(),
+                                              wide_k.view(), wide_v.view(), c.queries, c.keys, options,
+                                              dropout);
 
   const kernels::AttentionPlan tiles =
       kernels::plan_attention(c.queries, c.keys, c.heads, kernels::sequence_attention::TilePolicy::rows);

@@ -22,11 +22,11 @@ Tensor<T> normal(const Shape& shape, std::uint64_t seed) {
   return x;
 }
 
-/// What one query row gives, with the weights of `sequence_attention` for this mask, from the definition.
+/// What one query row gives, with the weights of `varlen_attention` for this mask, from the definition.
 Tensor<double> attend_directly(const Tensor<double>& q, const Tensor<double>& packed,
                                const std::vector<std::int64_t>& queries,
                                const std::vector<std::int64_t>& keys,
-                               const model::SequenceAttentionOptions& options) {
+                               const autograd::VarlenAttentionOptions& options) {
   const std::int64_t width = q.dim(1), d = width / options.heads;
   const DropoutRate rate = DropoutRate::of(options.dropout);
   const DropoutMask mask(options.key, rate.threshold);
@@ -57,7 +57,7 @@ Tensor<double> attend_directly(const Tensor<double>& q, const Tensor<double>& pa
 }
 
 const std::vector<std::int64_t> query_offsets{0, 3, 3, 4, 74}, key_offsets{0, 5, 9, 26, 59};
-const model::SequenceAttentionOptions dropping{.heads = 2, .scale = 0.7, .dropout = 0.3, .key = {1, 2, 3}};
+const autograd::VarlenAttentionOptions dropping{.heads = 2, .scale = 0.7, .dropout = 0.3, .key = {1, 2, 3}};
 
 model::CellEncoderConfig small_config() {
   model::CellEncoderConfig config;
@@ -91,8 +91,8 @@ TEST_CASE("attention with dropped weights is its definition, on all kernel level
     auto options = dropping;
     options.dropout = dropout;
     const auto expected = attend_directly(q, packed, query_offsets, key_offsets, options);
-    const auto y = model::sequence_attention<double>(autograd::constant(q), autograd::constant(packed),
-                                                     query_offsets, key_offsets, options)
+    const auto y = autograd::varlen_attention<double>(autograd::constant(q), autograd::constant(packed),
+                                                      query_offsets, key_offsets, options)
                        .value();
     CHECK(test::max_difference(y, expected) <= 1e-13);
     Tensor<float> q_float({74, 12}), packed_float({59, 24}), grad_float = normal<float>({74, 12}, 3);
@@ -106,7 +106,7 @@ TEST_CASE("attention with dropped weights is its definition, on all kernel level
                                        Tensor<T>& value) {
       autograd::Tape<T> tape;
       const auto x = tape.input(a), kv = tape.input(b);
-      const auto out = model::sequence_attention<T>(x, kv, query_offsets, key_offsets, options);
+      const auto out = autograd::varlen_attention<T>(x, kv, query_offsets, key_offsets, options);
       value = out.value();
       tape.backward(out, grad_y);
       return std::pair(tape.grad(x), tape.grad(kv));
@@ -126,13 +126,13 @@ TEST_CASE("attention with dropped weights is its definition, on all kernel level
 TEST_CASE("gradients of attention are difference quotients") {
   const auto apart = test::gradcheck(
       [](autograd::Tape<double>&, const auto& x) {
-        return model::sequence_attention<double>(x[0], x[1], query_offsets, key_offsets, dropping);
+        return autograd::varlen_attention<double>(x[0], x[1], query_offsets, key_offsets, dropping);
       },
       {normal<double>({74, 4}, 1), normal<double>({59, 8}, 2)});
   CHECK(apart.largest() <= 1e-7);
   const auto together = test::gradcheck(
       [](autograd::Tape<double>&, const auto& x) {
-        return model::sequence_attention<double>(Variable(), x[0], key_offsets, key_offsets, dropping);
+        return autograd::varlen_attention<double>(Variable(), x[0], key_offsets, key_offsets, dropping);
       },
       {normal<double>({59, 12}, 4)});
   CHECK(together.largest() <= 1e-7);

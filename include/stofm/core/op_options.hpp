@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "stofm/core/random_key.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace stofm {
@@ -37,6 +38,19 @@ struct AttentionOptions {
   std::int64_t heads = 1;
   double scale = 1.0;
   MatmulGrade grade = MatmulGrade::float32;
+};
+
+/// Dropout of the weights of an attention: which are kept, and the factor of those. None by default.
+struct WeightDropout {
+  DropoutMask mask;
+  double factor = 1.0;
+
+  bool drops() const { return mask.threshold > 0; }
+  /// \throws UsageError STOFM-1501 unless 0 <= probability < 1.
+  static WeightDropout of(double probability, const RandomKey& key) {
+    const DropoutRate rate = DropoutRate::of(probability);
+    return {DropoutMask(key, rate.threshold), rate.factor};
+  }
 };
 
 /// A pairwise bias that is one constant per head except at listed pairs (CSR over [nodes, nodes]).

@@ -19,10 +19,10 @@
 #include "stofm/autograd/rules/l2_normalize.hpp"
 #include "stofm/autograd/rules/layer_norm.hpp"
 #include "stofm/autograd/rules/linear.hpp"
+#include "stofm/autograd/rules/varlen_attention.hpp"
 #include "stofm/autograd/rules/views.hpp"
 #include "stofm/core/compiled.hpp"
 #include "stofm/model/cell_encoder.hpp"
-#include "stofm/model/sequence_attention_training.hpp"
 #include "stofm/nn/dropout.hpp"
 
 namespace stofm::model {
@@ -214,11 +214,11 @@ autograd::Variable<T> CellEncoderTrainer<T>::layer(Tape& tape, std::int64_t l, c
     packed = stacked(tape, x, attention, std::span(all).subspan(1));
   }
   const Variable context =
-      sequence_attention<T>(query, packed, query_offsets, offsets,
-                            {.heads = config_.num_attention_heads,
-                             .scale = 1.0 / std::sqrt(static_cast<double>(config_.head_dim())),
-                             .dropout = pass.training ? config_.attention_probs_dropout_prob : 0.0,
-                             .key = key.child(0)});
+      autograd::varlen_attention<T>(query, packed, query_offsets, offsets,
+                                    {.heads = config_.num_attention_heads,
+                                     .scale = 1.0 / std::sqrt(static_cast<double>(config_.head_dim())),
+                                     .dropout = pass.training ? config_.attention_probs_dropout_prob : 0.0,
+                                     .key = key.child(0)});
   const Variable mixed = add_norm(tape, drop(linear(tape, context, name + "attention.output.dense"), 1),
                                   rows.absent() ? x : rows, name + "attention.output.LayerNorm");
   const Variable wide = autograd::activation(linear(tape, mixed, name + "intermediate.dense"), activation_);

@@ -216,11 +216,13 @@ inline void pair_attend_vectors(const PairState<float>& state, TensorView<float>
       for (std::size_t s = 0; s < segments.size(); ++s)
         segments[s] = {state.layers[s].q.data() + first * state.heads * width + head * width,
                        reinterpret_cast<const float*>(state.layers[s].packed_k.data()) + head * panel_floats};
-      const RowAdditions bias{state.row_offsets.data() + first, state.columns.data(),
-                              state.values.data() + head * entries};
-      STOFM_AT_LEVEL(state.level, attend_rows(y.row(first) + head * width, y.stride(0),
-                                              (std::min)(n - first, rows), n, segments, state.heads * width,
-                                              width, 1.0F, values + head * value_floats, width, bias));
+      const std::int64_t count = (std::min)(n - first, rows);
+      const AttentionBlock at{
+          y.row(first) + head * width,  y.stride(0), count, n, segments, state.heads * width, width, 1.0F,
+          values + head * value_floats, width};
+      const AddRows bias{state.row_offsets.data() + first, state.columns.data(),
+                         state.values.data() + head * entries, count};
+      STOFM_AT_LEVEL(state.level, attend_rows(at, bias, KeepAll()));
     }
   });
 }

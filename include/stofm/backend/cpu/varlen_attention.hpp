@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Softmax attention over packed sequences on the CPU: tasks of (sequence, head, block of query rows), each
-/// with the logits of its rows in a block of its own. No buffer grows with the square of a length.
+/// Softmax attention over packed sequences on the CPU, and its gradient. Forward: tasks of (sequence, head,
+/// block of query rows), each with the logits of its rows in a block of its own. Gradient: a task is one head
+/// of one sequence and walks its query rows in blocks of 64, so that no two tasks add into one place. No
+/// buffer grows with the square of a length.
 
+#include <array>
 #include <span>
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
@@ -17,90 +21,167 @@
 
 namespace stofm::backend {
 
-/// Rows [query_begin, query_end) of q attend to rows [key_begin, key_end) of k and v.
-struct AttentionSpan {
-  std::int64_t query_begin, query_end, key_begin, key_end;
-};
-
+/// This head of rows of a packed matrix.
 template <class T>
-void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
-                    AttentionSpan rows, std::int64_t head, std::int64_t width, T scale) {
-  const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
-  const std::int64_t column = head * width;
-  T* logits = scratch<T, 0>(queries * keys);
-  auto s = eigen_rows(logits, queries, keys, keys);
-  const auto key = eigen_rows(k.row(rows.key_begin) + column, keys, width, k.stride(0));
-  s.noalias() = eigen_rows(q.row(rows.query_begin) + column, queries, width, q.stride(0)) * key.transpose();
-  for (std::int64_t i = 0; i < queries; ++i) {
-    for (std::int64_t j = 0; j < keys; ++j) logits[i * keys + j] *= scale;
-    softmax_row_generic(logits + i * keys, keys);
-  }
-  eigen_rows(y.row(rows.query_begin) + column, queries, width, y.stride(0)).noalias() =
-      s * eigen_rows(v.row(rows.key_begin) + column, keys, width, v.stride(0));
+auto head_rows(TensorView<T> view, const SequenceHead& at, std::int64_t first, std::int64_t count) {
+  return eigen_rows(view.row(first) + at.column, count, at.width, view.stride(0));
 }
 
-/// One head of one task: `rows` has at least one query and one key.
+/// row[j] becomes factor * row[j] if weight `first` + j is kept, else 0. `first` is a multiple of 16.
 template <class T>
-void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
-                 AttentionSpan rows, std::int64_t head, std::int64_t width, const AttentionOptions& options) {
+void drop_weights(T* row, std::int64_t keys, const WeightDropout& dropout, std::int64_t first) {
+  if (!dropout.drops()) return;
+  std::array<std::uint8_t, 32> bits;
+  for (std::int64_t j = 0; j < keys; ++j) {
+    if (j % 256 == 0)
+      dropout_mask_blocks(bits.data(), dropout.mask, static_cast<std::uint64_t>((first + j) / 8),
+                          (std::min<std::int64_t>)(32, (keys - j + 7) / 8));
+    const bool kept = ((bits[static_cast<std::size_t>(j % 256 / 8)] >> (j % 8)) & 1U) != 0;
+    row[j] = kept ? row[j] * static_cast<T>(dropout.factor) : T(0);
+  }
+}
+
+/// One head of one task: at least one query and one key. `tiles`: on AMX where there is.
+template <class T>
+void attend_sequence(TensorView<T> y, const PackedSequences<T>& a, const SequenceHead& at,
+                     [[maybe_unused]] bool tiles, [[maybe_unused]] MatmulGrade grade) {
 #if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>) {
-    const CpuKernels level = cpu_kernels();
-    const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
-    const std::int64_t column = head * width;
-    const auto scale = static_cast<float>(options.scale);
-    float* out = y.row(rows.query_begin) + column;
-    const float* query = q.row(rows.query_begin) + column;
-    const float* key = k.row(rows.key_begin) + column;
-    const float* value = v.row(rows.key_begin) + column;
-    if (level != CpuKernels::generic) {
-      if (queries == 1)
-        return STOFM_AT_LEVEL(
-            level, attend_single(out, query, key, k.stride(0), value, v.stride(0), keys, width, scale));
+  if constexpr (std::is_same_v<T, float>)
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic) {
 #if defined(STOFM_X86_KERNELS)
-      if (level == CpuKernels::amx)
-        return amx::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value,
-                           v.stride(0), keys, width, scale, options.grade);
+      if (level == CpuKernels::amx && at.queries > 1 && tiles)
+        return amx::attend(
+            y.row(at.query_begin) + at.column, y.stride(0), a.q.row(at.query_begin) + at.column,
+            a.q.stride(0), at.queries, a.k.row(at.key_begin) + at.column, a.k.stride(0),
+            a.v.row(at.key_begin) + at.column, a.v.stride(0), at.keys, at.width, a.scale, grade);
 #endif
-      return STOFM_AT_LEVEL(level, attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0),
-                                          value, v.stride(0), keys, width, scale));
+      return STOFM_AT_LEVEL(level, attend_sequence(y, a, at));
     }
-  }
 #endif
-  constexpr std::int64_t block = 64;
-  for (std::int64_t i = rows.query_begin; i < rows.query_end; i += block)
-    attend_generic(y, q, k, v, {i, (std::min)(i + block, rows.query_end), rows.key_begin, rows.key_end}, head,
-                   width, static_cast<T>(options.scale));
+  for (std::int64_t first = 0; first < at.queries; first += sequence_rows) {
+    const std::int64_t count = (std::min)(sequence_rows, at.queries - first), row = at.query_begin + first;
+    T* const weights = scratch<T, 0>(count * at.keys);
+    auto p = eigen_rows(weights, count, at.keys, at.keys);
+    p.noalias() = head_rows(a.q, at, row, count) * head_rows(a.k, at, at.key_begin, at.keys).transpose();
+    for (std::int64_t i = 0; i < count; ++i) {
+      T* const p_row = weights + i * at.keys;
+      for (std::int64_t j = 0; j < at.keys; ++j) p_row[j] *= a.scale;
+      softmax_row_generic(p_row, at.keys);
+      drop_weights(p_row, at.keys, a.dropout, at.weight(first + i));
+    }
+    head_rows(y, at, row, count).noalias() = p * head_rows(a.v, at, at.key_begin, at.keys);
+  }
 }
 
-/// Shapes and offsets were checked. A query without keys gets zeros.
+/// One head of one sequence.
+template <class T>
+void attend_sequence_gradient(const VarlenAttentionGradients<T>& grads, TensorView<const T> grad_y,
+                              TensorView<const T> y, const PackedSequences<T>& a, const SequenceHead& at) {
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
+      return STOFM_AT_LEVEL(level, attend_sequence_gradient(grads, grad_y, y, a, at));
+#endif
+  const auto key = head_rows(a.k, at, at.key_begin, at.keys),
+             value = head_rows(a.v, at, at.key_begin, at.keys);
+  auto grad_key = head_rows(grads.k, at, at.key_begin, at.keys),
+       grad_value = head_rows(grads.v, at, at.key_begin, at.keys);
+  grad_key.setZero();
+  grad_value.setZero();
+  for (std::int64_t first = 0; first < at.queries; first += sequence_rows) {
+    const std::int64_t count = (std::min)(sequence_rows, at.queries - first), row = at.query_begin + first;
+    T* const weights = scratch<T, 0>(2 * count * at.keys);
+    T* const products = weights + count * at.keys;
+    auto p = eigen_rows(weights, count, at.keys, at.keys), s = eigen_rows(products, count, at.keys, at.keys);
+    const auto query = head_rows(a.q, at, row, count), grad = head_rows(grad_y, at, row, count);
+    p.noalias() = query * key.transpose();
+    s.noalias() = grad * value.transpose();
+    for (std::int64_t i = 0; i < count; ++i) {
+      T *const p_row = weights + i * at.keys, *const s_row = products + i * at.keys;
+      for (std::int64_t j = 0; j < at.keys; ++j) p_row[j] *= a.scale;
+      softmax_row_generic(p_row, at.keys);
+      const T *const out = y.row(row + i) + at.column, *const grad_out = grad_y.row(row + i) + at.column;
+      T d = 0;
+      for (std::int64_t c = 0; c < at.width; ++c) d += out[c] * grad_out[c];
+      drop_weights(s_row, at.keys, a.dropout, at.weight(first + i));
+      for (std::int64_t j = 0; j < at.keys; ++j) s_row[j] = a.scale * p_row[j] * (s_row[j] - d);
+      drop_weights(p_row, at.keys, a.dropout, at.weight(first + i));
+    }
+    grad_value.noalias() += p.transpose() * grad;
+    grad_key.noalias() += s.transpose() * query;
+    head_rows(grads.q, at, row, count).noalias() = s * key;
+  }
+}
+
+/// The tasks of at most `rows` query rows; weights are numbered sequence by sequence, head by head.
+inline std::vector<SequenceHead> sequence_heads(std::span<const std::int64_t> query_offsets,
+                                                std::span<const std::int64_t> key_offsets, std::int64_t heads,
+                                                std::int64_t width, std::int64_t rows) {
+  std::vector<SequenceHead> tasks;
+  std::int64_t weight = 0;
+  for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s) {
+    const std::int64_t queries = query_offsets[s + 1] - query_offsets[s],
+                       keys = key_offsets[s + 1] - key_offsets[s], row = SequenceHead::padded(keys);
+    const std::int64_t per_head = checked_mul(queries, row, "weights");
+    for (std::int64_t i = 0; i == 0 || i < queries; i += rows)  // one task even of no rows: keys get zeros
+      for (std::int64_t h = 0; h < heads; ++h)
+        tasks.push_back({query_offsets[s] + i, (std::min)(rows, queries - i), key_offsets[s], keys, h * width,
+                         width, weight + h * per_head + i * row});
+    weight = checked_add(weight, checked_mul(heads, per_head, "weights"), "weights");
+  }
+  return tasks;
+}
+
+/// Shapes and offsets were checked. A query without keys gets zeros. With a dropout, be it of nothing, this
+/// is the forward of training: float32 vectors on every level, as in the gradient (AMX weights have 2^-17).
 template <class T>
 void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<const T> k,
                       TensorView<const T> v, std::span<const std::int64_t> query_offsets,
-                      std::span<const std::int64_t> key_offsets, AttentionOptions options) {
+                      std::span<const std::int64_t> key_offsets, AttentionOptions options,
+                      const WeightDropout* dropout = nullptr) {
   constexpr std::int64_t task_rows = 512;  // keys and values are packed once per task
   if (y.numel() == 0) return;
-  const std::int64_t width = y.dim(1) / options.heads;
-  std::vector<AttentionSpan> tasks;
-  for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s)
-    for (std::int64_t i = query_offsets[s]; i < query_offsets[s + 1]; i += task_rows)
-      tasks.push_back(
-          {i, (std::min)(i + task_rows, query_offsets[s + 1]), key_offsets[s], key_offsets[s + 1]});
-  parallel_for(static_cast<std::int64_t>(tasks.size()) * options.heads, 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t t = begin; t < end; ++t) {
-                   const AttentionSpan& rows = tasks[static_cast<std::size_t>(t / options.heads)];
-                   const std::int64_t head = t % options.heads;
-                   if (rows.key_begin == rows.key_end)
-                     eigen_rows(y.row(rows.query_begin) + head * width, rows.query_end - rows.query_begin,
-                                width, y.stride(0))
-                         .setZero();
-                   else
-                     attend_span(y, q, k, v, rows, head, width, options);
-                 }
-               });
+  const PackedSequences<T> a{q, k, v, static_cast<T>(options.scale),
+                             dropout == nullptr ? WeightDropout() : *dropout};
+  const auto tasks =
+      sequence_heads(query_offsets, key_offsets, options.heads, y.dim(1) / options.heads, task_rows);
+  parallel_for(static_cast<std::int64_t>(tasks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const SequenceHead& at = tasks[static_cast<std::size_t>(t)];
+      if (at.queries == 0) continue;
+      if (at.keys == 0)
+        head_rows(y, at, at.query_begin, at.queries).setZero();
+      else
+        attend_sequence(y, a, at, dropout == nullptr, options.grade);
+    }
+  });
+}
+
+/// Shapes and offsets were checked.
+template <class T>
+void varlen_attention_gradient(Cpu, const VarlenAttentionGradients<T>& grads, TensorView<const T> grad_y,
+                               TensorView<const T> y, TensorView<const T> q, TensorView<const T> k,
+                               TensorView<const T> v, std::span<const std::int64_t> query_offsets,
+                               std::span<const std::int64_t> key_offsets, AttentionOptions options,
+                               const WeightDropout& dropout) {
+  const PackedSequences<T> a{q, k, v, static_cast<T>(options.scale), dropout};
+  const auto tasks = sequence_heads(query_offsets, key_offsets, options.heads, q.dim(1) / options.heads,
+                                    (std::numeric_limits<std::int64_t>::max)() / 2);
+  parallel_for(static_cast<std::int64_t>(tasks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const SequenceHead& at = tasks[static_cast<std::size_t>(t)];
+      if (at.keys > 0 && at.queries > 0) {
+        attend_sequence_gradient(grads, grad_y, y, a, at);
+        continue;
+      }
+      head_rows(grads.q, at, at.query_begin, at.queries).setZero();
+      head_rows(grads.k, at, at.key_begin, at.keys).setZero();
+      head_rows(grads.v, at, at.key_begin, at.keys).setZero();
+    }
+  });
 }
 
 STOFM_KERNEL_INSTANCES(varlen_attention)
+STOFM_KERNEL_INSTANCES(varlen_attention_gradient)
 
 }  // namespace stofm::backend

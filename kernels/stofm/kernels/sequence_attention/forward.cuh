@@ -10,7 +10,7 @@
 /// per tile: it has arrived; it may be overwritten. Deterministic. Limited by tensor cores from about 200
 /// keys on: 4 D flops per weight (12 D split) against one exp2, and, per tile, 256 D bytes (512 D split) from
 /// L2. Source: Dao, "FlashAttention-2", 2023, algorithm 1; dropout and numbering of weights as
-/// backend/cpu/sequence_attention_training.hpp.
+/// backend/cpu/varlen_attention.hpp.
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/shared.cuh"

@@ -23,7 +23,7 @@ struct AttentionTile {
   std::int32_t sequence = 0;
 };
 
-/// Weights are numbered as on the CPU (backend/cpu/sequence_attention_training.hpp): sequence by sequence,
+/// Weights are numbered as on the CPU (backend/cpu/varlen_attention.hpp): sequence by sequence,
 /// head by head, rows padded to a multiple of 16.
 constexpr std::int64_t padded_keys(std::int64_t keys) { return (keys + 15) / 16 * 16; }
 

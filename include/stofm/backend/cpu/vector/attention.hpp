@@ -3,23 +3,85 @@
 /// \file
 /// Softmax attention of one head in float32 on vectors, `attention_rows` query rows at a time; the same
 /// scheme as amx/attention.hpp with logits in rows: blocks of at most 2048 keys, logits in L2, weights in
-/// their place. And a form for one or two queries that reads keys and values where they are.
+/// their place. A form for one query that reads keys and values where they are. And attention over packed
+/// sequences with its gradient, whose products are small, C = A B with A read at any two strides and B row by
+/// row: blocks of `strided_rows` rows and `strided_vectors` vectors of C stay in registers.
 
 #include <cmath>
 #include <limits>
 #include <span>
 
+#include "stofm/backend/cpu/vector/dropout_mask.hpp"
 #include "stofm/backend/cpu/vector/linear.hpp"
 
 namespace stofm::backend {
 
 inline constexpr std::int64_t attention_keys = 2048;  // of a block
 
-/// CSR entries added to the logits of the rows of a block; `row_offsets` starts at its first row.
-struct RowAdditions {
-  const std::int64_t* row_offsets = nullptr;
-  const std::int32_t* columns = nullptr;
-  const float* values = nullptr;
+/// What attention over packed sequences reads, at all levels. Rows are dense.
+template <class T>
+struct PackedSequences {
+  TensorView<const T> q, k, v;  // [R, heads * width], [T, heads * width] twice
+  T scale;
+  WeightDropout dropout;
+};
+/// Where its gradients go; overwritten.
+template <class T>
+struct VarlenAttentionGradients {
+  TensorView<T> q, k, v;
+};
+/// One head of (some query rows of) one sequence. Weight j of query row i is number `weight(i)` + j of the
+/// dropout mask.
+struct SequenceHead {
+  std::int64_t query_begin, queries, key_begin, keys, column, width, first_weight;
+
+  static std::int64_t padded(std::int64_t keys) { return (keys + 15) / 16 * 16; }
+  std::int64_t weight(std::int64_t i) const { return first_weight + i * padded(keys); }
+};
+inline constexpr std::int64_t sequence_rows = 64;  // of a block of the gradient
+
+/// What attend_rows does: `rows` <= attention_rows query rows of one head.
+struct AttentionBlock {
+  float* y;  ///< [rows, width]
+  std::int64_t y_stride, rows, keys;
+  std::span<const PanelSegment> segments;  ///< the query rows; all keys of this head (pack_panels_transposed)
+  std::int64_t q_stride, k;                ///< between query rows; summed elements of a segment
+  float scale;                             ///< of the logits
+  const float* values;                     ///< panels of pack_panels over all keys
+  std::int64_t width;
+  float kept = 1.0F;  ///< factor of weights that are not dropped
+};
+
+/// Dropout of no weight. Others are called with weights [rows, count] of keys from `start` on, and put zeros
+/// where they drop.
+struct KeepAll {
+  void operator()(float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
+};
+
+/// Listed values of CSR rows that are added to logits; `row_offsets` starts at the first row of the block.
+struct AddRows {
+  const std::int64_t* row_offsets;
+  const std::int32_t* columns;
+  const float* values;
+  std::int64_t rows;
+
+  void operator()(float* logits, std::int64_t stride, std::int64_t start, std::int64_t count) const {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int32_t *first = columns + row_offsets[r], *end = columns + row_offsets[r + 1];
+      if (start != 0) first = std::lower_bound(first, end, static_cast<std::int32_t>(start));
+      for (; first != end && *first < start + count; ++first)
+        logits[r * stride + *first - start] += values[first - columns];
+    }
+  }
+};
+struct AddNothing {
+  void operator()(float*, std::int64_t, std::int64_t, std::int64_t) const {}
+};
+
+/// A matrix read at any strides.
+struct StridedOperand {
+  const float* data;
+  std::int64_t row, column;  // strides
 };
 
 }  // namespace stofm::backend

@@ -6,5 +6,3 @@
 #undef STOFM_KERNEL_INSTANCE
 #define STOFM_KERNEL_INSTANCE(...) template decltype(__VA_ARGS__) __VA_ARGS__;
 #include "stofm/backend/cpu/varlen_attention.hpp"
-#include "stofm/backend/cpu/varlen_attention_gradient.hpp"
-#include "stofm/backend/cpu/sequence_attention_training.hpp"
