@@ -31,23 +31,23 @@ Tensor<float> normal(const Shape& shape, std::uint64_t seed, double factor = 1.0
 /// The listed pairs of a sub-slice: 50 nodes with full rows and columns, 50 neighbours for the others, about
 /// 14 %.
 struct Bias {
-  std::vector<std::int64_t> row_offsets{0};
-  std::vector<std::int32_t> columns;
+  PairList pairs;
   Tensor<float> values;
-  std::int64_t nodes, heads;
+  std::int64_t heads;
 
-  Bias(std::int64_t n, std::int64_t h) : nodes(n), heads(h) {
+  Bias(std::int64_t n, std::int64_t h) : heads(h) {
+    pairs.nodes = n;
     Random random(9);
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < n; ++j)
         if (i < 50 || j < 50 || random.below(static_cast<std::uint64_t>(n)) < 55)
-          columns.push_back(static_cast<std::int32_t>(j));
-      row_offsets.push_back(static_cast<std::int64_t>(columns.size()));
+          pairs.columns.push_back(static_cast<std::int32_t>(j));
+      pairs.row_offsets.push_back(pairs.entries());
     }
-    values = normal({h, static_cast<std::int64_t>(columns.size())}, 10);
+    values = normal({h, pairs.entries()}, 10);
   }
   SparsePairBias<float> view() const {
-    return {nodes, row_offsets, columns, values, std::vector<float>(static_cast<std::size_t>(heads), 0.5F)};
+    return {pairs, values, std::vector<float>(static_cast<std::size_t>(heads), 0.5F)};
   }
 };
 
@@ -83,7 +83,7 @@ class SubSlice {
   Tensor<float> forward() {
     Tensor<float> x = x_.clone(), qkv(Shape{nodes_, 3 * embedding}), a(Shape{nodes_, embedding}),
                   b(a.shape());
-    ops::PairAttention<float> attention(nodes_, heads, width, bias_.view());
+    ops::PairAttention<float> attention(heads, width, bias_.view());
     for (std::size_t l = 0; l < qkv_.size(); ++l) {
       qkv_[l].apply_into(qkv.view(), x.view());
       const auto q = qkv.slice(1, 0, embedding), k = qkv.slice(1, embedding, 2 * embedding),
@@ -125,7 +125,7 @@ void run_pair(benchmark::State& state, CpuKernels level, std::int64_t nodes, int
   const Bias bias(nodes, heads);
   const auto q = normal({nodes, embedding}, 1, 0.2), k = normal({nodes, embedding}, 2),
              v = normal({nodes, embedding}, 3);
-  ops::PairAttention<float> attention(nodes, heads, width, bias.view());
+  ops::PairAttention<float> attention(heads, width, bias.view());
   for (int l = 0; l < layers; ++l) attention.append(q.view(), k.view());
   Tensor<float> y(Shape{nodes, embedding});
   for (auto _ : state) {

@@ -32,24 +32,24 @@ Tensor<float> normal(const Shape& shape, std::uint64_t seed, double factor = 1.0
 }
 
 /// The listed pairs of a sub-slice: 50 nodes with full rows and columns, 55 neighbours for the others.
-std::shared_ptr<const PairPattern> sub_slice_pattern(std::int64_t n) {
-  auto pattern = std::make_shared<PairPattern>();
-  pattern->nodes = n;
+PairList sub_slice_pattern(std::int64_t n) {
+  PairList pattern;
+  pattern.nodes = n;
   Random random(9);
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = 0; j < n; ++j)
       if (i < 50 || j < 50 || random.below(static_cast<std::uint64_t>(n)) < 55)
-        pattern->columns.push_back(static_cast<std::int32_t>(j));
-    pattern->row_offsets.push_back(pattern->entries());
+        pattern.columns.push_back(static_cast<std::int32_t>(j));
+    pattern.row_offsets.push_back(pattern.entries());
   }
   return pattern;
 }
 
 struct Step {
   std::int64_t nodes;
-  std::shared_ptr<const PairPattern> pattern = sub_slice_pattern(nodes);
+  PairList pattern = sub_slice_pattern(nodes);
   std::vector<Tensor<float>> x;
-  Tensor<float> values = normal({heads, pattern->entries()}, 10), background = normal({heads}, 11),
+  Tensor<float> values = normal({heads, pattern.entries()}, 10), background = normal({heads}, 11),
                 grad_y = normal({nodes, heads*width}, 12);
   std::vector<std::int64_t> rows,
       columns;  // of the pair loss: every pair with one of the first tenth of the nodes

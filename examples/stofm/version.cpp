@@ -19,8 +19,8 @@ std::string version_text() {
 #else
   text += concat("compiler  g++ ", __GNUC__, ".", __GNUC_MINOR__, ".", __GNUC_PATCHLEVEL__, "\n");
 #endif
-  text +=
-      concat("kernels   ", to_string(cpu_kernels()), " (STOFM_CPU_KERNELS=generic|avx2|avx512|amx|neon lowers it)\n");
+  text += concat("kernels   ", to_string(cpu_kernels()),
+                 " (STOFM_CPU_KERNELS=generic|avx2|avx512|amx|neon lowers it)\n");
 #if defined(STOFM_WITH_HDF5)
   unsigned major = 0, minor = 0, release = 0;
   if (H5get_libversion(&major, &minor, &release) >= 0)

@@ -3,8 +3,8 @@
 // levels, thread counts, dropout and patterns.
 #include "stofm/autograd/rules/pair_attention.hpp"
 
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
 #include "tests/ops/op_test.hpp"
+#include "stofm/autograd/rules/pair_attention_composed.hpp"
 
 using namespace stofm;
 using namespace stofm::autograd;
@@ -14,16 +14,16 @@ namespace {
 
 enum class Listed { none, some, all };
 
-std::shared_ptr<const PairPattern> make_pattern(std::int64_t n, Listed listed) {
-  auto pattern = std::make_shared<PairPattern>();
-  pattern->nodes = n;
+PairList make_pattern(std::int64_t n, Listed listed) {
+  PairList pattern;
+  pattern.nodes = n;
   Numbers numbers(static_cast<std::uint64_t>(n) + 5);
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = 0; j < n; ++j)
       if (listed == Listed::all ||
           (listed == Listed::some && i != 2 && (i == 1 || j == 1 || numbers.uniform() > 0.7)))
-        pattern->columns.push_back(static_cast<std::int32_t>(j));
-    pattern->row_offsets.push_back(pattern->entries());
+        pattern.columns.push_back(static_cast<std::int32_t>(j));
+    pattern.row_offsets.push_back(pattern.entries());
   }
   return pattern;
 }
@@ -40,7 +40,7 @@ struct Problem {
   std::int64_t nodes, heads, width, layers;
   Listed listed = Listed::some;
   double dropout = 0.0;
-  std::shared_ptr<const PairPattern> pattern = make_pattern(nodes, listed);
+  PairList pattern = make_pattern(nodes, listed);
   std::vector<std::int64_t> pair_rows{}, pair_columns{};
 
   /// Leaves: q, k, v of each layer, then bias values and background.
@@ -50,7 +50,7 @@ struct Problem {
     for (std::int64_t l = 0; l < layers; ++l)
       for (const double factor : {1.0, 2.0, 1.0})
         result.push_back(numbers_of<T>({nodes, heads * width}, result.size() + 1, factor));
-    result.push_back(numbers_of<T>({heads, pattern->entries()}, 91, 2.0));
+    result.push_back(numbers_of<T>({heads, pattern.entries()}, 91, 2.0));
     result.push_back(numbers_of<T>({heads}, 92, 1.0));
     return result;
   }
@@ -250,11 +250,10 @@ TEST_CASE("what does not fit is refused") {
   CHECK_THROWS_AS(PairAttentionGraph<double>(2, 0, p.pattern, bias, background), ShapeError);
   CHECK_THROWS_AS(PairAttentionGraph<double>(2, 4, p.pattern, bias, constant(Tensor<double>::zeros({3}))),
                   ShapeError);
-  auto wrong = *p.pattern;
+  auto wrong = p.pattern;
   wrong.columns[0] = 9;
-  CHECK_THROWS_WITH_AS(
-      PairAttentionGraph<double>(2, 4, std::make_shared<const PairPattern>(wrong), bias, background),
-      doctest::Contains("column 9 in row 0"), ShapeError);
+  CHECK_THROWS_WITH_AS(PairAttentionGraph<double>(2, 4, wrong, bias, background),
+                       doctest::Contains("column 9 in row 0"), ShapeError);
   PairAttentionGraph<double> graph(2, 4, p.pattern, bias, background);
   CHECK_THROWS_AS(graph.attend(q, q, constant(Tensor<double>::zeros({9, 9}))), ShapeError);
   CHECK_THROWS_AS(graph.attend(q, q, q, {1.0, 1.0, {}}), UsageError);

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
 #include "stofm/backend/cuda/pair_attention.hpp"
 #include "tests/kernels/support/device_array.hpp"
+#include "stofm/autograd/rules/pair_attention_composed.hpp"
 
 namespace pair_test {
 
@@ -29,23 +29,22 @@ struct Slice {
   std::int64_t nodes = 0;
   Listed listed = Listed::some;
   std::int64_t pairs = 0;  ///< asked, some of them twice
-  std::shared_ptr<const stofm::ops::PairPattern> pattern = nullptr;
+  stofm::PairList pattern = {};
   std::vector<std::int64_t> pair_rows = {}, pair_columns = {};
 };
 
 inline Slice make_slice(std::int64_t nodes, Listed listed = Listed::some, std::int64_t pairs = 0) {
   Slice slice{nodes, listed, pairs};
-  auto pattern = std::make_shared<stofm::ops::PairPattern>();
-  pattern->nodes = nodes;
+  stofm::PairList& pattern = slice.pattern;
+  pattern.nodes = nodes;
   std::mt19937 bits(static_cast<unsigned>(nodes) + 5);
   for (std::int64_t i = 0; i < nodes; ++i) {
     for (std::int64_t j = 0; j < nodes; ++j)
       if (listed == Listed::all || (listed == Listed::some && i != 2 && j / 64 != 1 &&
                                     (i == 1 || j == 1 || (i < 40 && bits() % 4 == 0))))
-        pattern->columns.push_back(static_cast<std::int32_t>(j));
-    pattern->row_offsets.push_back(pattern->entries());
+        pattern.columns.push_back(static_cast<std::int32_t>(j));
+    pattern.row_offsets.push_back(pattern.entries());
   }
-  slice.pattern = pattern;
   for (std::int64_t p = 0; p < pairs && nodes > 0; ++p) {
     const bool repeat = p % 5 == 4;
     slice.pair_rows.push_back(repeat ? slice.pair_rows.back() : static_cast<std::int64_t>(bits()) % nodes);
@@ -85,7 +84,7 @@ struct Case {
   }
   std::int64_t entries() const {
     std::int64_t sum = 0;
-    for (const Slice& s : slices) sum += s.pattern->entries();
+    for (const Slice& s : slices) sum += s.pattern.entries();
     return sum;
   }
   std::int64_t pairs() const {
@@ -140,7 +139,7 @@ inline Results dense_double(const Case& c, const Inputs& in) {
   std::int64_t node = 0, entry = 0, pair = 0;
   for (std::size_t s = 0; s < c.slices.size(); ++s) {
     const Slice& slice = c.slices[s];
-    const std::int64_t n = slice.nodes, entries = slice.pattern->entries(),
+    const std::int64_t n = slice.nodes, entries = slice.pattern.entries(),
                        pairs = static_cast<std::int64_t>(slice.pair_rows.size());
     const auto part = [](const Matrix<float>& from, std::int64_t row, std::int64_t rows, std::int64_t column,
                          std::int64_t width) {
@@ -250,7 +249,7 @@ Results device(const Case& c, const Inputs& in) {
   const PairAttentionSizes sizes{c.heads, c.width, c.precision, c.scale()};
   PairBatchPlan plan;
   for (const Slice& s : c.slices)
-    plan.add(s.pattern->row_offsets, s.pattern->columns, s.pair_rows, s.pair_columns);
+    plan.add(s.pattern.row_offsets, s.pattern.columns, s.pair_rows, s.pair_columns);
   Matrix<std::uint64_t> batch_words(1, plan.bytes() / 8);
   plan.write(reinterpret_cast<std::byte*>(batch_words.data()));
   OnDevice<std::uint64_t> batch(batch_words);

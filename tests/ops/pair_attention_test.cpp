@@ -11,8 +11,7 @@ namespace {
 template <class T>
 struct Case {
   std::int64_t nodes, heads, width;
-  std::vector<std::int64_t> row_offsets{0};
-  std::vector<std::int32_t> columns;
+  PairList pairs;
   Tensor<T> values;
   std::vector<T> background;
   std::vector<Tensor<T>> q, k, v;
@@ -20,13 +19,14 @@ struct Case {
   /// One in four pairs is listed, all of row and column 1, none of row 2.
   Case(std::int64_t n, std::int64_t h, std::int64_t w, int layers) : nodes(n), heads(h), width(w) {
     Numbers numbers(static_cast<std::uint64_t>(n * 131 + w));
+    pairs.nodes = n;
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < n; ++j)
         if (i != 2 && (i == 1 || j == 1 || numbers.uniform() > 0.5))
-          columns.push_back(static_cast<std::int32_t>(j));
-      row_offsets.push_back(static_cast<std::int64_t>(columns.size()));
+          pairs.columns.push_back(static_cast<std::int32_t>(j));
+      pairs.row_offsets.push_back(pairs.entries());
     }
-    values = spiky<T>({h, static_cast<std::int64_t>(columns.size())}, 7, 0.3);
+    values = spiky<T>({h, pairs.entries()}, 7, 0.3);
     for (std::int64_t head = 0; head < h; ++head) background.push_back(static_cast<T>(head) - T(0.5));
     for (int l = 0; l < layers; ++l) {
       const auto seed = static_cast<std::uint64_t>(l) * 10;
@@ -35,13 +35,13 @@ struct Case {
       v.push_back(spiky<T>({n, h * w}, seed + 3));
     }
   }
-  SparsePairBias<T> bias() const { return {nodes, row_offsets, columns, values, background}; }
+  SparsePairBias<T> bias() const { return {pairs, values, background}; }
 
   double logit(int layers, std::int64_t h, std::int64_t i, std::int64_t j, double& size) const {
     double sum = static_cast<double>(background[static_cast<std::size_t>(h)]);
-    for (auto e = row_offsets[static_cast<std::size_t>(i)]; e < row_offsets[static_cast<std::size_t>(i) + 1];
-         ++e)
-      if (columns[static_cast<std::size_t>(e)] == j) sum += static_cast<double>(values(h, e));
+    for (auto e = pairs.row_offsets[static_cast<std::size_t>(i)];
+         e < pairs.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
+      if (pairs.columns[static_cast<std::size_t>(e)] == j) sum += static_cast<double>(values(h, e));
     size = std::abs(sum);
     for (int l = 0; l <= layers; ++l)
       for (std::int64_t c = h * width; c < (h + 1) * width; ++c) {
@@ -87,7 +87,7 @@ struct Case {
 template <class T>
 void check(CpuKernels level, std::int64_t nodes, std::int64_t heads, std::int64_t width, int layers) {
   const Case<T> c(nodes, heads, width, layers);
-  ops::PairAttention<T> attention(nodes, heads, width, c.bias());
+  ops::PairAttention<T> attention(heads, width, c.bias());
   CAPTURE(nodes);
   CAPTURE(width);
   for (int l = 0; l < layers; ++l) {
@@ -126,7 +126,7 @@ TEST_CASE("pair attention matches the definition over layers, head widths and ke
 TEST_CASE("nodes beyond one block of keys are rescaled on the way") {
   at_every_level([](CpuKernels level) {
     const Case<float> c(2100, 1, 8, 1);
-    ops::PairAttention<float> attention(2100, 1, 8, c.bias());
+    ops::PairAttention<float> attention(1, 8, c.bias());
     attention.append(c.q[0].view(), c.k[0].view());
     auto y = Tensor<float>(Shape{2100, 8});
     attention.attend_into(y.view(), c.v[0].view());
@@ -161,7 +161,7 @@ TEST_CASE("the bits do not depend on threads; the background does not change the
     for (const int threads : {1, 2, 3, 4, 8}) {
       set_thread_count(threads);
       if (threads == 3) c.background.assign(4, 5.0F);
-      ops::PairAttention<float> attention(100, 4, 32, c.bias());
+      ops::PairAttention<float> attention(4, 32, c.bias());
       for (std::size_t l = 0; l < 2; ++l) attention.append(c.q[l].view(), c.k[l].view());
       auto y = Tensor<float>(Shape{100, 128});
       attention.attend_into(y.view(), c.v[1].view());
@@ -175,7 +175,7 @@ TEST_CASE("the bits do not depend on threads; the background does not change the
 TEST_CASE("reset forgets the layers and keeps the bias; no layer at all is softmax of the bias") {
   at_every_level([](CpuKernels level) {
     const Case<float> c(40, 2, 16, 2);
-    ops::PairAttention<float> attention(40, 2, 16, c.bias()), fresh(40, 2, 16, c.bias());
+    ops::PairAttention<float> attention(2, 16, c.bias()), fresh(2, 16, c.bias());
     auto a = Tensor<float>(Shape{40, 32}), b = Tensor<float>(Shape{40, 32});
     attention.append(c.q[1].view(), c.k[1].view());
     attention.reset();
@@ -187,8 +187,8 @@ TEST_CASE("reset forgets the layers and keeps the bias; no layer at all is softm
     double sum = 0, weighted = 0;  // row 3, head 0, column 0
     for (std::int64_t j = 0; j < 40; ++j) {
       double value = 0;
-      for (auto e = c.row_offsets[3]; e < c.row_offsets[4]; ++e)
-        if (c.columns[static_cast<std::size_t>(e)] == j) value = static_cast<double>(c.values(0, e));
+      for (auto e = c.pairs.row_offsets[3]; e < c.pairs.row_offsets[4]; ++e)
+        if (c.pairs.columns[static_cast<std::size_t>(e)] == j) value = static_cast<double>(c.values(0, e));
       sum += std::exp(value);
       weighted += std::exp(value) * static_cast<double>(c.v[0](j, 0));
     }
@@ -199,14 +199,15 @@ TEST_CASE("reset forgets the layers and keeps the bias; no layer at all is softm
 TEST_CASE("a copy is a state of its own, and an empty problem works") {
   at_every_level([](CpuKernels) {
     const Case<float> c(33, 1, 8, 2);
-    ops::PairAttention<float> attention(33, 1, 8, c.bias());
+    ops::PairAttention<float> attention(1, 8, c.bias());
     attention.append(c.q[0].view(), c.k[0].view());
     auto copy = attention;
     copy.append(c.q[1].view(), c.k[1].view());
     CHECK(attention.layers() == 1);
     CHECK(copy.layers() == 2);
-    const std::vector<std::int64_t> no_rows{0};
-    ops::PairAttention<float> empty(0, 2, 8, {0, no_rows, {}, Tensor<float>(Shape{2, 0}), {0.0F, 0.0F}});
+    const PairList no_rows;
+    const SparsePairBias<float> nothing{no_rows, Tensor<float>(Shape{2, 0}), {0.0F, 0.0F}};
+    ops::PairAttention<float> empty(2, 8, nothing);
     auto none = Tensor<float>(Shape{0, 16});
     empty.append(none.view(), none.view());
     CHECK_NOTHROW(empty.attend_into(none.view(), none.view()));
@@ -215,15 +216,17 @@ TEST_CASE("a copy is a state of its own, and an empty problem works") {
 
 TEST_CASE("pair attention refuses what does not fit") {
   Case<float> c(10, 2, 8, 1);
-  CHECK_THROWS_WITH_AS(ops::PairAttention<float>(11, 2, 8, c.bias()), doctest::Contains("a bias of 10 nodes"),
-                       ShapeError);
-  CHECK_THROWS_AS(ops::PairAttention<float>(10, 3, 8, c.bias()), ShapeError);
-  ops::PairAttention<float> attention(10, 2, 8, c.bias());
+  CHECK_THROWS_AS(ops::PairAttention<float>(3, 8, c.bias()), ShapeError);
+  ops::PairAttention<float> attention(2, 8, c.bias());
+  CHECK_THROWS_WITH_AS(attention.values({}, Tensor<float>::zeros({2})),
+                       doctest::Contains("without gradients"), UsageError);
   CHECK_THROWS_WITH_AS(attention.append(c.q[0].slice(0, 0, 9).view(), c.k[0].view()),
                        doctest::Contains("q [9, 16], expected [10, 16]"), ShapeError);
   const std::vector<std::int64_t> outside{10};
   CHECK_THROWS_AS(attention.pair_rows(outside), ShapeError);
-  c.columns[0] = 10;
-  CHECK_THROWS_WITH_AS(ops::PairAttention<float>(10, 2, 8, c.bias()), doctest::Contains("column 10"),
+  c.pairs.columns[0] = 10;
+  CHECK_THROWS_WITH_AS(ops::PairAttention<float>(2, 8, c.bias()), doctest::Contains("column 10"), ShapeError);
+  c.pairs.row_offsets.pop_back();
+  CHECK_THROWS_WITH_AS(ops::PairAttention<float>(2, 8, c.bias()), doctest::Contains("row offsets"),
                        ShapeError);
 }

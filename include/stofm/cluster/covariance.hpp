@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/cluster/symmetric_eigen.hpp"
+#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/parallel.hpp"
 

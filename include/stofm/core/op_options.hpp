@@ -5,9 +5,9 @@
 /// mean.
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
+#include "stofm/core/pair_list.hpp"
 #include "stofm/core/random_key.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -53,14 +53,12 @@ struct WeightDropout {
   }
 };
 
-/// A pairwise bias that is one constant per head except at listed pairs (CSR over [nodes, nodes]).
+/// A pairwise bias that is one constant per head except at listed pairs. Points to the list.
 template <class T>
 struct SparsePairBias {
-  std::int64_t nodes = 0;
-  std::span<const std::int64_t> row_offsets;  ///< [nodes + 1], ascending from 0
-  std::span<const std::int32_t> columns;      ///< [entries], ascending within a row
-  Tensor<T> values;                           ///< [heads, entries]: bias - background of that head
-  std::vector<T> background;                  ///< [heads]: the bias of every pair that is not listed
+  const PairList& pairs;
+  Tensor<T> values;           ///< [heads, entries]: bias - background of that head
+  std::vector<T> background;  ///< [heads]: the bias of every pair that is not listed
 };
 
 }  // namespace stofm

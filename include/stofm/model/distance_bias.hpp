@@ -201,8 +201,7 @@ ops::SparsePairBias<T> DistanceBias<T>::pair_bias(const PairDistances& distances
       }
     });
   }
-  return ops::SparsePairBias<T>{distances.nodes, distances.row_offsets, distances.columns, std::move(values),
-                                background_};
+  return ops::SparsePairBias<T>{distances, std::move(values), background_};
 }
 
 }  // namespace stofm::model

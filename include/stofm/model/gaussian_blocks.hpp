@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The arithmetic of model/gaussian_training.hpp, block by block of neighbouring points (no tape here). One
-/// header for forward and backward: the plan of a block and what it fills are read by both.
+/// The arithmetic of model/gaussian_training.hpp, block by block of neighbouring points (no
+/// tape here). One header for forward and backward: the plan of a block and what it fills are read by both.
 ///
 /// Left out of a block's products: Gaussians that vanish on it and units that are off on all of it. In float,
 /// Gaussians at least 1.25 times as wide as the block is long are not evaluated at its points either: their

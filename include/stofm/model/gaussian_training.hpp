@@ -9,8 +9,8 @@
 ///   da = -sum_k t u / s,  dmu = sum t u / s,  ds = sum t (u^2 - 1) / s,  dsigma = ds sign(sigma),  dw = da
 ///   d,  db = da.
 /// Points are taken in blocks and psi and the hidden units computed again for backward, so the memory is that
-/// of a few blocks; how a block is computed, and what is left out of it: model/gaussian_blocks.hpp.
-/// Source: SPEC section 5.
+/// of a few blocks; how a block is computed, and what is left out of it:
+/// model/gaussian_blocks.hpp. Source: SPEC section 5.
 
 #include <cmath>
 #include <cstdint>

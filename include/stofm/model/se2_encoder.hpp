@@ -211,7 +211,7 @@ Se2Output<T> Se2Encoder<T>::forward_nodes(TensorView<const T> token_embeddings,
     for (std::int64_t c = 0; c < e; ++c) row[c] += type[c];
   }
 
-  ops::PairAttention<T> attention(n, config_.num_attention_heads, config_.head_dim(),
+  ops::PairAttention<T> attention(config_.num_attention_heads, config_.head_dim(),
                                   distance_bias_.pair_bias(distances), {.grade = grade_});
   const auto normalise = [&](Tensor<T>& out, const Tensor<T>& in, const Norm& by) {
     ops::layer_norm_into<T>(out.view(), in.view(), by.weight.view(), by.bias.view(), config_.layer_norm_eps);

@@ -168,12 +168,8 @@ Se2TrainingOutput<T> Se2Trainer<T>::forward_nodes(autograd::Tape<T>& tape, const
   };
 
   const auto bias = train_distance_bias<T>(tape, parameters_, distances, prefix_, bias_);
-  auto pattern = std::make_shared<autograd::PairPattern>();
-  pattern->nodes = distances.nodes;
-  pattern->row_offsets = distances.row_offsets;
-  pattern->columns = distances.columns;
   const auto pairs = std::make_shared<autograd::PairAttentionGraph<T>>(
-      config_.num_attention_heads, config_.head_dim(), std::move(pattern), bias.values, bias.background);
+      config_.num_attention_heads, config_.head_dim(), distances, bias.values, bias.background);
 
   Variable x = autograd::add(linear(tape, features, "embedding_layer"),
                              autograd::gather_rows(at(tape, "token_type_embeddings.weight"), token_types));

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "stofm/core/pair_list.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace stofm {
@@ -15,16 +16,11 @@ namespace stofm {
 /// The distance that stands for "not neighbours": the largest possible in normalised coordinates.
 inline constexpr float far_distance = 100.0F;
 
-/// Rows of listed entries (CSR) over [nodes, nodes]; a pair that is not listed has distance `far_distance`.
-/// Columns ascend within a row. Listed values may be anything, 0 and `far_distance` included.
-/// What the sub-slice builder makes is symmetric; a matrix from elsewhere need not be.
-struct PairDistances {
-  std::int64_t nodes = 0;
-  std::vector<std::int64_t> row_offsets{0};  ///< [nodes + 1]
-  std::vector<std::int32_t> columns;         ///< [entries]
+/// The listed pairs and their distances; a pair that is not listed has distance `far_distance`. Listed values
+/// may be anything, 0 and `far_distance` included. What the sub-slice builder makes is symmetric; a matrix
+/// from elsewhere need not be.
+struct PairDistances : PairList {
   std::vector<float> values;  ///< [entries], normalised coordinates (100 = diagonal of the slice)
-
-  std::int64_t entries() const { return static_cast<std::int64_t>(columns.size()); }
 };
 
 /// Lists every entry of a dense [N, N] matrix that differs from `far_distance`. Cost: O(N^2).

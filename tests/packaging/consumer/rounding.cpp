@@ -3,10 +3,10 @@
 // Gram matrix of PCA and distances in the plane round every product before they add it, at every kernel
 // level. Compared with arithmetic through volatile, which no compiler fuses.
 #include <stofm/backend/cpu/adamw.hpp>
-#include <stofm/backend/cpu/isa.hpp>
 #include <stofm/cluster/knn_2d.hpp>
 #include <stofm/cluster/nearest_centre.hpp>
 #include <stofm/cluster/pca.hpp>
+#include <stofm/backend/cpu/isa.hpp>
 #include <stofm/core/random.hpp>
 
 #include <cmath>

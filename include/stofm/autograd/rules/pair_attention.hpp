@@ -3,7 +3,7 @@
 /// \file
 /// Attention whose logits add up over the layers, differentiable, in memory linear in the nodes:
 ///   S_l = B + sum_{j <= l} scale_j Q_j K_j^T,  y_l = dropout(softmax(S_l)) V_l  per head.
-/// Formulas of the gradient: ops/pair_attention_training.hpp. The node of layer l has the inputs q_1 .. q_l,
+/// Formulas of the gradient: ops/pair_attention.hpp. The node of layer l has the inputs q_1 .. q_l,
 /// k_1 .. k_l, v_l and the bias, and adds into the gradients of all of them; the carried pair state is not a
 /// variable. Same values from elementary dense steps: autograd/rules/pair_attention_composed.hpp.
 
@@ -15,11 +15,9 @@
 
 #include "stofm/autograd/tape.hpp"
 #include "stofm/core/random_key.hpp"
-#include "stofm/ops/pair_attention_training.hpp"
+#include "stofm/ops/pair_attention.hpp"
 
 namespace stofm::autograd {
-
-using ops::PairPattern;
 
 struct PairAttentionOptions {
   double scale = 1.0;    ///< of q k^T: 1 / sqrt(head_dim) in the model
@@ -33,11 +31,11 @@ struct PairAttentionOptions {
 template <ops::Computed T>
 class PairAttentionGraph {
  public:
-  /// *Shapes* bias_values: [heads, entries], bias minus background at the pairs of `pattern`; background:
+  /// *Shapes* bias_values: [heads, entries], bias minus background at `pairs`; background:
   /// [heads]. \throws ShapeError for sizes, offsets and columns that do not fit.
-  PairAttentionGraph(std::int64_t heads, std::int64_t head_dim, std::shared_ptr<const PairPattern> pattern,
+  PairAttentionGraph(std::int64_t heads, std::int64_t head_dim, const PairList& pairs,
                      const Variable<T>& bias_values, const Variable<T>& background)
-      : pattern_(std::move(pattern)), state_(heads, head_dim, *pattern_), background_(background) {
+      : state_(heads, head_dim, pairs, {.gradients = true}), background_(background) {
     ops::detail::require_shape("PairAttentionGraph", "background", background.value().view(), Shape{heads},
                                "heads");
     slots_ = record<T>("pair_slots", state_.to_slots(bias_values.value()), {bias_values},
@@ -52,16 +50,14 @@ class PairAttentionGraph {
   std::int64_t head_dim() const { return state_.head_dim(); }
   /// Layers attended so far.
   std::int64_t layers() const { return state_.layers(); }
-  const PairPattern& pattern() const { return *pattern_; }
 
   /// The next layer. *Shapes* q (not scaled), k, v and result: [nodes, heads * head_dim]. \throws ShapeError,
   /// UsageError STOFM-1501 for the probability.
   /// *Cost* forward 2 N^2 H D (l + 1), backward 2 N^2 H D (3 l + 2) FLOP in layer l.
   Variable<T> attend(const Variable<T>& q, const Variable<T>& k, const Variable<T>& v,
                      const PairAttentionOptions& options = {}) {
-    const DropoutRate rate = DropoutRate::of(options.dropout);
-    const backend::PairDropout dropout{DropoutMask(options.key, rate.threshold), rate.factor};
-    ops::PairAttentionTraining<T> next = state_;
+    const WeightDropout dropout = WeightDropout::of(options.dropout, options.key);
+    ops::PairAttention<T> next = state_;
     next.append(q.value().view(), k.value().view(), options.scale);
     auto value = next.attend(v.value().view(), dropout);
     state_ = next;
@@ -72,7 +68,7 @@ class PairAttentionGraph {
     return record<T>(
         "pair_attention", value.y, inputs,
         [state = state_, v = v.value(), dropout, value](const Tensor<T>& grad_y, Gradients<T>& into) {
-          backend::PairGradients<T> targets = targets_of(state, into);
+          ops::PairGradients<T> targets = targets_of(state, into);
           const auto last = static_cast<std::size_t>(2 * state.layers() + 1);
           if (into.wanted(last)) targets.v = into.accumulator(last).data();
           state.attend_backward(v.view(), dropout, value, grad_y, targets);
@@ -88,7 +84,7 @@ class PairAttentionGraph {
   const {
     const std::vector<std::int64_t> r(std::ranges::begin(rows), std::ranges::end(rows)),
         c(std::ranges::begin(columns), std::ranges::end(columns));
-    const auto list = std::make_shared<const backend::PairList>(state_.pair_list(r, c));
+    const auto list = std::make_shared<const ops::AskedPairs>(state_.ask(r, c));
     std::vector<Variable<T>> inputs = logit_inputs();
     inputs.push_back(background_);
     return record<T>(
@@ -116,10 +112,9 @@ class PairAttentionGraph {
     return inputs;
   }
   /// The places where the gradients of those inputs are summed. Variables that occur twice share theirs.
-  static backend::PairGradients<T> targets_of(const ops::PairAttentionTraining<T>& state,
-                                              Gradients<T>& into) {
+  static ops::PairGradients<T> targets_of(const ops::PairAttention<T>& state, Gradients<T>& into) {
     const auto layers = static_cast<std::size_t>(state.layers());
-    backend::PairGradients<T> targets{std::vector<T*>(layers), std::vector<T*>(layers)};
+    ops::PairGradients<T> targets{std::vector<T*>(layers), std::vector<T*>(layers)};
     for (std::size_t l = 0; l < layers; ++l) {
       if (into.wanted(l)) targets.q[l] = into.accumulator(l).data();
       if (into.wanted(layers + l)) targets.k[l] = into.accumulator(layers + l).data();
@@ -128,8 +123,7 @@ class PairAttentionGraph {
     return targets;
   }
 
-  std::shared_ptr<const PairPattern> pattern_;
-  ops::PairAttentionTraining<T> state_;
+  ops::PairAttention<T> state_;
   Variable<T> slots_, background_;
   std::vector<Variable<T>> queries_, keys_;
 };

@@ -28,7 +28,7 @@ auto head_of(T* data, std::int64_t nodes, std::int64_t heads, std::int64_t width
 /// P_0 [heads, nodes, nodes]. grad_values: the listed elements; grad_background: the sum of all elements of a
 /// head.
 template <ops::Computed T>
-Variable<T> dense_pair_bias(const PairPattern& pattern, const Variable<T>& values,
+Variable<T> dense_pair_bias(const PairList& pattern, const Variable<T>& values,
                             const Variable<T>& background) {
   const std::int64_t heads = values.value().dim(0), n = pattern.nodes, size = n * n;
   std::vector<std::int64_t> places;
@@ -167,10 +167,9 @@ Variable<T> pick_pairs(const Variable<T>& x, const std::vector<std::int64_t>& ro
 template <ops::Computed T>
 class PairAttentionComposed {
  public:
-  PairAttentionComposed(std::int64_t heads, std::int64_t head_dim,
-                        const std::shared_ptr<const PairPattern>& pattern, const Variable<T>& bias_values,
-                        const Variable<T>& background)
-      : width_(heads * head_dim), p_(detail::dense_pair_bias(*pattern, bias_values, background)) {}
+  PairAttentionComposed(std::int64_t heads, std::int64_t head_dim, const PairList& pattern,
+                        const Variable<T>& bias_values, const Variable<T>& background)
+      : width_(heads * head_dim), p_(detail::dense_pair_bias(pattern, bias_values, background)) {}
 
   Variable<T> attend(const Variable<T>& q, const Variable<T>& k, const Variable<T>& v,
                      const PairAttentionOptions& options = {}) {

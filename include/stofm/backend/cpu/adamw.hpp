@@ -18,11 +18,7 @@ namespace stofm::backend {
 template <class T>
 STOFM_UNFUSED void adamw_step(T* x, T* m, T* v, const T* grad, std::int64_t n, const AdamWStep<T>& step) {
   STOFM_UNFUSED_BODY
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::same_as<T, float>)
-    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
-      return STOFM_AT_LEVEL(level, adamw_step(x, m, v, grad, n, step));
-#endif
+  STOFM_RETURN_KERNEL(T, cpu_kernels(), adamw_step(x, m, v, grad, n, step))
   for (std::int64_t i = 0; i < n; ++i) {
     const T g = grad[i] * step.gradient_factor;
     m[i] = m[i] + step.one_minus_beta1 * (g - m[i]);

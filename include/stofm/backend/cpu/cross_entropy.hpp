@@ -10,8 +10,8 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/instances.hpp"
-#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/vector/attention.hpp"
+#include "stofm/backend/cpu/isa.hpp"
 
 namespace stofm::backend {
 

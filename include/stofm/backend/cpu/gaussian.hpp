@@ -11,8 +11,8 @@
 #include <type_traits>
 
 #include "stofm/backend/cpu/instances.hpp"
-#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/vector/gaussian.hpp"
+#include "stofm/backend/cpu/isa.hpp"
 
 namespace stofm::backend {
 
@@ -23,26 +23,13 @@ struct GaussianRow {
   std::int64_t count;
 };
 
-/// Whether vector kernels compute this scalar.
-template <class T>
-bool wide_kernels() {
-#if defined(STOFM_VECTOR_KERNELS)
-  return std::is_same_v<T, float> && cpu_kernels() != CpuKernels::generic;
-#else
-  return false;
-#endif
-}
-
 /// psi [points, count], rows `stride` apart, of a [points].
 template <class T>
 void gaussian_values(T* psi, std::int64_t stride, const T* a, std::int64_t points,
                      const GaussianRow<T>& row) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>())
-      return STOFM_AT_LEVEL(cpu_kernels(), gaussian_values(psi, stride, a, points, row.mean,
-                                                           row.inverse_width, row.peak, row.count));
-#endif
+  STOFM_RETURN_KERNEL(
+      T, cpu_kernels(),
+      gaussian_values(psi, stride, a, points, row.mean, row.inverse_width, row.peak, row.count))
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
       const T u = (a[p] - row.mean[k]) * row.inverse_width[k];
@@ -56,13 +43,9 @@ void gaussian_values(T* psi, std::int64_t stride, const T* a, std::int64_t point
 template <class T>
 void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_psi, const T* psi,
                         std::int64_t stride, const T* a, std::int64_t points, const GaussianRow<T>& row) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>())
-      return STOFM_AT_LEVEL(
-          cpu_kernels(), gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, stride, a, points,
-                                            row.mean, row.inverse_width, row.count));
-#endif
+  STOFM_RETURN_KERNEL(T, cpu_kernels(),
+                      gaussian_gradients(grad_a, grad_mean, grad_width, grad_psi, psi, stride, a, points,
+                                         row.mean, row.inverse_width, row.count))
   for (std::int64_t p = 0; p < points; ++p)
     for (std::int64_t k = 0; k < row.count; ++k) {
       const T u = (a[p] - row.mean[k]) * row.inverse_width[k];
@@ -78,12 +61,8 @@ void gaussian_gradients(T* grad_a, T* grad_mean, T* grad_width, const T* grad_ps
 template <class T>
 void output_weight_gradients(T* grad_w2, std::uint8_t* live, const T* grad_phi, const T* hidden,
                              std::int64_t points, std::int64_t heads, std::int64_t units) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>())
-      return STOFM_AT_LEVEL(cpu_kernels(),
-                            output_weight_gradients(grad_w2, live, grad_phi, hidden, points, heads, units));
-#endif
+  STOFM_RETURN_KERNEL(T, cpu_kernels(),
+                      output_weight_gradients(grad_w2, live, grad_phi, hidden, points, heads, units))
   for (std::int64_t j = 0; j < units; ++j) live[j] = 0;
   for (std::int64_t p = 0; p < points; ++p) {
     const T* x = hidden + p * units;
@@ -100,12 +79,9 @@ template <class T>
 void hidden_gradients(T* grad_z, std::int64_t stride, T* grad_b1, const std::uint8_t* live, const T* grad_phi,
                       const T* w2, const T* hidden, std::int64_t points, std::int64_t heads,
                       std::int64_t units) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>())
-      return STOFM_AT_LEVEL(cpu_kernels(), hidden_gradients(grad_z, stride, grad_b1, live, grad_phi, w2,
-                                                            hidden, points, heads, units));
-#endif
+  STOFM_RETURN_KERNEL(
+      T, cpu_kernels(),
+      hidden_gradients(grad_z, stride, grad_b1, live, grad_phi, w2, hidden, points, heads, units))
   for (std::int64_t p = 0; p < points; ++p) {
     std::int64_t column = 0;
     for (std::int64_t j = 0; j < units; ++j) {
@@ -122,10 +98,7 @@ void hidden_gradients(T* grad_z, std::int64_t stride, T* grad_b1, const std::uin
 /// out [columns, rows] = in [rows, columns]^T; rows of `in` `stride` apart, `out` dense.
 template <class T>
 void transpose_block(T* out, const T* in, std::int64_t stride, std::int64_t rows, std::int64_t columns) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (wide_kernels<T>()) return STOFM_AT_LEVEL(cpu_kernels(), transpose(out, in, stride, rows, columns));
-#endif
+  STOFM_RETURN_KERNEL(T, cpu_kernels(), transpose(out, in, stride, rows, columns))
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < columns; ++j) out[j * rows + i] = in[i * stride + j];
 }

@@ -8,9 +8,9 @@
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/amx/linear.hpp"
 #include "stofm/backend/cpu/instances.hpp"
-#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/vector/linear.hpp"
+#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {

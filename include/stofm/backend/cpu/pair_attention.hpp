@@ -1,278 +1,265 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Attention whose logits add up over layers and start from a sparse bias, on the CPU. See
-/// ops/pair_attention.hpp.
+/// Pair attention and its gradient on the CPU: the plain form of every step, and the choice of the kernels.
+/// See ops/pair_attention.hpp for the formulas and pair_attention_state.hpp for what is kept.
 
-#include <span>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
 #include <utility>
-#include <vector>
 
-#include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/amx/pair_attention_backward.hpp"
+#include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
+#include "stofm/backend/cpu/pair_attention_state.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
 #include "stofm/backend/cpu/softmax.hpp"
-#include "stofm/backend/cpu/vector/attention.hpp"
-#include "stofm/core/op_options.hpp"
+#include "stofm/backend/cpu/vector/pair_attention.hpp"
+#include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
 
-/// What one layer left behind: its queries and keys [nodes, heads * width], and their packed forms where the
-/// kernels of the level want them (AMX: both as [heads][tiles][groups][2 KB]; vectors: keys as
-/// [heads][panels of pack_panels_transposed]).
 template <class T>
-struct PairLayer {
-  Tensor<T> q, k;
-  Tensor<std::uint8_t> packed_q, packed_k;
-};
-
-/// What the layers so far left behind, and the bias. O(nodes) per head and layer, O(entries) per head.
-template <class T>
-struct PairState {
-  std::int64_t nodes = 0, heads = 0, width = 0, layer_count = 0;
-  MatmulGrade grade = MatmulGrade::float32;
-  CpuKernels level = CpuKernels::generic;
-  std::vector<std::int64_t> row_offsets;
-  std::vector<std::int32_t> columns;
-  Tensor<T> values;  ///< [heads, entries], for AMX [heads, slots of `runs`]
-  std::vector<T> background;
-  SparseRuns runs;
-  std::vector<PairLayer<T>> layers;
-
-  std::int64_t row_blocks() const { return (nodes + 31) / 32; }
-  /// Bytes of one head of packed_q and packed_k (AMX).
-  std::int64_t head_bytes() const { return row_blocks() * 2 * ((width + 31) / 32) * 3072; }
-};
+void pack_pair_layer([[maybe_unused]] const PairState<T>& state, [[maybe_unused]] PairLayer<T>& layer) {
+  STOFM_RETURN_TILE_KERNEL(T, state.level, pack_pair_layer(state, layer))
+}
 
 template <class T>
-PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_t width,
-                        const SparsePairBias<T>& bias, MatmulGrade grade) {
-  PairState<T> state;
-  state.nodes = nodes;
-  state.heads = heads;
-  state.width = width;
-  state.grade = grade;
-  state.row_offsets.assign(bias.row_offsets.begin(), bias.row_offsets.end());
-  state.columns.assign(bias.columns.begin(), bias.columns.end());
-  state.background = bias.background;
-  if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
-#if defined(STOFM_X86_KERNELS)
-  if (state.level == CpuKernels::amx) {
-    state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
-    const auto slots = static_cast<std::int64_t>(state.runs.order.size());
-    const auto given = bias.values.view();
-    state.values = Tensor<T>(Shape{heads, slots});
-    parallel_for(heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t h = begin; h < end; ++h)
-        for (std::int64_t s = 0; s < slots; ++s) {
-          const std::int64_t e = state.runs.order[static_cast<std::size_t>(s)];
-          state.values.data()[h * slots + s] =
-              e < 0 ? T(0) : given.data[h * given.stride(0) + e * given.stride(1)];
-        }
+std::shared_ptr<const PairLayer<T>> pair_layer(Cpu, const PairState<T>& state, TensorView<const T> q,
+                                               TensorView<const T> k, double scale) {
+  auto layer = std::make_shared<PairLayer<T>>();
+  layer->scale = static_cast<T>(scale);
+  auto copy = [](TensorView<const T> from, T factor) {
+    Tensor<T> to(from.shape);
+    const std::int64_t columns = from.dim(1);
+    parallel_for(from.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T* in = from.row(i);
+        std::transform(in, in + columns, to.data() + i * columns, [factor](T x) { return x * factor; });
+      }
     });
-    return state;
-  }
-#endif
-  state.values = bias.values.clone();
-  return state;
+    return to;
+  };
+  layer->q = copy(q, layer->scale);
+  layer->k = copy(k, T(1));
+  pack_pair_layer(state, *layer);
+  return layer;
 }
 
+/// Dense logits [rows, nodes] of one head: rows [begin, begin + rows) of every layer and the listed values.
 template <class T>
-void pair_reset(Cpu, PairState<T>& state) {
-  state.layers.clear();
-  state.layer_count = 0;
-}
-
-/// logits [rows, nodes] of one head for rows [begin, end): sum over layers of q k^T, plus the listed bias
-/// entries.
-template <class T>
-void pair_logits_generic(const PairState<T>& state, std::int64_t head, std::int64_t begin, std::int64_t end,
-                         T* logits) {
-  const std::int64_t n = state.nodes, column = head * state.width;
-  auto s = eigen_rows(logits, end - begin, n, n);
+void pair_logits(const PairState<T>& state, std::int64_t head, std::int64_t begin, std::int64_t rows,
+                 T* logits) {
+  const std::int64_t n = state.nodes(), stride = state.heads * state.width, column = head * state.width;
+  auto s = eigen_rows(logits, rows, n, n);
   s.setZero();
   for (const auto& layer : state.layers)
-    s.noalias() += eigen_rows(layer.q.data() + begin * layer.q.stride(0) + column, end - begin, state.width,
-                              layer.q.stride(0)) *
-                   eigen_rows(layer.k.data() + column, n, state.width, layer.k.stride(0)).transpose();
-  const T* values = state.values.data() + head * state.values.dim(1);
-  if (!state.runs.block_offsets.empty()) {
-    for (std::int64_t block = begin / 32; block * 32 < end; ++block)
-      for (const SparseRun& run : state.runs.of_block(block))
-        for (std::int64_t e = run.begin; e < run.end; ++e) {
-          const int position = state.runs.positions[static_cast<std::size_t>(e)];
-          const std::int64_t i = block * 32 + position / 32, j = run.group * 32 + position % 32;
-          if (i >= begin && i < end && j < n)
-            logits[(i - begin) * n + j] += values[e];  // whole groups pass the end
-        }
-    return;
-  }
-  for (std::int64_t i = begin; i < end; ++i)
-    for (std::int64_t e = state.row_offsets[static_cast<std::size_t>(i)];
-         e < state.row_offsets[static_cast<std::size_t>(i) + 1]; ++e)
-      logits[(i - begin) * n + state.columns[static_cast<std::size_t>(e)]] += values[e];
+    s.noalias() += eigen_rows(layer->q.data() + begin * stride + column, rows, state.width, stride) *
+                   eigen_rows(layer->k.data() + column, n, state.width, stride).transpose();
+  const SparseRuns& runs = state.pairs->runs;
+  const T* values = state.slots.data() + head * state.pairs->slots();
+  for (std::int64_t block = begin / 32; block * 32 < begin + rows; ++block)
+    for (const SparseRun& run : runs.of_block(block))
+      for (std::int64_t e = run.begin; e < run.end; ++e) {
+        const int position = runs.positions[static_cast<std::size_t>(e)];
+        const std::int64_t i = block * 32 + position / 32 - begin;
+        if (runs.order[static_cast<std::size_t>(e)] >= 0 && i >= 0 && i < rows)
+          logits[i * n + run.group * 32 + position % 32] += values[e];
+      }
 }
 
-/// out: [rows, nodes, heads], background included.
+/// out: [rows, nodes, heads]: P without background, in float32 whatever the level.
 template <class T>
 void pair_rows(Cpu, const PairState<T>& state, TensorView<T> out, std::span<const std::int64_t> rows) {
-  const std::int64_t n = state.nodes, heads = state.heads;
+  const std::int64_t n = state.nodes(), heads = state.heads;
   parallel_for(static_cast<std::int64_t>(rows.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       T* logits = scratch<T, 0>(n);
       for (std::int64_t h = 0; h < heads; ++h) {
-        const std::int64_t row = rows[static_cast<std::size_t>(r)];
-        pair_logits_generic(state, h, row, row + 1, logits);
-        for (std::int64_t j = 0; j < n; ++j)
-          out.data[(r * n + j) * heads + h] = logits[j] + state.background[static_cast<std::size_t>(h)];
+        pair_logits(state, h, rows[static_cast<std::size_t>(r)], 1, logits);
+        for (std::int64_t j = 0; j < n; ++j) out.data[(r * n + j) * heads + h] = logits[j];
       }
     }
   });
 }
 
-#if defined(STOFM_X86_KERNELS)
-inline void pair_pack_amx(const PairState<float>& state, PairLayer<float>& layer) {
-  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
-  const auto q = std::as_const(layer.q).view(), k = std::as_const(layer.k).view();
-  const std::int64_t tile_step = amx::groups_of(width) * amx::group_bytes;
-  layer.packed_q = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
-  layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * state.head_bytes()});
-  parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t) {
-      const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
-      amx::pack_row_block(layer.packed_q.data() + at + block * 2 * tile_step,
-                          q.row(block * 32) + head * width, q.stride(0),
-                          (std::min<std::int64_t>)(n - block * 32, 32), width, 1.0F);
-      amx::pack_key_tiles(layer.packed_k.data() + at, k.data + head * width, k.stride(0), n, width, block * 2,
-                          block * 2 + 2);
-    }
-  });
-}
-
-inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, TensorView<const float> v) {
-  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks(),
-                     groups = amx::groups_of(width);
-  const std::int64_t value_step = amx::groups_of(n) * amx::group_bytes,
-                     value_bytes = (width + 31) / 32 * 2 * value_step;
-  const std::int64_t entries = state.values.dim(1);
-  std::uint8_t* values = scratch_bytes<5>(state.heads * value_bytes);
-  parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t h = begin; h < end; ++h)
-      amx::pack_values(values + h * value_bytes, v.data + h * width, v.stride(0), n, width);
-  });
-  parallel_for(state.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<amx::Segment> segments(state.layers.size());
-    for (std::int64_t t = begin; t < end; ++t) {
-      const std::int64_t head = t / blocks, block = t % blocks, at = head * state.head_bytes();
-      for (std::size_t s = 0; s < segments.size(); ++s)
-        segments[s] = {state.layers[s].packed_q.data() + at + block * 2 * groups * amx::group_bytes,
-                       state.layers[s].packed_k.data() + at};
-      amx::attend_rows(
-          state.grade, y.row(block * 32) + head * width, y.stride(0),
-          (std::min<std::int64_t>)(n - block * 32, 32), n, segments, groups, values + head * value_bytes,
-          value_step, width,
-          {state.runs.of_block(block), state.runs.positions.data(), state.values.data() + head * entries});
-    }
-  });
-}
-#endif
-
-#if defined(STOFM_VECTOR_KERNELS)
-inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
-  if (state.level == CpuKernels::generic) return;
-#if defined(STOFM_X86_KERNELS)
-  if (state.level == CpuKernels::amx) return pair_pack_amx(state, layer);
-#endif
-  const std::int64_t n = state.nodes, width = state.width, blocks = state.row_blocks();
-  const auto k = std::as_const(layer.k).view();
-  layer.packed_k = Tensor<std::uint8_t>(Shape{state.heads * blocks * 32 * width * 4});
-  auto* panels = reinterpret_cast<float*>(layer.packed_k.data());
-  parallel_for(state.heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t)
-      STOFM_AT_LEVEL(state.level, pack_panels_transposed(
-                                      panels + t * 32 * width, k.row(t % blocks * 32) + t / blocks * width,
-                                      k.stride(0), (std::min<std::int64_t>)(n - t % blocks * 32, 32), width));
-  });
-}
-
-inline void pair_attend_vectors(const PairState<float>& state, TensorView<float> y,
-                                TensorView<const float> v) {
-  const std::int64_t rows = STOFM_AT_LEVEL(state.level, attention_rows);
-  const std::int64_t n = state.nodes, width = state.width, blocks = (n + rows - 1) / rows;
-  const std::int64_t value_floats = (width + 31) / 32 * 32 * n,
-                     panel_floats = state.row_blocks() * 32 * width;
-  const std::int64_t entries = state.values.dim(1);
-  float* values = scratch<float, 5>(state.heads * value_floats);
-  parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t h = begin; h < end; ++h)
-      STOFM_AT_LEVEL(state.level,
-                     pack_panels(values + h * value_floats, v.data + h * width, v.stride(0), n, width));
-  });
-  parallel_for(state.heads * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<PanelSegment> segments(state.layers.size());
-    for (std::int64_t t = begin; t < end; ++t) {
-      const std::int64_t head = t / blocks, first = t % blocks * rows;
-      for (std::size_t s = 0; s < segments.size(); ++s)
-        segments[s] = {state.layers[s].q.data() + first * state.heads * width + head * width,
-                       reinterpret_cast<const float*>(state.layers[s].packed_k.data()) + head * panel_floats};
-      const std::int64_t count = (std::min)(n - first, rows);
-      const AttentionBlock at{
-          y.row(first) + head * width,  y.stride(0), count, n, segments, state.heads * width, width, 1.0F,
-          values + head * value_floats, width};
-      const AddRows bias{state.row_offsets.data() + first, state.columns.data(),
-                         state.values.data() + head * entries, count};
-      STOFM_AT_LEVEL(state.level, attend_rows(at, bias, KeepAll()));
-    }
-  });
-}
-#endif
-
+/// Multiplies dense weights [rows, nodes] of a block of rows by keep * factor.
 template <class T>
-void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<const T> k) {
-  auto copy = [](TensorView<const T> from) {
-    Tensor<T> to(from.shape);
-    parallel_for(from.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        std::copy(from.row(i), from.row(i) + from.dim(1), to.data() + i * from.dim(1));
-    });
-    return to;
-  };
-  PairLayer<T> layer{copy(q), copy(k), {}, {}};
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>) pair_pack(state, layer);
-#endif
-  state.layers.push_back(std::move(layer));
-  ++state.layer_count;
+void pair_drop(const WeightDropout& dropout, std::int64_t nodes, std::int64_t head, std::int64_t block,
+               T* weights) {
+  const std::int64_t groups = (nodes + 31) / 32, rows = (std::min<std::int64_t>)(nodes - block * 32, 32);
+  const T factor = static_cast<T>(dropout.factor);
+  std::array<std::uint8_t, 128> bits;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    dropout_mask_blocks(bits.data(), dropout.mask,
+                        static_cast<std::uint64_t>(((head * groups + g) * groups + block) * 128), 128);
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = g * 32; j < (std::min)(nodes, g * 32 + 32); ++j)
+        weights[i * nodes + j] *=
+            ((bits[static_cast<std::size_t>(i * 4 + j % 32 / 8)] >> (j % 8)) & 1) != 0 ? factor : T(0);
+  }
 }
 
 template <class T>
-void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v) {
-#if defined(STOFM_X86_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (state.level == CpuKernels::amx) return pair_attend_amx(state, y, v);
-#endif
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (state.level != CpuKernels::generic) return pair_attend_vectors(state, y, v);
-#endif
-  constexpr std::int64_t block = 32;
-  const std::int64_t n = state.nodes, width = state.width, blocks = (n + block - 1) / block;
-  parallel_for(blocks * state.heads, 1, [&](std::int64_t first, std::int64_t last) {
+void pair_forward_generic(const PairState<T>& state, TensorView<T> y, TensorView<const T> v,
+                          const WeightDropout& dropout, T* log_sums) {
+  const std::int64_t n = state.nodes(), width = state.width, blocks = state.pairs->blocks();
+  parallel_for(state.heads * blocks, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t t = first; t < last; ++t) {
-      const std::int64_t head = t / blocks, begin = t % blocks * block, end = (std::min)(n, begin + block);
-      T* logits = scratch<T, 0>((end - begin) * n);
-      pair_logits_generic(state, head, begin, end, logits);
-      for (std::int64_t i = 0; i < end - begin; ++i) softmax_row_generic(logits + i * n, n);
-      eigen_rows(y.row(begin) + head * width, end - begin, width, y.stride(0)).noalias() =
-          eigen_rows(logits, end - begin, n, n) * eigen_rows(v.data + head * width, n, width, v.stride(0));
+      const std::int64_t head = t / blocks, begin = t % blocks * 32,
+                         rows = (std::min<std::int64_t>)(n - begin, 32);
+      T* p = scratch<T, 0>(32 * n);
+      pair_logits(state, head, begin, rows, p);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const double log_sum = softmax_row_generic(p + i * n, n);
+        if (log_sums != nullptr) log_sums[head * n + begin + i] = static_cast<T>(log_sum);
+      }
+      if (dropout.drops()) pair_drop(dropout, n, head, t % blocks, p);
+      eigen_rows(y.row(begin) + head * width, rows, width, y.stride(0)).noalias() =
+          eigen_rows(p, rows, n, n) * eigen_rows(v.data + head * width, n, width, v.stride(0));
     }
   });
 }
 
-STOFM_KERNEL_INSTANCES(pair_state)
+/// Adds what G = dL/dS of a block of rows [rows, nodes] gives to queries, keys and slots.
+template <class T>
+void pair_scatter(const PairState<T>& state, std::int64_t head, std::int64_t block, const T* g,
+                  const PairGradients<T>& into) {
+  const std::int64_t n = state.nodes(), width = state.width, stride = state.heads * width,
+                     column = head * width;
+  const std::int64_t begin = block * 32, rows = (std::min<std::int64_t>)(n - begin, 32);
+  const auto gradient = eigen_rows(g, rows, n, n);
+  for (std::size_t l = 0; l < state.layers.size(); ++l) {
+    const PairLayer<T>& layer = *state.layers[l];
+    if (into.q[l] != nullptr)
+      eigen_rows(into.q[l] + begin * stride + column, rows, width, stride).noalias() +=
+          layer.scale * (gradient * eigen_rows(layer.k.data() + column, n, width, stride));
+    if (into.k[l] != nullptr)
+      eigen_rows(into.k[l] + column, n, width, stride).noalias() +=
+          gradient.transpose() * eigen_rows(layer.q.data() + begin * stride + column, rows, width, stride);
+  }
+  if (into.slots == nullptr) return;
+  const SparseRuns& runs = state.pairs->runs;
+  T* slots = into.slots + head * state.pairs->slots();
+  for (const SparseRun& run : runs.of_block(block))
+    for (std::int64_t e = run.begin; e < run.end; ++e) {
+      if (runs.order[static_cast<std::size_t>(e)] < 0) continue;
+      const int position = runs.positions[static_cast<std::size_t>(e)];
+      slots[e] += g[position / 32 * n + run.group * 32 + position % 32];
+    }
+}
+
+template <class T>
+void pair_backward_generic(const PairState<T>& state, TensorView<const T> v, const WeightDropout& dropout,
+                           const T* y, const T* log_sums, const T* grad_y, const PairGradients<T>& into) {
+  const std::int64_t n = state.nodes(), width = state.width, stride = state.heads * width,
+                     blocks = state.pairs->blocks();
+  parallel_for(state.heads, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t head = first; head < last; ++head) {
+      const std::int64_t column = head * width;
+      T* a = scratch<T, 0>(2 * 32 * n);
+      T* g = a + 32 * n;
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        const std::int64_t begin = block * 32, rows = (std::min<std::int64_t>)(n - begin, 32);
+        const auto out = eigen_rows(grad_y + begin * stride + column, rows, width, stride);
+        auto weights = eigen_rows(a, rows, n, n), gradient = eigen_rows(g, rows, n, n);
+        pair_logits(state, head, begin, rows, a);
+        for (std::int64_t i = 0; i < rows; ++i)
+          for (std::int64_t j = 0; j < n; ++j)
+            a[i * n + j] = std::exp(a[i * n + j] - log_sums[head * n + begin + i]);
+        gradient.noalias() = out * eigen_rows(v.data + column, n, width, v.stride(0)).transpose();
+        if (dropout.drops()) pair_drop(dropout, n, head, block, g);
+        for (std::int64_t i = 0; i < rows; ++i) {
+          T mean = 0;  // sum_j A_ij dA_ij = grad_y_i . y_i
+          for (std::int64_t c = 0; c < width; ++c)
+            mean += grad_y[(begin + i) * stride + column + c] * y[(begin + i) * stride + column + c];
+          for (std::int64_t j = 0; j < n; ++j) g[i * n + j] = a[i * n + j] * (g[i * n + j] - mean);
+        }
+        pair_scatter(state, head, block, g, into);
+        if (into.v == nullptr) continue;
+        if (dropout.drops()) pair_drop(dropout, n, head, block, a);
+        eigen_rows(into.v + column, n, width, stride).noalias() += weights.transpose() * out;
+      }
+    }
+  });
+}
+
+template <class T>
+void pair_values_generic(const PairState<T>& state, const AskedPairs& list, const T* background, T* values) {
+  const std::int64_t n = state.nodes(), blocks = state.pairs->blocks(), heads = state.heads;
+  parallel_for(heads * blocks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t t = first; t < last; ++t) {
+      const std::int64_t head = t / blocks, block = t % blocks;
+      const auto at = static_cast<std::size_t>(block * blocks), end = at + static_cast<std::size_t>(blocks);
+      if (list.offsets[at] == list.offsets[end]) continue;
+      T* s = scratch<T, 0>(32 * n);
+      pair_logits(state, head, block * 32, (std::min<std::int64_t>)(n - block * 32, 32), s);
+      for (std::size_t g = at; g < end; ++g)
+        for (auto p = static_cast<std::size_t>(list.offsets[g]);
+             p < static_cast<std::size_t>(list.offsets[g + 1]); ++p)
+          values[list.order[p] * heads + head] =
+              s[list.positions[p] / 32 * n + static_cast<std::int64_t>(g - at) * 32 +
+                list.positions[p] % 32] +
+              background[head];
+    }
+  });
+}
+
+template <class T>
+void pair_values_backward_generic(const PairState<T>& state, const AskedPairs& list, const T* grad_values,
+                                  const PairGradients<T>& into) {
+  const std::int64_t n = state.nodes(), blocks = state.pairs->blocks(), heads = state.heads;
+  parallel_for(heads, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t head = first; head < last; ++head)
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        const auto at = static_cast<std::size_t>(block * blocks), end = at + static_cast<std::size_t>(blocks);
+        if (list.offsets[at] == list.offsets[end]) continue;
+        T* g = scratch<T, 0>(32 * n);
+        std::fill_n(g, 32 * n, T(0));
+        for (std::size_t b = at; b < end; ++b)
+          for (auto p = static_cast<std::size_t>(list.offsets[b]);
+               p < static_cast<std::size_t>(list.offsets[b + 1]); ++p)
+            g[list.positions[p] / 32 * n + static_cast<std::int64_t>(b - at) * 32 + list.positions[p] % 32] +=
+                grad_values[list.order[p] * heads + head];
+        pair_scatter(state, head, block, g, into);
+      }
+  });
+}
+
+/// y: [nodes, heads * width] with dense rows; log_sums: [heads, nodes] or null.
+template <class T>
+void pair_forward(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v,
+                  const WeightDropout& dropout, T* log_sums) {
+  STOFM_RETURN_TILE_KERNEL(T, state.level, pair_forward(state, y, v, dropout, log_sums))
+  pair_forward_generic(state, y, v, dropout, log_sums);
+}
+template <class T>
+void pair_backward(Cpu, const PairState<T>& state, TensorView<const T> v, const WeightDropout& dropout,
+                   const T* y, const T* log_sums, const T* grad_y, const PairGradients<T>& into) {
+  STOFM_RETURN_TILE_KERNEL(T, state.level, pair_backward(state, v, dropout, y, log_sums, grad_y, into))
+  pair_backward_generic(state, v, dropout, y, log_sums, grad_y, into);
+}
+/// values: [pairs, heads].
+template <class T>
+void pair_values(Cpu, const PairState<T>& state, const AskedPairs& list, const T* background, T* values) {
+  STOFM_RETURN_TILE_KERNEL(T, state.level, pair_values(state, list, background, values))
+  pair_values_generic(state, list, background, values);
+}
+template <class T>
+void pair_values_backward(Cpu, const PairState<T>& state, const AskedPairs& list, const T* grad_values,
+                          const PairGradients<T>& into) {
+  STOFM_RETURN_TILE_KERNEL(T, state.level, pair_values_backward(state, list, grad_values, into))
+  pair_values_backward_generic(state, list, grad_values, into);
+}
+
+STOFM_KERNEL_INSTANCES(pair_layer)
 STOFM_KERNEL_INSTANCES(pair_rows)
-STOFM_KERNEL_INSTANCES(pair_append)
-STOFM_KERNEL_INSTANCES(pair_attend)
+STOFM_KERNEL_INSTANCES(pair_forward)
+STOFM_KERNEL_INSTANCES(pair_backward)
+STOFM_KERNEL_INSTANCES(pair_values)
+STOFM_KERNEL_INSTANCES(pair_values_backward)
 
 }  // namespace stofm::backend

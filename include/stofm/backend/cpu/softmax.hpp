@@ -13,9 +13,10 @@
 
 namespace stofm::backend {
 
-/// One row in place. All -inf (everything masked) gives zeros; a NaN makes the row NaN.
+/// One row in place; log sum exp comes back. All -inf (everything masked) gives zeros; a NaN makes the row
+/// NaN.
 template <class T>
-void softmax_row_generic(T* row, std::int64_t n) {
+double softmax_row_generic(T* row, std::int64_t n) {
   T largest = -std::numeric_limits<T>::infinity();
   for (std::int64_t j = 0; j < n; ++j) largest = row[j] > largest ? row[j] : largest;
   if (largest == -std::numeric_limits<T>::infinity()) largest = T(0);
@@ -26,6 +27,7 @@ void softmax_row_generic(T* row, std::int64_t n) {
   }
   const T factor = sum == 0 ? T(0) : static_cast<T>(1.0 / sum);
   for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+  return static_cast<double>(largest) + std::log(sum);
 }
 
 /// x, y: [M, N] with dense rows; y may be x.

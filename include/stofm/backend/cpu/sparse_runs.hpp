@@ -4,6 +4,7 @@
 /// Entries of a sparse matrix in the order in which blocks of 32 rows x groups of 32 columns are worked on.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,9 +14,12 @@ namespace stofm::backend {
 /// The entries of one 32 x 32 block that has any. A block at least a quarter full is kept whole: all 1024
 /// slots in order, zeros where nothing is listed, so that it is added with vector instructions.
 struct SparseRun {
-  std::int64_t group;       ///< column / 32
-  std::int64_t begin, end;  ///< slots
+  std::int64_t group;                       ///< column / 32
+  std::int64_t begin, end;                  ///< slots, ascending by row, then column
+  std::array<std::uint16_t, 9> quads = {};  ///< slots before rows 0, 4, .. 32 of the block
   bool whole() const { return end - begin == 1024; }
+  /// The first slot of a row that is a multiple of 4.
+  std::int64_t slot(std::int64_t row) const { return begin + quads[static_cast<std::size_t>(row / 4)]; }
 };
 
 /// What is added to the logits of one block of 32 rows of one head.
@@ -58,7 +62,7 @@ inline SparseRuns make_sparse_runs(std::int64_t nodes, std::span<const std::int6
       next[group] = slots;
       if (count[group] == 0) continue;
       const std::int64_t size = count[group] >= enough ? whole : count[group];
-      result.runs.push_back({static_cast<std::int64_t>(group), slots, slots + size});
+      result.runs.push_back({static_cast<std::int64_t>(group), slots, slots + size, {}});
       slots += size;
       result.positions.resize(static_cast<std::size_t>(slots));
       result.order.resize(static_cast<std::size_t>(slots), -1);
@@ -77,6 +81,13 @@ inline SparseRuns make_sparse_runs(std::int64_t nodes, std::span<const std::int6
         result.positions[slot] = static_cast<std::uint16_t>(position);
         result.order[slot] = e;
       }
+    for (auto run = static_cast<std::size_t>(result.block_offsets.back()); run < result.runs.size(); ++run) {
+      SparseRun& here = result.runs[run];
+      for (std::int64_t e = here.begin; e < here.end; ++e)
+        ++here.quads[static_cast<std::size_t>(result.positions[static_cast<std::size_t>(e)] / 128 + 1)];
+      for (std::size_t q = 1; q < here.quads.size(); ++q)
+        here.quads[q] = static_cast<std::uint16_t>(here.quads[q] + here.quads[q - 1]);
+    }
     result.block_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
   }
   return result;

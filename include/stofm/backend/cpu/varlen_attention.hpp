@@ -77,11 +77,7 @@ void attend_sequence(TensorView<T> y, const PackedSequences<T>& a, const Sequenc
 template <class T>
 void attend_sequence_gradient(const VarlenAttentionGradients<T>& grads, TensorView<const T> grad_y,
                               TensorView<const T> y, const PackedSequences<T>& a, const SequenceHead& at) {
-#if defined(STOFM_VECTOR_KERNELS)
-  if constexpr (std::is_same_v<T, float>)
-    if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic)
-      return STOFM_AT_LEVEL(level, attend_sequence_gradient(grads, grad_y, y, a, at));
-#endif
+  STOFM_RETURN_KERNEL(T, cpu_kernels(), attend_sequence_gradient(grads, grad_y, y, a, at))
   const auto key = head_rows(a.k, at, at.key_begin, at.keys),
              value = head_rows(a.v, at, at.key_begin, at.keys);
   auto grad_key = head_rows(grads.k, at, at.key_begin, at.keys),

@@ -51,7 +51,7 @@ struct PairBatch {
 class PairBatchPlan {
  public:
   /// Appends one sub-slice. *Shapes* row_offsets: [n + 1] from 0, columns: [row_offsets.back()] ascending
-  /// within a row (as ops::PairPattern; checked by whoever made it); asked_rows, asked_columns: [pairs] in
+  /// within a row (as PairList; checked by whoever made it); asked_rows, asked_columns: [pairs] in
   /// [0, n), any order, repeats are fine. Entries and pairs of later sub-slices are numbered on. \throws
   /// ResourceError STOFM-6051 beyond 2^31 - 1 nodes, entries or pairs in one batch.
   void add(std::span<const std::int64_t> row_offsets, std::span<const std::int32_t> columns,

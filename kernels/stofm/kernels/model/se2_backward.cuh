@@ -6,7 +6,7 @@
 /// attention, qkv) -> input -> distance bias. Gradients are added to one flat buffer of the parameters'
 /// layout. The gradients of queries and keys of all layers stay until the pair attention of the first layer
 /// that saw them is done. Nothing here allocates or waits. *Deterministic*. Formulas: the files of the
-/// kernels, ops/pair_attention_training.hpp.
+/// kernels, ops/pair_attention.hpp.
 
 #include <algorithm>
 

@@ -49,7 +49,8 @@ struct AttentionBlock {
   float scale;                             ///< of the logits
   const float* values;                     ///< panels of pack_panels over all keys
   std::int64_t width;
-  float kept = 1.0F;  ///< factor of weights that are not dropped
+  float kept = 1.0F;          ///< factor of weights that are not dropped
+  float* log_sums = nullptr;  ///< [rows] log sum exp of the logits, or null
 };
 
 /// Dropout of no weight. Others are called with weights [rows, count] of keys from `start` on, and put zeros
@@ -58,22 +59,7 @@ struct KeepAll {
   void operator()(float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
 };
 
-/// Listed values of CSR rows that are added to logits; `row_offsets` starts at the first row of the block.
-struct AddRows {
-  const std::int64_t* row_offsets;
-  const std::int32_t* columns;
-  const float* values;
-  std::int64_t rows;
-
-  void operator()(float* logits, std::int64_t stride, std::int64_t start, std::int64_t count) const {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int32_t *first = columns + row_offsets[r], *end = columns + row_offsets[r + 1];
-      if (start != 0) first = std::lower_bound(first, end, static_cast<std::int32_t>(start));
-      for (; first != end && *first < start + count; ++first)
-        logits[r * stride + *first - start] += values[first - columns];
-    }
-  }
-};
+/// Adds no listed values.
 struct AddNothing {
   void operator()(float*, std::int64_t, std::int64_t, std::int64_t) const {}
 };

@@ -62,7 +62,8 @@ STOFM_INLINE_AVX2 Vector load(const float* p) { return {_mm256_loadu_ps(p), _mm2
 STOFM_INLINE_AVX2 Vector load(Lanes lanes, const float* p) {
   if (lanes.count == 16) return load(p);
   const Words mask = lane_mask(lanes);
-  if (lanes.count <= 8) return {_mm256_maskload_ps(p, mask.low), _mm256_setzero_ps()};  // p + 8 may be nowhere
+  if (lanes.count <= 8)
+    return {_mm256_maskload_ps(p, mask.low), _mm256_setzero_ps()};  // p + 8 may be nowhere
   return {_mm256_maskload_ps(p, mask.low), _mm256_maskload_ps(p + 8, mask.high)};
 }
 STOFM_INLINE_AVX2 void store(float* p, Vector x) {

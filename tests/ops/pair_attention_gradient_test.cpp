@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every kernel level of pair attention with gradients against the plain form in double; nothing outside the
 // results is touched. The plain form is checked in tests/autograd/pair_attention_test.cpp.
-#include "stofm/ops/pair_attention_training.hpp"
+#include "stofm/ops/pair_attention.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -16,8 +16,8 @@ namespace {
 enum class Listed { none, sub_slice, all };
 
 /// sub_slice: two nodes with full rows and columns, some 50 neighbours for the others.
-ops::PairPattern make_pattern(std::int64_t n, Listed listed) {
-  ops::PairPattern pattern;
+PairList make_pattern(std::int64_t n, Listed listed) {
+  PairList pattern;
   pattern.nodes = n;
   Numbers numbers(3);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -67,15 +67,14 @@ std::vector<std::vector<double>> run(const Problem& p) {
     return t;
   };
   const auto pattern = make_pattern(p.nodes, p.listed);
-  ops::PairAttentionTraining<T> attention(p.heads, p.width, pattern);
+  ops::PairAttention<T> attention(p.heads, p.width, pattern, {.gradients = true});
   attention.set_slots(attention.to_slots(numbers({p.heads, pattern.entries()}, 90)));
   for (std::uint64_t l = 0; l < static_cast<std::uint64_t>(p.layers); ++l)
     attention.append(with_gaps(numbers({p.nodes, stride}, 2 * l)).view(),
                      with_gaps(numbers({p.nodes, stride}, 2 * l + 1)).view(),
                      1.0 / std::sqrt(static_cast<double>(p.width)));
   const auto v = with_gaps(numbers({p.nodes, stride}, 50));
-  const DropoutRate rate = DropoutRate::of(p.dropout);
-  const backend::PairDropout dropout{DropoutMask(RandomKey{4, 5, 6}, rate.threshold), rate.factor};
+  const auto dropout = WeightDropout::of(p.dropout, RandomKey{4, 5, 6});
   const auto value = attention.attend(v.view(), dropout);
 
   std::vector<std::int64_t> rows, columns;
@@ -84,7 +83,7 @@ std::vector<std::vector<double>> run(const Problem& p) {
     rows.push_back(draw.below(p.nodes));
     columns.push_back(draw.below(p.nodes));
   }
-  const auto list = attention.pair_list(rows, columns);
+  const auto list = attention.ask(rows, columns);
   const auto pairs = attention.values(list, numbers({p.heads}, 91));
 
   std::vector<Guarded<T>> gradients;
@@ -167,7 +166,7 @@ TEST_CASE("kernel levels agree at the size of a sub-slice and beyond one block o
 
 TEST_CASE("the results of a copy do not depend on what is appended to the original") {
   at_every_level([](CpuKernels) {
-    ops::PairAttentionTraining<float> first(2, 8, make_pattern(40, Listed::sub_slice));
+    ops::PairAttention<float> first(2, 8, make_pattern(40, Listed::sub_slice), {.gradients = true});
     const auto a = spiky<float>({40, 16}, 1, 0.3), b = spiky<float>({40, 16}, 2, 0.3);
     first.append(a.view(), b.view(), 0.5);
     const auto copy = first;
@@ -182,7 +181,7 @@ TEST_CASE("the results of a copy do not depend on what is appended to the origin
 TEST_CASE("gradients that nobody wants are left out, the others stay the same") {
   at_every_level([](CpuKernels) {
     const auto pattern = make_pattern(40, Listed::sub_slice);
-    ops::PairAttentionTraining<float> attention(1, 8, pattern);
+    ops::PairAttention<float> attention(1, 8, pattern, {.gradients = true});
     const auto a = spiky<float>({40, 8}, 1, 0.3), b = spiky<float>({40, 8}, 2, 0.3);
     attention.append(a.view(), b.view(), 0.5);
     const auto value = attention.attend(b.view());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The gradient of pair attention on AMX tiles. Formulas: ops/pair_attention_training.hpp. All products are
+/// The gradient of pair attention on AMX tiles. Formulas: ops/pair_attention.hpp. All products are
 /// of floats split in two bfloat16 (amx/split_tiles.hpp), sums float32.
 ///
 /// Backward, per head, panels of 64 rows (two blocks): for each group of 32 keys the logits S and dA = dy V^T
@@ -13,7 +13,7 @@
 #include <cstring>
 #include <limits>
 
-#include "stofm/backend/cpu/amx/pair_attention_training.hpp"
+#include "stofm/backend/cpu/amx/pair_attention.hpp"
 
 #if defined(STOFM_X86_KERNELS)
 
@@ -116,7 +116,7 @@ class PairBackwardHead {
  private:
   std::int64_t key_bytes() const { return from_.k_groups * 2 * from_.groups * split_bytes; }
   std::int64_t stride() const { return from_.state.heads * from_.width; }
-  const PairTrainingLayer<float>& layer(std::int64_t l) const {
+  const PairLayer<float>& layer(std::int64_t l) const {
     return *from_.state.layers[static_cast<std::size_t>(l)];
   }
   const float* rows_of(const float* matrix) const { return matrix + from_.head * from_.width; }
@@ -223,11 +223,11 @@ STOFM_TARGET_AMX inline void softmax_gradient_block(float* logits, const float* 
   }
 }
 
-inline void pair_training_backward(const PairTrainingState<float>& state, TensorView<const float> v,
-                                   const PairDropout& dropout, const float* y, const float* log_sums,
-                                   const float* grad_y, const PairGradients<float>& into) {
+inline void pair_backward(const PairState<float>& state, TensorView<const float> v,
+                          const WeightDropout& dropout, const float* y, const float* log_sums,
+                          const float* grad_y, const PairGradients<float>& into) {
   const std::int64_t n = state.nodes(), width = state.width, stride = state.heads * width;
-  const SparseRuns& runs = state.pattern->runs;
+  const SparseRuns& runs = state.pairs->runs;
   parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) STOFM_TARGET_AMX {
     for (std::int64_t head = begin; head < end; ++head) {
       const PairHead from(state, head);
@@ -236,7 +236,7 @@ inline void pair_training_backward(const PairTrainingState<float>& state, Tensor
       std::uint8_t* values = scratch_bytes<7>(pair_head_bytes(n, width) + panel * from.block_step);
       std::uint8_t* grads = values + pair_head_bytes(n, width);
       pack_split_tiles<true>(values, v.data + head * width, v.stride(0), n, width);
-      float* slot_gradients = into.slots == nullptr ? nullptr : into.slots + head * state.pattern->slots();
+      float* slot_gradients = into.slots == nullptr ? nullptr : into.slots + head * state.pairs->slots();
       alignas(64) float logits[1024], grad_weights[1024];
       PairRowSums sums[panel];
       std::uint32_t kept[32];
@@ -292,16 +292,16 @@ inline void pair_training_backward(const PairTrainingState<float>& state, Tensor
   });
 }
 
-inline void pair_training_values_backward(const PairTrainingState<float>& state, const PairList& list,
-                                          const float* grad_values, const PairGradients<float>& into) {
-  const SparseRuns& runs = state.pattern->runs;
-  const std::int64_t blocks = state.pattern->blocks();
+inline void pair_values_backward(const PairState<float>& state, const AskedPairs& list,
+                                 const float* grad_values, const PairGradients<float>& into) {
+  const SparseRuns& runs = state.pairs->runs;
+  const std::int64_t blocks = state.pairs->blocks();
   parallel_for(state.heads, 1, [&](std::int64_t begin, std::int64_t end) STOFM_TARGET_AMX {
     for (std::int64_t head = begin; head < end; ++head) {
       const PairHead from(state, head);
       constexpr std::int64_t panel = PairBackwardHead::panel;
       PairBackwardHead products(from, into, false);
-      float* slot_gradients = into.slots == nullptr ? nullptr : into.slots + head * state.pattern->slots();
+      float* slot_gradients = into.slots == nullptr ? nullptr : into.slots + head * state.pairs->slots();
       alignas(64) float block[1024];
       const TileScope tiles;
       for (std::int64_t first = 0; first < blocks; first += panel) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// What the graph of pair attention with gradients keeps: see ops/pair_attention_training.hpp for the
-/// formulas.
+/// What pair attention keeps: see ops/pair_attention.hpp for the formulas.
 ///
 /// Everything works on blocks of 32 rows x groups of 32 columns. Listed bias values are stored per slot of
-/// SparseRuns
-/// ("slots"), the order in which blocks want them. Element (head, row, column) of a dropout mask is number
+/// SparseRuns ("slots"), the order in which blocks want them. Element (head, row, column) of a dropout mask
+/// is number
 ///   ((head * groups + column / 32) * 32 groups + row) * 32 + column % 32,
 /// so that a 32 x 32 block is 128 blocks of the generator in a row.
 
@@ -14,15 +13,14 @@
 #include <span>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
 #include "stofm/backend/cpu/sparse_runs.hpp"
-#include "stofm/core/random_key.hpp"
-#include "stofm/core/tensor.hpp"
+#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/op_options.hpp"
 
 namespace stofm::backend {
 
 /// The listed pairs, in the order of the blocks.
-struct PairTrainingPattern {
+struct PairBlocks {
   std::int64_t nodes = 0, entries = 0;
   SparseRuns runs;
 
@@ -31,16 +29,16 @@ struct PairTrainingPattern {
 };
 
 /// Pairs asked for by number, in the order of the blocks (row block, then group); repeated pairs are fine.
-struct PairList {
+struct AskedPairs {
   std::vector<std::int64_t> offsets;     ///< [blocks * groups + 1]
   std::vector<std::uint16_t> positions;  ///< row % 32 * 32 + column % 32
   std::vector<std::int64_t> order;       ///< the pair as the caller numbers them
 };
 
-inline PairList make_pair_list(std::int64_t nodes, std::span<const std::int64_t> rows,
-                               std::span<const std::int64_t> columns) {
+inline AskedPairs make_asked_pairs(std::int64_t nodes, std::span<const std::int64_t> rows,
+                                   std::span<const std::int64_t> columns) {
   const std::int64_t groups = (nodes + 31) / 32;
-  PairList list;
+  AskedPairs list;
   list.offsets.assign(static_cast<std::size_t>(groups * groups + 1), 0);
   auto block_of = [&](std::size_t p) {
     return static_cast<std::size_t>(rows[p] / 32 * groups + columns[p] / 32);
@@ -59,31 +57,28 @@ inline PairList make_pair_list(std::int64_t nodes, std::span<const std::int64_t>
 }
 
 /// One layer's queries (times scale) and keys [nodes, heads * width], dense, and their packed forms where the
-/// kernels want them (AMX: [heads][tiles][groups of width][2 KB]).
+/// kernels want them (AMX: both as [heads][tiles][groups of width][3 KB, or 2 KB in two parts]; vectors: keys
+/// as [heads][panels of pack_panels_transposed]).
 template <class T>
-struct PairTrainingLayer {
+struct PairLayer {
   Tensor<T> q, k;
   T scale = T(1);
   Tensor<std::uint8_t> packed_q, packed_k;
 };
 
 /// The logits up to a layer: S = slots + sum over layers of q k^T. Copies share everything.
+/// O(nodes) per head and layer, O(entries) per head.
 template <class T>
-struct PairTrainingState {
-  std::shared_ptr<const PairTrainingPattern> pattern;
+struct PairState {
+  std::shared_ptr<const PairBlocks> pairs;
   std::int64_t heads = 0, width = 0;
   CpuKernels level = CpuKernels::generic;
-  Tensor<T> slots;  ///< [heads, slots]
-  std::vector<std::shared_ptr<const PairTrainingLayer<T>>> layers;
+  MatmulGrade grade = MatmulGrade::float32;  ///< of products on AMX, unless `two_parts`
+  bool two_parts = false;                    ///< on AMX: as the gradients are computed
+  Tensor<T> slots;                           ///< [heads, slots]
+  std::vector<std::shared_ptr<const PairLayer<T>>> layers;
 
-  std::int64_t nodes() const { return pattern->nodes; }
-};
-
-/// Dropout of the softmax weights of one layer.
-struct PairDropout {
-  DropoutMask mask;
-  double factor = 1.0;
-  bool drops() const { return mask.threshold > 0; }
+  std::int64_t nodes() const { return pairs->nodes; }
 };
 
 /// Where gradients are added; a null pointer is not wanted. [nodes, heads * width] dense; slots: [heads,
