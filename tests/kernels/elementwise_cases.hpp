@@ -4,7 +4,6 @@
 /// CUDA activations, conversion and dropout against the CPU; emulated and on a device.
 
 #include "stofm/backend/cpu/activation.hpp"
-#include "stofm/backend/cpu/activation_gradient.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cuda/activation.hpp"
 #include "stofm/backend/cuda/elementwise.hpp"

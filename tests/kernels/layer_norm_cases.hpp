@@ -4,7 +4,6 @@
 /// CUDA layer normalisation against the CPU backend: emulated and on a device.
 
 #include "stofm/backend/cpu/layer_norm.hpp"
-#include "stofm/backend/cpu/layer_norm_gradient.hpp"
 #include "stofm/backend/cuda/layer_norm.hpp"
 #include "tests/kernels/support/device_array.hpp"
 

@@ -11,8 +11,7 @@
 #include "stofm/backend/cuda/rows.hpp"
 #include "stofm/backend/cuda/softmax.hpp"
 #include "stofm/ops/l2_normalize.hpp"
-#include "stofm/ops/l2_normalize_gradient.hpp"
-#include "stofm/ops/softmax_gradient.hpp"
+#include "stofm/ops/softmax.hpp"
 #include "tests/kernels/support/device_array.hpp"
 
 namespace rows_cases {

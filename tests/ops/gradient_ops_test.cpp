@@ -2,10 +2,9 @@
 // Float gradients of the row ops against the same ops in double, at every kernel level. That the doubles are
 // right is what tests/autograd checks.
 #include "stofm/ops/activation.hpp"
-#include "stofm/ops/activation_gradient.hpp"
 #include "stofm/ops/cast.hpp"
 #include "stofm/ops/column_sums.hpp"
-#include "stofm/ops/layer_norm_gradient.hpp"
+#include "stofm/ops/layer_norm.hpp"
 #include "stofm/ops/scatter_rows.hpp"
 #include "tests/ops/op_test.hpp"
 

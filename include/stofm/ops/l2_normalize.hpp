@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Rows scaled to Euclidean length 1.
+/// Rows scaled to Euclidean length 1, h = x / ||x||. Gradient: grad_x = (grad_y - h <grad_y, h>) / ||x||.
 
 #include <cmath>
 
@@ -39,6 +39,36 @@ Tensor<T> l2_normalize_rows(const Tensor<T>& x) {
   Tensor<T> y(x.shape());
   l2_normalize_rows_into(y.view(), x.view());
   return y;
+}
+
+/// *Shapes* grad_y, x: [M, N] with dense rows. A row of zeros has gradient 0. Sums in double. \throws
+/// ShapeError. *Cost* O(M N). *Deterministic* yes.
+template <Computed T>
+Tensor<T> l2_normalize_rows_gradient(const Tensor<T>& grad_y, const Tensor<T>& x) {
+  const char* op = "l2_normalize_rows_gradient";
+  detail::require_rank(op, "x", x.view(), 2);
+  detail::require_same_shape(op, "grad_y", grad_y.view(), "x", x.view());
+  detail::require_dense_rows(op, "grad_y", grad_y.view());
+  detail::require_dense_rows(op, "x", x.view());
+  Tensor<T> grad_x(x.shape());
+  const auto out = grad_x.view();
+  const auto grad = grad_y.view(), in = x.view();
+  parallel_for(out.dim(0), 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      double squares = 0, product = 0;
+      for (std::int64_t j = 0; j < out.dim(1); ++j) {
+        const double v = static_cast<double>(in.row(i)[j]);
+        squares += v * v;
+        product += v * static_cast<double>(grad.row(i)[j]);
+      }
+      const double factor = squares == 0 ? 0.0 : 1.0 / std::sqrt(squares);
+      const double along = product * factor * factor;
+      for (std::int64_t j = 0; j < out.dim(1); ++j)
+        out.row(i)[j] = static_cast<T>(
+            factor * (static_cast<double>(grad.row(i)[j]) - static_cast<double>(in.row(i)[j]) * along));
+    }
+  });
+  return grad_x;
 }
 
 }  // namespace stofm::ops

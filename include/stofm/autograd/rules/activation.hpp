@@ -6,7 +6,6 @@
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/activation.hpp"
-#include "stofm/ops/activation_gradient.hpp"
 
 namespace stofm::autograd {
 

@@ -7,7 +7,6 @@
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/l2_normalize.hpp"
-#include "stofm/ops/l2_normalize_gradient.hpp"
 
 namespace stofm::autograd {
 

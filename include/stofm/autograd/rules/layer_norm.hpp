@@ -8,7 +8,6 @@
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/layer_norm.hpp"
-#include "stofm/ops/layer_norm_gradient.hpp"
 
 namespace stofm::autograd {
 

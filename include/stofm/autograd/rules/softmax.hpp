@@ -7,7 +7,6 @@
 
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/softmax.hpp"
-#include "stofm/ops/softmax_gradient.hpp"
 
 namespace stofm::autograd {
 

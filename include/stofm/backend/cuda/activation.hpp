@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Declarations of the CUDA activation functions (see ops/activation.hpp, ops/activation_gradient.hpp);
+/// Declarations of the CUDA activation functions (see ops/activation.hpp);
 /// queued on `current_stream(device)`.
 
 #include "stofm/backend/cuda/stream.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Declarations of the CUDA layer normalisation and its gradient (see ops/layer_norm.hpp,
-/// ops/layer_norm_gradient.hpp); queued on `current_stream(device)`. [M, N] with dense rows; `residual` may
+/// Declarations of the CUDA layer normalisation and its gradient (see ops/layer_norm.hpp);
+/// queued on `current_stream(device)`. [M, N] with dense rows; `residual` may
 /// be a view without data.
 
 #include "stofm/backend/cuda/stream.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Declarations of the CUDA softmax and its gradient (see ops/softmax.hpp, ops/softmax_gradient.hpp); queued
+/// Declarations of the CUDA softmax and its gradient (see ops/softmax.hpp); queued
 /// on `current_stream(device)`. [M, N] with dense rows; y may be x, grad_x may be grad_y.
 
 #include "stofm/backend/cuda/stream.hpp"

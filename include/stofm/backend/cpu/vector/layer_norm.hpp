@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Layer normalisation of one row: mean, then squares of differences, in four sums of 16 lanes each.
+/// Layer normalisation of one row and its gradient (formulas: ops/layer_norm.hpp): mean, then squares of
+/// differences, in four sums of 16 lanes each.
 
 #include <cmath>
 
