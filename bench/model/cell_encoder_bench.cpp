@@ -9,7 +9,7 @@
 #include <string>
 
 #include "bench/support/published_cell_encoder.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "tests/model/random_model.hpp"

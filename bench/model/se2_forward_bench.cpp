@@ -7,7 +7,7 @@
 #include <ranges>
 #include <string>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/model/se2_encoder.hpp"
 #include "tests/model/random_model.hpp"
 

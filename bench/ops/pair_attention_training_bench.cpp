@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
+#include "tests/support/pair_attention_composed.hpp"
 
 using namespace stofm;
 using namespace stofm::autograd;

@@ -16,7 +16,7 @@
 #include "resources.hpp"
 #include "signals.hpp"
 #include "slice_run.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/io/sha256.hpp"
 #include "verbs.hpp"
 

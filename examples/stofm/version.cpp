@@ -6,7 +6,7 @@
 #include <hdf5.h>
 #endif
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/version.hpp"
 

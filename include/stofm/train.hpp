@@ -6,7 +6,6 @@
 /// <stofm/distributed/mpi_communicator.hpp> and stofm::mpi.
 
 #include "stofm/autograd/rules/pair_attention.hpp"
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
 #include "stofm/distributed/gradient_reducer.hpp"
 #include "stofm/distributed/thread_communicator.hpp"
 #include "stofm/model/cell_encoder_training.hpp"

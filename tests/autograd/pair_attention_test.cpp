@@ -4,7 +4,7 @@
 #include "stofm/autograd/rules/pair_attention.hpp"
 
 #include "tests/ops/op_test.hpp"
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
+#include "tests/support/pair_attention_composed.hpp"
 
 using namespace stofm;
 using namespace stofm::autograd;

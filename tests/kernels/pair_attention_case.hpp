@@ -13,7 +13,7 @@
 
 #include "stofm/backend/cuda/pair_attention.hpp"
 #include "tests/kernels/support/device_array.hpp"
-#include "stofm/autograd/rules/pair_attention_composed.hpp"
+#include "tests/support/pair_attention_composed.hpp"
 
 namespace pair_test {
 

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "tests/model/random_model.hpp"
 #include "tests/support/kernel_levels.hpp"
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <numbers>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "tests/model/random_model.hpp"
 #include "tests/support/kernel_levels.hpp"
 

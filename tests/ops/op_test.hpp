@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 

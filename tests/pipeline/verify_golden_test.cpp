@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "tests/model/golden_model.hpp"
 #include "tests/support/kernel_levels.hpp"
 

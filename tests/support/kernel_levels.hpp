@@ -3,7 +3,7 @@
 /// \file
 /// Runs a test at every level of kernels that this machine has.
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 namespace stofm::test {
 

@@ -11,7 +11,7 @@
 #include "signals.hpp"
 #include "slice_input.hpp"
 #include "slice_run.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/memory.hpp"
 #include "stofm/io/output_file.hpp"
 #if defined(STOFM_WITH_HDF5)

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "stofm/cluster/symmetric_eigen.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/parallel.hpp"
 

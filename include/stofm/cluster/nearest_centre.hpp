@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"

@@ -16,7 +16,7 @@
 #include <span>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/model/parameters.hpp"

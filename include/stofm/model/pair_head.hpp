@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "stofm/autograd/tape.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/model/parameters.hpp"
 

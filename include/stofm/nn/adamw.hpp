@@ -12,10 +12,10 @@
 #include <string>
 #include <string_view>
 
-#include "stofm/backend/cpu/adamw.hpp"
 #include "stofm/core/compiled.hpp"
 #include "stofm/core/lower_case.hpp"
 #include "stofm/nn/clip_gradients.hpp"
+#include "stofm/ops/adamw.hpp"
 
 namespace stofm::nn {
 
@@ -102,7 +102,7 @@ void AdamW<T>::step(double learning_rate, double gradient_factor) {
   struct Work {
     T *x, *m, *v;
     const T* grad;
-    backend::AdamWStep<T> step;
+    ops::AdamWStep<T> step;
   };
   std::map<const autograd::Parameter<T>*, Work> plan;
   for (autograd::Parameter<T>* parameter : set_.list()) {
@@ -115,7 +115,7 @@ void AdamW<T>::step(double learning_rate, double gradient_factor) {
     }
     const double t = static_cast<double>(++moments.steps);
     const bool decays = options_.decay_all || decays_by_name(parameter->name());
-    backend::AdamWStep<T> step;
+    ops::AdamWStep<T> step;
     step.keep = static_cast<T>(1.0 - (decays ? learning_rate * options_.weight_decay : 0.0));
     step.gradient_factor = static_cast<T>(gradient_factor);
     step.one_minus_beta1 = static_cast<T>(1.0 - options_.beta1);
@@ -132,8 +132,9 @@ void AdamW<T>::step(double learning_rate, double gradient_factor) {
     for (std::int64_t i = first; i < last; ++i) {
       const auto& piece = pieces[static_cast<std::size_t>(i)];
       const Work& work = plan.at(piece.parameter);
-      backend::adamw_step(work.x + piece.begin, work.m + piece.begin, work.v + piece.begin,
-                          work.grad + piece.begin, piece.end - piece.begin, work.step);
+      const auto count = static_cast<std::size_t>(piece.end - piece.begin);
+      ops::adamw_step<T>({work.x + piece.begin, count}, {work.m + piece.begin, count},
+                         {work.v + piece.begin, count}, {work.grad + piece.begin, count}, work.step);
     }
   });
 }

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "stofm/autograd/parameter.hpp"
-#include "stofm/backend/cpu/sum_of_squares.hpp"
 #include "stofm/core/parallel.hpp"
+#include "stofm/ops/sum_of_squares.hpp"
 
 namespace stofm::nn {
 
@@ -48,7 +48,7 @@ double global_norm(const autograd::ParameterSet<T>& set) {
       const auto& piece = pieces[static_cast<std::size_t>(i)];
       const T* g = std::as_const(*piece.parameter).grad().data();
       squares[static_cast<std::size_t>(i)] =
-          backend::sum_of_squares(g + piece.begin, piece.end - piece.begin);
+          ops::sum_of_squares<T>({g + piece.begin, static_cast<std::size_t>(piece.end - piece.begin)});
     }
   });
   double sum = 0;

@@ -6,7 +6,7 @@
 /// Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form that PyTorch uses.
 
 #include "stofm/autograd/tape.hpp"
-#include "stofm/backend/cpu/dropout_mask.hpp"
+#include "stofm/ops/dropout.hpp"
 
 namespace stofm::nn {
 
@@ -21,7 +21,7 @@ autograd::Variable<T> dropout(const autograd::Variable<T>& x, double probability
   const auto apply = [mask, factor = static_cast<T>(rate.factor)](const Tensor<T>& from) {
     const Tensor<T> dense = from.contiguous();
     Tensor<T> to(dense.shape());
-    backend::dropout(to.data(), dense.data(), dense.numel(), mask, factor);
+    ops::dropout<T>(to.span(), dense.span(), mask, factor);
     return to;
   };
   return autograd::record<T>(

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/model/se2_encoder.hpp"

@@ -6,7 +6,7 @@
 #include <stofm/cluster/knn_2d.hpp>
 #include <stofm/cluster/nearest_centre.hpp>
 #include <stofm/cluster/pca.hpp>
-#include <stofm/backend/cpu/isa.hpp>
+#include <stofm/core/cpu_features.hpp>
 #include <stofm/core/random.hpp>
 
 #include <cmath>

@@ -12,7 +12,7 @@
 #include "stofm/autograd/rules/dense.hpp"
 #include "stofm/autograd/rules/reduce.hpp"
 #include "stofm/autograd/tape.hpp"
-#include "stofm/backend/cpu/cross_entropy.hpp"
+#include "stofm/ops/cross_entropy.hpp"
 
 namespace stofm::autograd {
 
@@ -118,8 +118,10 @@ Variable<T> cross_entropy(const Variable<T>& logits, std::span<const I> targets,
         std::fill_n(out, n, T(0));
         continue;
       }
+      const auto columns = static_cast<std::size_t>(n);
       const auto at = static_cast<std::int64_t>(targets[static_cast<std::size_t>(i)]);
-      losses[static_cast<std::size_t>(i)] = backend::cross_entropy_row(out, row, n, at, weight);
+      losses[static_cast<std::size_t>(i)] =
+          ops::cross_entropy_row<T>({out, columns}, {row, columns}, at, weight);
     }
   });
   double sum = 0, count = 0;

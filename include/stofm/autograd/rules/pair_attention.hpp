@@ -5,7 +5,7 @@
 ///   S_l = B + sum_{j <= l} scale_j Q_j K_j^T,  y_l = dropout(softmax(S_l)) V_l  per head.
 /// Formulas of the gradient: ops/pair_attention.hpp. The node of layer l has the inputs q_1 .. q_l,
 /// k_1 .. k_l, v_l and the bias, and adds into the gradients of all of them; the carried pair state is not a
-/// variable. Same values from elementary dense steps: autograd/rules/pair_attention_composed.hpp.
+/// variable. Same values from elementary dense steps: tests/support/pair_attention_composed.hpp.
 
 #include <concepts>
 #include <memory>

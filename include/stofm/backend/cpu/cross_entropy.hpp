@@ -11,7 +11,7 @@
 
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/vector/attention.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 namespace stofm::backend {
 

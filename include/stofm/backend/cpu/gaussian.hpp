@@ -12,7 +12,7 @@
 
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/vector/gaussian.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 namespace stofm::backend {
 

@@ -10,7 +10,7 @@
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/vector/linear.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/sparse_runs.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/op_options.hpp"
 
 namespace stofm::backend {

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "stofm/backend/cpu/instances.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 

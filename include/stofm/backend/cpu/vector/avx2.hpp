@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 #if defined(STOFM_X86_KERNELS)
 #include <immintrin.h>

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 #if defined(STOFM_NEON_KERNELS)
 #include <arm_neon.h>

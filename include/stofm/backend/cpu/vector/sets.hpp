@@ -9,7 +9,7 @@
 #include "stofm/backend/cpu/vector/avx2.hpp"
 #include "stofm/backend/cpu/vector/avx512.hpp"
 #include "stofm/backend/cpu/vector/neon.hpp"
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 /// A function (or constant) of the kernels, of the set that a level other than generic uses:
 /// STOFM_AT_LEVEL(level, layer_norm_row(y, x, ...)). The AMX level has products of its own and else those of

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/backend/cpu/isa.hpp"
+#include "stofm/core/cpu_features.hpp"
 
 #include <doctest/doctest.h>
 
