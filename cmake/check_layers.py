@@ -11,7 +11,7 @@ import sys
 
 # What of backend/cpu layers may include beside `ops`, whose kernels it is: where from, or which header alone.
 EIGEN_MAPS = "backend/cpu/matrix.hpp"
-OWN_KERNELS = {"model/gaussian_blocks.hpp": "backend/cpu/gaussian.hpp"}
+OWN_KERNELS = {"model/distance_bias/gaussian_blocks.hpp": "backend/cpu/gaussian.hpp"}
 OTHERS = {"std": None, "nlohmann/json": "nlohmann", "libhdf5": "hdf5", "MPI": "mpi", "Eigen": "Eigen"}
 
 

@@ -108,7 +108,7 @@ MUTANTS = [
     ("cluster/leiden_refine.hpp", "!well_connected(i)", "false"),
     ("cluster/leiden_refine.hpp", "outward_[i] - 2 * around_.of(best)", "outward_[i]"),
     ("nn/clip_gradients.hpp", "coefficient < 1.0", "true"),
-    ("model/bias_table_builder.hpp", "table.measured_error_ <= options_.accepted * table.range_", "true"),
+    ("model/distance_bias/bias_table_builder.hpp", "table.measured_error_ <= options_.accepted * table.range_", "true"),
 ]
 EQUIVALENT = {"node.owned = false"}  # one more copy, the same result: shows that a survivor is reported
 TESTS = ["autograd/elementwise_rules", "autograd/row_rules", "autograd/losses", "autograd/sequence_rules", "autograd/tape",

@@ -4,7 +4,7 @@
 /// The distance bias against the CPU's rule in double: emulated and on a device.
 
 #include "stofm/backend/cuda/gaussian_bias.hpp"
-#include "stofm/model/distance_bias_training.hpp"
+#include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "tests/kernels/support/device_array.hpp"
 
 namespace gaussian_bias_cases {

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "stofm/core/random.hpp"
-#include "stofm/model/distance_bias.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 #include "tests/model/golden_model.hpp"
 
 using namespace stofm;

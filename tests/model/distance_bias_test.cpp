@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/model/distance_bias.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/model/distance_bias_training.hpp"
+#include "stofm/model/distance_bias/distance_bias_training.hpp"
 
 #include <doctest/doctest.h>
 
 #include "stofm/autograd/rules/views.hpp"
-#include "stofm/model/distance_bias.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 #include "stofm/ops/cast.hpp"
 #include "tests/model/random_model.hpp"
 #include "tests/support/gradcheck.hpp"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "stofm/model/config.hpp"
-#include "stofm/model/distance_bias.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 #include "stofm/ops/pair_distances.hpp"
 
 namespace stofm::model::detail {

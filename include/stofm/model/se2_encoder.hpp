@@ -16,7 +16,7 @@
 
 #include "stofm/core/compiled.hpp"
 #include "stofm/model/config.hpp"
-#include "stofm/model/distance_bias.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/transformer_parts.hpp"

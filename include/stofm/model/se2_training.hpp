@@ -24,7 +24,7 @@
 #include "stofm/autograd/rules/linear.hpp"
 #include "stofm/autograd/rules/pair_attention.hpp"
 #include "stofm/core/compiled.hpp"
-#include "stofm/model/distance_bias_training.hpp"
+#include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/transformer_parts.hpp"

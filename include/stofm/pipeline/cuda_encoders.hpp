@@ -16,7 +16,7 @@
 #include "stofm/backend/cuda/cell_encoder.hpp"
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/backend/cuda/se2_encoder.hpp"
-#include "stofm/model/distance_bias_training.hpp"
+#include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/pipeline/cuda_geometry.hpp"
 #include "stofm/pipeline/device_encoders.hpp"

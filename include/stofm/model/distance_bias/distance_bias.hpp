@@ -13,9 +13,9 @@
 #include <span>
 #include <vector>
 
-#include "stofm/model/bias_table.hpp"
-#include "stofm/model/bias_table_builder.hpp"
-#include "stofm/model/gaussian_network.hpp"
+#include "stofm/model/distance_bias/bias_table.hpp"
+#include "stofm/model/distance_bias/bias_table_builder.hpp"
+#include "stofm/model/distance_bias/gaussian_network.hpp"
 #include "stofm/ops/pair_attention.hpp"
 #include "stofm/ops/pair_distances.hpp"
 

@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "stofm/model/gaussian_network.hpp"
+#include "stofm/model/distance_bias/gaussian_network.hpp"
 
 namespace stofm::model {
 

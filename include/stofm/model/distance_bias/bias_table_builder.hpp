@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/model/bias_table.hpp"
-#include "stofm/model/gaussian_network.hpp"
+#include "stofm/model/distance_bias/bias_table.hpp"
+#include "stofm/model/distance_bias/gaussian_network.hpp"
 
 namespace stofm::model {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The arithmetic of model/gaussian_training.hpp, block by block of neighbouring points (no
+/// The arithmetic of model/distance_bias/gaussian_training.hpp, block by block of neighbouring points (no
 /// tape here). One header for forward and backward: the plan of a block and what it fills are read by both.
 ///
 /// Left out of a block's products: Gaussians that vanish on it and units that are off on all of it. In float,
@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/gaussian.hpp"
-#include "stofm/model/gaussian_network.hpp"
+#include "stofm/model/distance_bias/gaussian_network.hpp"
 #include "stofm/ops/linear.hpp"
 
 namespace stofm::model::detail {

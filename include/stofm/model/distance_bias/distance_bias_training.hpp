@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/model/gaussian_training.hpp"
+#include "stofm/model/distance_bias/gaussian_training.hpp"
 #include "stofm/ops/pair_distances.hpp"
 
 namespace stofm::model {
