@@ -243,6 +243,43 @@ TEST_CASE(
   CHECK(read.slice.coordinates(1, 0) == 3);
 }
 
+TEST_CASE("import: changed bytes and cut files are read or refused, never more") {
+  const Folder f;
+  write_matrix_folder(f.n, f / "x" / "cell_feature_matrix", true);
+  write_text(f / "x" / "cells.csv", xenium_cells(f.n));
+  write_tenx_h5(f.n, f / "h" / "cell_feature_matrix.h5");
+  write_text(f / "h" / "cells.csv", xenium_cells(f.n));
+  Random random(5);
+  std::int64_t refused = 0, read = 0;
+  for (const char* name : {"x/cell_feature_matrix/matrix.mtx", "x/cell_feature_matrix/barcodes.tsv",
+                           "x/cell_feature_matrix/genes.tsv", "x/cells.csv", "h/cells.csv"}) {
+    const auto file = f / name;
+    const std::string whole = bytes_of(file);
+    const auto draw = [&](std::size_t below) {
+      return static_cast<std::size_t>(random.uniform() * static_cast<double>(below));
+    };
+    for (int round = 0; round < 40; ++round) {
+      std::string changed = whole;
+      static constexpr char bytes[] = "0-9.,\"\t\n\r \0\xff%e";
+      for (std::size_t k = 0; k <= draw(3); ++k) changed[draw(changed.size())] = bytes[draw(sizeof(bytes))];
+      if (round % 5 == 0) changed.resize(draw(changed.size()));
+      write_bytes(file, changed);
+      try {
+        (void)io::import_slice((f.scratch / (name[0] == 'x' ? "x" : "h")).string(),
+                               (f.scratch.path().parent_path() / "out.h5ad").string(), {},
+                               {.overwrite = true, .isolation = io::H5adIsolation::none});
+        ++read;
+      } catch (const Error& error) {
+        CHECK_FALSE(error.remedy().empty());
+        ++refused;
+      }
+    }
+    write_bytes(file, whole);
+  }
+  CHECK(refused > 20);
+  CHECK(read > 20);
+}
+
 TEST_CASE("import: a killed or refused run leaves the output that was there") {
   const Folder f;
   const std::string output = (f.scratch.path().parent_path() / "out.h5ad").string();

@@ -106,6 +106,7 @@ class DelimitedTable {
     } while (line.empty() || (!options.comment.empty() && line.starts_with(options.comment)));
     if (delimiter_ == '\0') delimiter_ = find_delimiter(line);
     split(line);
+    if (fields_.empty()) fail("a line of blanks", "the names of the columns", "Get the file again.");
     if (options.names.empty()) {
       for (const std::string_view field : fields_) names_.push_back(text(field));
     } else {

@@ -49,7 +49,8 @@ inline std::filesystem::path only_one(const std::vector<std::filesystem::path>& 
   throw FileError({"STOFM-3902", folder.string(), "",
                    concat("more than one: ", stofm::quoted(found[0].filename().string(), 80), " and ",
                           stofm::quoted(found[1].filename().string(), 80)),
-                   "the files of one sample", "Put each sample into a folder of its own."});
+                   "the files of one sample",
+                   "Put each sample into a folder of its own, or give the file itself."});
 }
 
 /// The matrix of a folder of Space Ranger: filtered before raw. `raw`: only that one is there.
