@@ -23,7 +23,7 @@ namespace stofm::program {
 namespace {
 
 #if defined(STOFM_WITH_HDF5)
-void show_progress(const std::string& stage, std::int64_t done, std::int64_t total) {
+void import_progress(const std::string& stage, std::int64_t done, std::int64_t total) {
   Console::get().progress("read " + stage, total > 0 ? 100 * done / total : 100, 100, "%");
 }
 
@@ -40,7 +40,7 @@ void say_import(const io::ImportReport& report, double seconds) {
                {"genes", std::to_string(report.genes)}});
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
+double import_seconds(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 #endif
@@ -82,9 +82,9 @@ std::shared_ptr<const std::string> import_for_run(const std::string& path, const
   io::ImportOptions options;
   options.program = "stofm " STOFM_VERSION;
   options.parquet = parquet_reader();
-  options.progress = show_progress;
+  options.progress = import_progress;
   const io::ImportReport report = io::import_slice(path, place->file, options, {.overwrite = true});
-  say_import(report, seconds_since(start));
+  say_import(report, import_seconds(start));
   return {place, &place->file};
 }
 #else
@@ -107,11 +107,11 @@ int run_import(const ImportArguments& a) {
   options.bin = a.bin;
   options.program = "stofm " STOFM_VERSION;
   options.parquet = parquet_reader();
-  options.progress = show_progress;
+  options.progress = import_progress;
   io::OutputGroup outputs;
   const io::ImportReport report =
       io::import_slice(a.input, output, options, {.overwrite = a.overwrite, .group = &outputs});
-  say_import(report, seconds_since(start));
+  say_import(report, import_seconds(start));
   if (a.strict) require_none(report.notices, a.input);
   publish(outputs);
   Console::get().say(concat("wrote ", output, "; next: stofm embed ", output), {{"output", output}});
