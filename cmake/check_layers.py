@@ -41,7 +41,7 @@ def layer_of(path):
 
 
 # Headers that need more than the library's own dependencies are included by name.
-OWN_INCLUDE = re.compile(r"backend/cuda/|(pipeline|train|distributed)/cuda_|io/(h5ad|hdf5|lzf)_|distributed/mpi_|train/corpus_h5ad")
+OWN_INCLUDE = re.compile(r"backend/cuda/|(pipeline|train|distributed)/cuda_|io/(h5ad|hdf5|lzf)_|io/import/|distributed/mpi_|train/corpus_h5ad")
 
 
 def reached(root, names):

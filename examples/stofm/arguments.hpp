@@ -70,6 +70,16 @@ struct EmbedArguments {
   GeometryArguments geometry;
 };
 
+struct ImportArguments {
+  std::string input, output;
+  std::string format;             ///< empty: found by content
+  std::string counts, positions;  ///< tables; empty: what the format calls them
+  std::string x, y, id;           ///< columns of the table of positions; empty: found
+  bool by_order = false;
+  std::int64_t bin = 0;
+  bool overwrite = false, strict = false;
+};
+
 struct InfoArguments {
   std::string file;
   bool json = false;
@@ -281,7 +291,8 @@ enum class Verb {
   verify,
   tokenize,
   virtual_cells,
-  subslices
+  subslices,
+  import_slice
 };
 
 struct Arguments {
@@ -302,6 +313,7 @@ struct Arguments {
   ImputeArguments impute;
   EvaluateArguments evaluate;
   AblateArguments ablate;
+  ImportArguments import_slice;
 };
 
 }  // namespace stofm::program

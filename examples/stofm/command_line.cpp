@@ -7,6 +7,7 @@
 #include "command_line_options.hpp"
 #include "console.hpp"
 #include "stofm/core/error.hpp"
+#include "stofm/io/import/import_options.hpp"
 
 namespace stofm::program {
 namespace {
@@ -77,7 +78,8 @@ void check_names(const CLI::App& top, int argc, char** argv) {
         const std::string guess = nearest(word, names);
         throw UsageError(
             {"STOFM-2002", "", stofm::quoted(word), "an unknown verb",
-             "one of embed, segment, annotate, cluster, deconvolve, pseudospots, impute, evaluate, ablate, "
+             "one of import, embed, segment, annotate, cluster, deconvolve, pseudospots, impute, evaluate, "
+             "ablate, "
              "adapt, "
              "pretrain, info, verify, tokenize, virtual-cells, subslices",
              (guess.empty() ? std::string() : "Did you mean " + guess + "? ") + "See 'stofm --help'."});
@@ -139,6 +141,39 @@ void add_embed(CLI::App& app, EmbedArguments& a) {
   flag(app, run, "--fail-fast", a.fail_fast, "Stop at the first slice that fails");
 }
 
+void add_import(CLI::App& app, ImportArguments& a) {
+  app.add_option("input", a.input, "Output folder of an instrument, or one file of counts")
+      ->type_name("PATH")
+      ->required();
+  const char* files = "Input and output";
+  option(app, files, "-o,--output", a.output, "Result (default: NAME.h5ad in the current directory)", "FILE");
+  flag(app, files, "--overwrite", a.overwrite, "Replace the result if it exists");
+  std::vector<std::string> words;
+  std::string list;
+  for (const io::ImportFormat& known : io::import_formats) {
+    words.emplace_back(known.name);
+    list += (list.empty() ? "" : "|") + words.back();
+  }
+  option(app, files, "--format", a.format, "What the input is (default: found by content)", list.c_str())
+      ->check(one_of(words));
+  option(
+      app, files, "--bin", a.bin,
+      "Side of the squares: um of Visium HD (2, 8, 16; default 8), DNBs of Stereo-seq (default: cells, else "
+      "50)",
+      "N")
+      ->check(integer(1, 100000));
+  const char* tables = "Tables";
+  option(app, tables, "--counts", a.counts, "Table of counts: cells x genes or genes x cells", "FILE");
+  option(app, tables, "--positions", a.positions, "Table of positions, joined on the names of the cells",
+         "FILE");
+  option(app, tables, "--x", a.x, "Column of the positions (default: found by its name)", "COLUMN");
+  option(app, tables, "--y", a.y, "Column of the positions", "COLUMN");
+  option(app, tables, "--id", a.id, "Column of the names of the cells in the positions", "COLUMN");
+  flag(app, tables, "--by-order", a.by_order,
+       "Row n of the counts is row n of the positions: there are no names");
+  flag(app, "Running", "--strict", a.strict, "Anything worth a note is an error");
+}
+
 std::unique_ptr<CLI::App> make_app(Arguments& a) {
   auto app = std::make_unique<CLI::App>(
       "stofm: embeddings of the cells of spatial transcriptomics slices (SToFM in C++)", "stofm");
@@ -162,6 +197,12 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
            "  stofm embed 'data/*.h5ad' --output-dir done  many slices; run again to go on\n"
            "  stofm embed slice.h5ad --dry-run             prints the plan only");
   add_embed(*embed, a.embed);
+
+  add_import(
+      *verb("import", "Make a slice (.h5ad) of the output of an instrument",
+            "  stofm import outs -o slice.h5ad              Visium, Visium HD, Xenium, ... by content\n"
+            "  stofm import counts.csv.gz --positions cells.csv -o slice.h5ad"),
+      a.import_slice);
 
   add_segment(
       *verb("segment", "Tissue regions, learnt from labelled slices or a saved head",
@@ -267,8 +308,8 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
 
 Verb verb_of(const CLI::App& app) {
   for (const auto& [name, verb] :
-       {std::pair{"embed", Verb::embed}, std::pair{"adapt", Verb::adapt},
-        std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
+       {std::pair{"embed", Verb::embed}, std::pair{"import", Verb::import_slice},
+        std::pair{"adapt", Verb::adapt}, std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
         std::pair{"verify", Verb::verify}, std::pair{"tokenize", Verb::tokenize},
         std::pair{"virtual-cells", Verb::virtual_cells}, std::pair{"subslices", Verb::subslices},
         std::pair{"segment", Verb::segment}, std::pair{"annotate", Verb::annotate},

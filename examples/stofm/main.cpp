@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
   switch (a.verb) {
     case Verb::embed:
       return run_embed(a);
+    case Verb::import_slice:
+      return run_import(a.import_slice);
     case Verb::adapt:
       return run_adapt(a);
     case Verb::pretrain:

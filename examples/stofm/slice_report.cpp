@@ -246,7 +246,7 @@ std::string next_step_line(const EmbedArguments& a, bool left_out) {
 ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedResult& result,
                      const pipeline::EmbeddingClusters& clusters) {
   ReportData report;
-  report.title = std::filesystem::path(job.outputs.input).filename().string();
+  report.title = std::filesystem::path(job.input_name()).filename().string();
   report.created = utc_minute();
   report.version = STOFM_VERSION;
   add_banner(report, job);

@@ -55,7 +55,7 @@ std::string plan_text(const pipeline::EmbedPlan& plan, bool cells_only) {
 void say_plan(const SliceJob& job, const io::Slice& slice, const pipeline::EmbedPlan& plan) {
   const EmbedArguments& a = *job.arguments;
   std::vector<std::string> lines{concat(
-      job.outputs.input, ": ", format_count(slice.cells), " cells x ", format_count(slice.genes()),
+      job.input_name(), ": ", format_count(slice.cells), " cells x ", format_count(slice.genes()),
       " genes, counts in ", slice.counts_source,
       slice.coordinates_source.empty() || a.cells_only ? std::string()
                                                        : ", positions in " + slice.coordinates_source)};

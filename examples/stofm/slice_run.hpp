@@ -27,6 +27,7 @@ using OptionList = std::vector<std::pair<std::string, std::string>>;
 /// What one run needs to know.
 struct SliceJob {
   OutputPlan outputs;
+  std::string shown;  ///< what messages call the input, where that is an imported file; else empty
   const EmbedArguments* arguments = nullptr;
   const LoadedModel* model = nullptr;
   std::int64_t max_memory = 0;  ///< bytes for this slice, weights aside
@@ -36,6 +37,8 @@ struct SliceJob {
   std::string input_sha256;  ///< of the bytes of the input
   io::FileIdentity hashed;   ///< the input as that was made of it
   std::function<void(io::OutputGroup&)> publish = {};  ///< gives the finished files their names
+
+  const std::string& input_name() const { return shown.empty() ? outputs.input : shown; }
 };
 
 /// Words for a stage of the pipeline.

@@ -11,6 +11,7 @@
 
 #include "console.hpp"
 #include "device.hpp"
+#include "import_input.hpp"
 #include "journal.hpp"
 #include "processes.hpp"
 #include "resources.hpp"
@@ -262,8 +263,14 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
   if (results > 0)
     Console::get().say(concat(results, results == 1 ? " input is a result" : " inputs are results",
                               " of other inputs (NAME.stofm.h5ad), left out"));
-  const std::vector<OutputPlan> plans = plan_outputs(inputs, a);
   const bool pattern = std::any_of(a.inputs.begin(), a.inputs.end(), is_pattern);
+  const bool instrument = inputs.size() == 1 && ranks.size() == 1 && a.list.empty() && !pattern &&
+                          results == 0 && is_instrument_output(inputs.front());
+  if (instrument && a.in_place)
+    throw UsageError({"STOFM-2005", inputs.front(), "--in-place", "the output of an instrument", "an .h5ad",
+                      "Leave --in-place out."});
+  const std::vector<OutputPlan> plans =
+      plan_outputs(instrument ? std::vector<std::string>{imported_name(inputs.front())} : inputs, a);
   const bool several = inputs.size() > 1 || !a.list.empty() || ranks.size() > 1 ||
                        (a.output.empty() && (pattern || results > 0));
   const std::vector<std::string> read = a.dry_run ? inputs : files_read(inputs, a);
@@ -276,12 +283,9 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
     job.options.emplace_back("spatial-csv-sha256", io::sha256_file(a.slice.spatial_csv));
   if (!several) {
     job.outputs = plans.front();
-    (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
-    if (!a.dry_run) {
-      check_outputs(job.outputs, read, job.overwrite);
-      job.hashed = io::file_identity(job.outputs.input);
-      job.input_sha256 = io::sha256_file(job.outputs.input);
-    }
+    if (!instrument)
+      (void)io::File::open(job.outputs.input);  // a missing input is said before weights are read
+    if (!a.dry_run) check_outputs(job.outputs, read, job.overwrite);
     job.publish = publish;
   }
   if (!a.dry_run && ranks.is_first()) {
@@ -290,6 +294,16 @@ int embed(const Arguments& arguments, distributed::Communicator& ranks) {
       for (const std::string& file : outputs_of(plan))
         folders.insert(std::filesystem::path(file).parent_path());
     for (const auto& folder : folders) clean_up_after_killed_runs(folder);
+  }
+  std::shared_ptr<const std::string> imported;
+  if (instrument) {
+    imported = import_for_run(inputs.front(), job.outputs.h5ad);
+    job.outputs.input = *imported;
+    job.shown = inputs.front();
+  }
+  if (!several && !a.dry_run) {
+    job.hashed = io::file_identity(job.outputs.input);
+    job.input_sha256 = io::sha256_file(job.outputs.input);
   }
   const LoadedModel model = load(a, where);
   job.model = &model;

@@ -6,3 +6,4 @@
 #define STOFM_BODIES 1
 #include "stofm/io/h5ad_reader.hpp"
 #include "stofm/io/h5ad_writer.hpp"
+#include "stofm/io/import/h5ad_import.hpp"

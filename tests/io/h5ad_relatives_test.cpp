@@ -68,17 +68,17 @@ TEST_CASE("relatives: HDF5 files of other programs are named with the line that 
     e.group("matrix");
     e.put_strings("matrix/barcodes", {"a", "b"});
   });
-  check_named(path, "a 10x file", "scanpy.read_10x_h5(");
+  check_named(path, "a 10x file", "stofm import \"");
   make_hdf5(path, [](H5Edit& e) {
     e.group("GRCh38");
     e.put_strings("GRCh38/barcodes", {"a", "b"});
     e.put("GRCh38/indptr", std::vector<std::int64_t>{0, 1, 2});
   });
-  check_named(path, "Cell Ranger 1 or 2 (matrix of \"GRCh38\")", "scanpy.read_10x_h5(");
+  check_named(path, "Cell Ranger 1 or 2 (matrix of \"GRCh38\")", "stofm import \"");
   make_hdf5(path, [](H5Edit& e) { e.group("geneExp"); });
-  check_named(path, "a GEF file", "stereo.io.read_gef(");
+  check_named(path, "a GEF file", "stofm import \"");
   make_hdf5(path, [](H5Edit& e) { e.group("cellBin"); });
-  check_named(path, "a GEF file", "bin_type=\"cell_bins\"");
+  check_named(path, "a GEF file", "stofm import \"");
   make_hdf5(path, [](H5Edit& e) {
     for (const char* name : {"mod", "obs", "var"}) e.group(name);
   });
@@ -105,13 +105,13 @@ TEST_CASE("relatives: folders and files that are no HDF5 are named with the line
   folder({"zarr.json"}, {"obs"}, "a zarr store", "anndata.read_zarr(");
   folder({".zgroup"}, {"tables", "shapes"}, "a SpatialData store", "spatialdata.read_zarr(");
   folder({".zgroup"}, {"mod"}, "a MuData store", "mudata.read_zarr(");
-  folder({"experiment.xenium", "cells.csv.gz"}, {}, "Xenium", "spatialdata_io.xenium(");
-  folder({}, {"binned_outputs", "spatial"}, "Visium HD", "spatialdata_io.visium_hd(");
-  folder({"filtered_feature_bc_matrix.h5"}, {"spatial"}, "Space Ranger", "squidpy.read.visium(");
-  folder({"filtered_feature_bc_matrix.h5"}, {}, "Cell Ranger", "scanpy.read_10x_h5(");
-  folder({"cell_by_gene.csv"}, {}, "MERSCOPE", "squidpy.read.vizgen(");
-  folder({"Run1_exprMat_file.csv"}, {}, "CosMx", "spatialdata_io.cosmx(");
-  folder({"matrix.mtx.gz", "barcodes.tsv.gz"}, {}, "10x matrix files", "scanpy.read_10x_mtx(");
+  folder({"experiment.xenium", "cells.csv.gz"}, {}, "Xenium", "stofm import \"");
+  folder({}, {"binned_outputs", "spatial"}, "Visium HD", "stofm import \"");
+  folder({"filtered_feature_bc_matrix.h5"}, {"spatial"}, "Space Ranger", "stofm import \"");
+  folder({"filtered_feature_bc_matrix.h5"}, {}, "Cell Ranger", "--positions CELLS.csv");
+  folder({"cell_by_gene.csv"}, {}, "MERSCOPE", "stofm import \"");
+  folder({"Run1_exprMat_file.csv"}, {}, "CosMx", "stofm import \"");
+  folder({"matrix.mtx.gz", "barcodes.tsv.gz"}, {}, "10x matrix files", "--positions CELLS.csv");
   folder({}, {"outs"}, "\"outs\"", "outs");
   const auto file = [&](const std::string& name, const std::string& bytes, const std::string& what,
                         const std::string& line) {
@@ -128,9 +128,9 @@ TEST_CASE("relatives: folders and files that are no HDF5 are named with the line
   };
   file("a.rds", "\x1f\x8b\x08.............", "an R object", "anndataR::write_h5ad(readRDS(");
   file("a.RData", "\x1f\x8b\x08.............", "an R workspace", "anndataR::write_h5ad(");
-  file("a.mtx", "%%MatrixMarket matrix coordinate", "MatrixMarket", "scanpy.read_10x_mtx(");
-  file("a.csv", "cell,gene1,gene2\n1,2,3\n", "a table of text", "anndata.read_csv(");
-  file("a.csv.gz", "\x1f\x8b\x08.............", "a table of text", "anndata.read_csv(");
+  file("a.mtx", "%%MatrixMarket matrix coordinate", "MatrixMarket", "--positions CELLS.csv");
+  file("a.csv", "cell,gene1,gene2\n1,2,3\n", "a table of text", "--positions CELLS.csv");
+  file("a.csv.gz", "\x1f\x8b\x08.............", "a table of text", "--positions CELLS.csv");
   file("cells.parquet", "PAR1............", "a parquet table", "pandas.read_parquet(");
   // A folder of nothing known stays a folder.
   const std::filesystem::path plain = scratch / "plain";

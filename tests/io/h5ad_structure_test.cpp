@@ -63,7 +63,7 @@ TEST_CASE("H05: 10x and MuData files are recognised") {
     edit.group("matrix");
     edit.put_strings("matrix/barcodes", {"AAAC-1"});
   }
-  check_refused(test.path, "STOFM-3504", ErrorKind::file, "10x", "read_10x_h5");
+  check_refused(test.path, "STOFM-3504", ErrorKind::file, "10x", "stofm import");
   const H5Case mudata;
   {
     H5Edit edit = mudata.edit();

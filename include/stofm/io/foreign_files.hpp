@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// Files and folders that hold slices in other formats, known by their names and first bytes: what each one
-/// is, and the line of Python or R that makes an .h5ad of it. What HDF5 files hold is looked at in
-/// io/h5ad_relatives.hpp.
+/// is, and the line of the program, of Python or R that makes an .h5ad of it. What HDF5 files hold is looked
+/// at in io/h5ad_relatives.hpp.
 
 #include <algorithm>
 #include <filesystem>
@@ -25,6 +25,10 @@ struct ForeignFile {
 namespace detail {
 
 inline std::string python_line(const std::string& line) { return "Convert it in Python: " + line; }
+/// The program's own importer (io/import); `more`: options that it needs.
+inline std::string import_line(const std::string& name, const std::string& more = "") {
+  return "To convert it, run: stofm import " + name + (more.empty() ? "" : " " + more) + " -o slice.h5ad";
+}
 inline std::string r_line(const std::string& line) { return "Convert it in R: " + line; }
 
 /// Does the folder hold a file or folder whose name ends in `ending`?
@@ -58,33 +62,20 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
   }
   if (has("experiment.xenium") ||
       (has("cell_feature_matrix.h5") && (has("cells.csv.gz") || has("cells.parquet"))))
-    return {"a folder of Xenium output", python_line("import spatialdata_io; spatialdata_io.xenium(" + name +
-                                                     ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
-  if (has("binned_outputs"))
-    return {"a folder of Visium HD output",
-            python_line("import spatialdata_io; spatialdata_io.visium_hd(" + name +
-                        ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\")")};
+    return {"a folder of Xenium output", import_line(name)};
+  if (has("binned_outputs")) return {"a folder of Visium HD output", import_line(name)};
   if (has("spatial") && (holds_ending(folder, "feature_bc_matrix.h5") || has("filtered_feature_bc_matrix") ||
                          has("raw_feature_bc_matrix")))
-    return {"a folder of Space Ranger output",
-            python_line("import squidpy; squidpy.read.visium(" + name + ").write_h5ad(\"out.h5ad\")")};
-  if (has("cell_by_gene.csv"))
-    return {"a folder of MERSCOPE output",
-            python_line("import squidpy; squidpy.read.vizgen(" + name +
-                        ", counts_file=\"cell_by_gene.csv\", "
-                        "meta_file=\"cell_metadata.csv\").write_h5ad(\"out.h5ad\")")};
+    return {"a folder of Space Ranger output", import_line(name)};
+  if (has("cell_by_gene.csv")) return {"a folder of MERSCOPE output", import_line(name)};
   if (holds_ending(folder, "exprMat_file.csv") || holds_ending(folder, "exprMat_file.csv.gz"))
-    return {"a folder of CosMx output", python_line("import spatialdata_io; spatialdata_io.cosmx(" + name +
-                                                    ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
+    return {"a folder of CosMx output", import_line(name)};
   if (has("matrix.mtx") || has("matrix.mtx.gz"))
-    return {"a folder of 10x matrix files",
-            python_line("import scanpy; scanpy.read_10x_mtx(" + name +
-                        ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+    return {"a folder of 10x matrix files", import_line(name, "--positions CELLS.csv")};
   if (holds_ending(folder, "feature_bc_matrix.h5") || has("filtered_feature_bc_matrix"))
-    return {"a folder of Cell Ranger output",
-            python_line("import scanpy; scanpy.read_10x_h5(" +
-                        stofm::quoted((folder / "filtered_feature_bc_matrix.h5").string(), 200) +
-                        ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+    return {"a folder of Cell Ranger output", import_line(name, "--positions CELLS.csv")};
+  if (holds_ending(folder, ".gef") || holds_ending(folder, ".gem.gz") || holds_ending(folder, ".gem"))
+    return {"a folder of Stereo-seq output", import_line(name)};
   if (has("outs"))
     return {"a folder with the folder \"outs\" of an instrument in it",
             "Give the folder \"outs\" and read on."};
@@ -113,21 +104,17 @@ inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::str
         detail::r_line("load(" + shown + "), then anndataR::write_h5ad(NAME_OF_THE_OBJECT, \"out.h5ad\")")};
   if (ends({".mtx", ".mtx.gz"}))
     return {"a matrix in MatrixMarket form",
-            detail::python_line(
-                "import scanpy; scanpy.read_10x_mtx(" +
-                stofm::quoted(path.parent_path().empty() ? "." : path.parent_path().string(), 200) +
-                ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]")};
+            detail::import_line(
+                stofm::quoted(path.parent_path().empty() ? "." : path.parent_path().string(), 200),
+                "--positions CELLS.csv")};
+  if (ends({".gem", ".gem.gz"})) return {"a GEM file (Stereo-seq)", detail::import_line(shown)};
   if (starts("PAR1") || ends({".parquet"}))
     return {"a parquet table",
             "A slice is an .h5ad file; a table of positions goes beside it as CSV: in Python "
             "pandas.read_parquet(" +
                 shown + ").to_csv(\"positions.csv\")"};
   if (ends({".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"}))
-    return {
-        "a table of text",
-        detail::python_line("import anndata; anndata.read_csv(" + shown +
-                            ").write_h5ad(\"out.h5ad\") (cells in rows; else add .T), and add the positions "
-                            "as obsm[\"spatial\"]")};
+    return {"a table of text", detail::import_line(shown, "--positions CELLS.csv")};
   if (ends({".zarr.zip"}))
     return {"a zarr store in a zip archive",
             detail::python_line("import anndata; anndata.read_zarr(" + shown + ").write_h5ad(\"out.h5ad\")")};

@@ -30,17 +30,13 @@ inline ForeignFile foreign_hdf5(const Hdf5File& file) {
   if (is_group("assays") && (is_data("cell.names") || is_group("meta.data")))
     return {"an h5Seurat file", r_line("SeuratDisk::Convert(" + name +
                                        ", dest = \"h5ad\"), and add the positions as obsm[\"spatial\"]")};
-  const std::string ten_x = "Convert with scanpy: import scanpy; scanpy.read_10x_h5(" + name +
-                            ").write_h5ad(\"out.h5ad\"), and add the positions as obsm[\"spatial\"]";
+  const std::string ten_x =
+      import_line(name, "--positions CELLS.csv") + ", or with the whole folder that the file came in";
   if (is_data("matrix/barcodes")) return {"a 10x file (feature-barcode matrix)", ten_x};
-  if (is_group("geneExp") || is_group("cellBin"))
-    return {"a GEF file (Stereo-seq)",
-            python_line("import stereo; data = stereo.io.read_gef(" + name +
-                        (is_group("cellBin") ? ", bin_type=\"cell_bins\")" : ", bin_size=50)") +
-                        "; stereo.io.stereo_to_anndata(data, output=\"out.h5ad\")")};
+  if (is_group("geneExp") || is_group("cellBin")) return {"a GEF file (Stereo-seq)", import_line(name)};
   if (is_data("barcode_idx") && is_data("umi"))
     return {"a 10x file of molecules (molecule_info.h5)",
-            "Give the filtered_feature_bc_matrix.h5 of the same run to scanpy.read_10x_h5, and write that."};
+            "Give the folder \"outs\" of the same run to stofm import."};
   const std::vector<std::string> names = hdf5_names(file, root, 50);
   for (const std::string& genome : names)
     if (is_data(genome + "/barcodes") && is_data(genome + "/indptr"))

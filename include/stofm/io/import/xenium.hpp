@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/// \file
+/// Xenium: the output folder of the instrument or of Xenium Ranger. Read are cell_feature_matrix (.h5, or the
+/// folder of three files) and cells.csv.gz (or cells.csv, or cells.parquet where the program can);
+/// experiment.xenium, images, transcripts and versions are not looked at. Positions are micrometres.
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "stofm/io/import/visium.hpp"
+
+namespace stofm::io {
+
+namespace detail {
+
+/// A table of positions in Parquet, if the program can read that. \throws FileError (STOFM-3917)
+inline PositionTable read_parquet_positions(const std::filesystem::path& file, const char* as_text,
+                                            const std::vector<std::string>& columns,
+                                            const ParquetReader& parquet) {
+  if (!parquet)
+    throw FileError({"STOFM-3917", file.string(), "", "a Parquet file, which this program was built without",
+                     concat("Apache Arrow when it is built, or ", as_text),
+                     concat("Convert it: python -c \"import pandas; pandas.read_parquet('",
+                            file.filename().string(), "').to_csv('", as_text,
+                            "', index=False)\" in its folder, or install libarrow-dev and "
+                            "libparquet-dev and build again.")});
+  PositionTable positions;
+  positions.file = file.string();
+  std::int64_t row = 0;
+  parquet(file.string(), columns, [&](const std::vector<std::string>& fields) {
+    ++row;
+    positions.ids.push_back(fields[0]);
+    for (const std::size_t i : {std::size_t{1}, std::size_t{2}}) {
+      const auto value = parse_table_number(fields[i]);
+      if (!value && !fields[i].empty())
+        throw FileError({"STOFM-3908", file.string(), concat("row ", row, ", column ", columns[i]),
+                         stofm::quoted(fields[i], 40), "a number", "Get the file again."});
+      positions.xy.push_back(value ? *value : std::nan(""));
+    }
+  });
+  return positions;
+}
+
+}  // namespace detail
+
+inline ImportSource open_xenium(const std::filesystem::path& folder, const ParquetReader& parquet,
+                                const ImportContext& context) {
+  ImportSource source;
+  source.format = "xenium";
+  source.unit = "um";
+  FeatureMatrix matrix;
+  std::error_code ignored;
+  if (const auto file = folder / "cell_feature_matrix.h5"; std::filesystem::exists(file, ignored)) {
+    matrix = open_tenx_h5(file, context);
+  } else if (const auto inner = folder / "cell_feature_matrix"; is_matrix_folder(inner)) {
+    matrix = open_matrix_folder(inner, context);
+  } else {
+    const bool packed = std::filesystem::exists(folder / "cell_feature_matrix.tar.gz", ignored);
+    throw FileError(
+        {"STOFM-3903", folder.string(), "cell_feature_matrix.h5 or cell_feature_matrix/matrix.mtx.gz",
+         packed ? "only cell_feature_matrix.tar.gz" : "no matrix of counts in this folder of Xenium",
+         "one of the two",
+         packed ? "Unpack it in the folder: tar -xzf cell_feature_matrix.tar.gz"
+                : "Give the whole output folder, or copy the matrix into it."});
+  }
+  PositionTable positions;
+  if (const auto table = detail::find_plain_or_gzip(folder, {"cells.csv"}); !table.empty()) {
+    positions = read_positions(table, {.id = "cell_id", .x = "x_centroid", .y = "y_centroid"}, context);
+  } else if (const auto file = folder / "cells.parquet"; std::filesystem::exists(file, ignored)) {
+    positions =
+        detail::read_parquet_positions(file, "cells.csv", {"cell_id", "x_centroid", "y_centroid"}, parquet);
+  } else {
+    throw FileError({"STOFM-3903", folder.string(), "cells.csv.gz or cells.parquet",
+                     "no table of cells in this folder of Xenium", "one of the two",
+                     "Give the whole output folder, or copy the table into it."});
+  }
+  const std::vector<std::int64_t> row_of =
+      join_positions(matrix.barcodes, matrix.files.front(), positions, {}, source);
+  source.files = matrix.files;
+  source.files.push_back(positions.file);
+  source.features = std::move(matrix.features);
+  source.stream = [stream = std::move(matrix.stream), row_of](CountSink& sink) { stream(sink, row_of); };
+  return source;
+}
+
+}  // namespace stofm::io
