@@ -243,6 +243,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   start.bundle.se2_config = start.se2_json;
   for (const auto& [name, tensor] : parameters.values("cell_encoder/"))
     start.bundle.cell_encoder.insert_or_assign(name, tensor);
+  if (joint) start.bundle.learnt_genes.clear();  // others were learnt besides
   return run.finish(result, std::move(start.bundle), config,
                     {{"cell_features", start.features.name},
                      {"data", slice_names(corpus, split.training)},
