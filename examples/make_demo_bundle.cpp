@@ -76,6 +76,17 @@ stofm::Tensor<float> word_table(const stofm::io::SafetensorsFile& file, std::int
   return table;
 }
 
+// The Ensembl ids of the trained rows, one a line in the order of the gene table.
+std::string learnt_genes(const stofm::io::SafetensorsFile& file, const stofm::pipeline::GeneTable& genes) {
+  const auto tokens = file.read<std::int32_t>("words/tokens");
+  const auto listed = tokens.span();
+  std::string text;
+  for (std::size_t row = 0; row < genes.tokens.size(); ++row)
+    if (std::find(listed.begin(), listed.end(), genes.tokens[row]) != listed.end())
+      text += genes.ensembl_ids[row] + "\n";
+  return text;
+}
+
 stofm::Tensor<float> place_table(const stofm::io::SafetensorsFile& file, std::int64_t hidden) {
   const auto columns = file.read<float>("places/columns");
   require(columns.rank() == 2 && columns.dim(1) <= hidden, file.path(), "places/columns",
@@ -113,6 +124,7 @@ int main(int argc, char** argv) {
     bundle.cell_encoder.emplace("bert/embeddings.word_embeddings.weight",
                                 word_table(file, genes.vocabulary_size(), hidden));
     bundle.cell_encoder.emplace("bert/embeddings.position_embeddings.weight", place_table(file, hidden));
+    bundle.learnt_genes = learnt_genes(file, genes);
     stofm::io::write_bundle(argv[1], bundle, true);
     return 0;
   } catch (const stofm::Error& error) {

@@ -10,7 +10,7 @@ an embedding is a linear function of the rank weights of the cell's genes. The g
 analysis in each SLICE, all at once: min over V, R_s of  sum_s |B_s V - B_s U_s R_s|^2 / tr_s,  B_s the rank weights less their
 mean, U_s their first components, tr_s their variance, R_s a rotation per slice (seeded at first), so that genes measured in
 several slices have one vector. The mean of each slice is held near 0. Genes that are in no slice, or beyond the --genes most
-heard of, get random vectors of the usual length. `stofm adapt` can train it further.
+heard of, get random vectors of the usual length; "genes/learnt" of the bundle lists the others. `stofm adapt` can train it further.
 
 The SE(2) Transformer (ours, too) has twice as many components as the features, and starts as a smoother beside an identity: the
 node embedding puts the features into the first half, with rows of zero sum, so that the -100 of a masked cell cancels and its
@@ -36,7 +36,7 @@ sys.dont_write_bytecode = True
 
 import numpy as np  # noqa: E402
 
-from stofm_convert.bundle import GENES, MOUSE, check_output, json_text, open_bundle, write_bundle  # noqa: E402
+from stofm_convert.bundle import GENES, LEARNT, MOUSE, check_output, json_text, open_bundle, write_bundle  # noqa: E402
 from stofm_convert.source import FileSource  # noqa: E402
 
 SOFTNESS = 10.0  # of the weight of a rank: 1 / (rank + SOFTNESS)
@@ -133,6 +133,13 @@ def gene_vectors(token_slices, vocabulary, width, most, rng):
         vectors *= np.median(lengths)
         vectors[fitted] = found
     return vectors - vectors.mean(axis=1, keepdims=True), fitted
+
+
+def learnt_text(gene_table, fitted):
+    """The Ensembl ids of the tokens `fitted`, one a line in the order of the table, as a bundle's "genes/learnt"."""
+    fitted = set(int(token) for token in fitted)
+    rows = (line.split("\t") for line in gene_table.decode("utf-8").splitlines()[1:])
+    return "".join(row[0] + "\n" for row in rows if int(row[2]) in fitted).encode("utf-8")
 
 
 def word_rows(vectors):
@@ -256,6 +263,9 @@ def main():
     token_slices = [(tokens, offsets, rank_weights(tokens, offsets))
                     for tokens, offsets in token_lists(arguments.stofm, arguments.slices, arguments.genes_from)]
     vectors, fitted = gene_vectors(token_slices, vocabulary, arguments.features, arguments.genes, rng)
+    learnt = learnt_text(texts[GENES], fitted)
+    if learnt:
+        texts[LEARNT] = learnt
     encoder, width = cell_encoder(vectors, vocabulary - 1), 2 * arguments.features
     hidden = encoder["cell_encoder/proj.weight"].shape[1]
     bert = {"model_type": "bert", "num_hidden_layers": 1, "hidden_size": hidden, "intermediate_size": hidden,

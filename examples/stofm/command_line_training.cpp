@@ -150,6 +150,12 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
       ->check(one_of({"auto", "neutral", "plain"}))
       ->capture_default_str();
   add_optimizer(app, a.run, "Pieces (sub-slices) in a step");
+  option(
+      app, "Optimisation (ours; the paper does not give them)", "--pieces-per-slice", a.pieces_per_slice,
+      "Pieces of every slice in an epoch, so that large slices do not drown small ones (0: each piece once)",
+      "N")
+      ->check(integer(0, 1'000'000'000))
+      ->capture_default_str();
   add_run(app, a.run);
   add_slice(app, a.run.slice, true, true);
   add_geometry(app, a.run.geometry);

@@ -110,6 +110,7 @@ LoadedModel load_model_bundle(const std::string& path, MatmulGrade grade) {
   parts.cell_encoder = std::move(bundle.cell_encoder);
   parts.gene_table = std::move(bundle.gene_table);
   parts.mouse_to_human = std::move(bundle.mouse_to_human);
+  parts.learnt_genes = std::move(bundle.learnt_genes);
   pipeline::ModelOptions options;
   options.file = path;
   options.grade = grade;

@@ -77,6 +77,7 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
       {"sliver_cells", result.plan.sliver_cells},
       {"genes_matched", result.coverage.matched},
       {"genes", result.coverage.genes},
+      {"genes_learnt", result.coverage.learnt},
       {"virtual_cells", result.virtual_cells()},
       {"pieces", static_cast<std::int64_t>(result.pieces.size())},
       {"notices", notices}};

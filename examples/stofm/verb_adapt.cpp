@@ -38,6 +38,7 @@ AdaptStart load_start(const TrainingArguments& a) {
   start.sha256 = io::sha256_file(path);
   start.bundle = io::read_bundle(path);
   io::Bundle& bundle = start.bundle;
+  bundle.learnt_genes.clear();  // others are learnt from here on
   start.genes = std::make_shared<pipeline::GeneTable>(
       pipeline::GeneTable::parse(bundle.gene_table, path + ": genes/table"));
   auto mouse = std::make_shared<pipeline::MouseMap>();

@@ -123,7 +123,8 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
                                                                   .batch = a.run.batch / ranks.size(),
                                                                   .rank = ranks.rank(),
                                                                   .ranks = ranks.size(),
-                                                                  .window_bytes = window_bytes});
+                                                                  .window_bytes = window_bytes,
+                                                                  .pieces_per_slice = a.pieces_per_slice});
   const double pieces = static_cast<double>(sampler.pieces_per_epoch());
   const train::LoaderOptions loading{.masking = masking,
                                      .masking_seed = seed,
@@ -230,6 +231,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
 
   nlohmann::json config = run.config(loop);
   config.update(own_config(a, start));
+  if (a.pieces_per_slice > 0) config["pieces-per-slice"] = a.pieces_per_slice;  // not in older checkpoints
   config["masked-input"] = neutral ? "neutral" : "plain";
   config["validation"] = slice_names(corpus, split.validation);
   const train::LoopResult result = run.train(parameters, optimizer, loop, hooks, config, corpus.identity());
@@ -241,6 +243,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   start.bundle.se2_config = start.se2_json;
   for (const auto& [name, tensor] : parameters.values("cell_encoder/"))
     start.bundle.cell_encoder.insert_or_assign(name, tensor);
+  if (joint) start.bundle.learnt_genes.clear();  // others were learnt besides
   return run.finish(result, std::move(start.bundle), config,
                     {{"cell_features", start.features.name},
                      {"data", slice_names(corpus, split.training)},

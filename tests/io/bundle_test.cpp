@@ -72,8 +72,11 @@ void check_refused(const std::filesystem::path& path, const char* code, const ch
 
 TEST_CASE("a bundle comes back as it was written") {
   const test::ScratchDir scratch;
-  write_bundle(scratch / "b.safetensors", small_bundle());
+  Bundle written = small_bundle();
+  written.learnt_genes = "ENSG00000000003\nENSG00000000005\n";
+  write_bundle(scratch / "b.safetensors", written);
   const Bundle read = read_bundle(scratch / "b.safetensors");
+  CHECK(read.learnt_genes == written.learnt_genes);
   CHECK(read.model_info == small_bundle().model_info);
   CHECK(read.se2_config == small_bundle().se2_config);
   CHECK(read.cell_encoder_config == small_bundle().cell_encoder_config);

@@ -179,3 +179,20 @@ TEST_CASE("D10: below 90 % a notice carries the true percentage, rounded down") 
   CHECK(m.notices[0].text.find("85.7 %") != std::string::npos);
   CHECK(percent_text(0.89999) == "89.9");
 }
+
+TEST_CASE("genes without a learnt vector are counted, and said where they are most") {
+  GeneTable known = table;
+  known.mark_learnt("ENSG00000000001\nENSG00000000002\n");
+  const auto learnt = [&known](const std::vector<std::string>& ids) {
+    return map_genes(ids, {}, known, mouse_map, any, "s.h5ad");
+  };
+  CHECK(map({"ENSG00000000001"}).coverage.learnt == -1);
+  const auto half = learnt({"ENSG00000000001", "ENSG00000000003", "ENSMUSG00000000002", "ENSG00000000004"});
+  CHECK(half.coverage.learnt == 2);
+  CHECK(count_of(half, "STOFM-W4123") == 0);
+  const auto few = learnt({"ENSG00000000001", "ENSG00000000003", "ENSG00000000004", "ENSG00000000777"});
+  CHECK(few.coverage.learnt == 1);
+  CHECK(count_of(few, "STOFM-W4123") == 2);
+  CHECK(learnt({"ENSG00000000003"}).coverage.learnt == 0);
+  CHECK(count_of(learnt({"ENSG00000000003"}), "STOFM-W4123") == 1);
+}

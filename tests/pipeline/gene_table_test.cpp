@@ -57,6 +57,17 @@ TEST_CASE("line ends, special rows and any row order are accepted") {
   CHECK(table.medians == std::vector<double>{2.5, 1e-3});
 }
 
+TEST_CASE("genes whose vectors were learnt are marked by their ids; without a list nothing is said") {
+  auto table = GeneTable::parse(header + "G2\tA\t2\t1\nG3\tB\t3\t1\nG4\tC\t4\t1\n");
+  CHECK(table.learnt.empty());
+  table.mark_learnt("G4\r\nG2\n");
+  CHECK(table.learnt == std::vector<std::uint8_t>{1, 0, 1});
+  table.mark_learnt("");
+  CHECK(table.learnt.empty());
+  CHECK_THROWS_WITH_AS(table.mark_learnt("G2\nG5\n", "w: genes/learnt"),
+                       doctest::Contains("w: genes/learnt: line 2: found gene \"G5\""), FileError);
+}
+
 TEST_CASE("J10: token ids that are doubled, missing, negative or too large are refused") {
   CHECK(refusal(header + "A\ta\t2\t1\nB\tb\t2\t1\n", "token 2") == "STOFM-4105");
   CHECK(refusal(header + "A\ta\t2\t1\nB\tb\t4\t1\n", "token 3") == "STOFM-4110");

@@ -112,12 +112,50 @@ TEST_CASE("windows keep slices together that fit, and still visit everything") {
   CHECK(orders.size() > 3);
 }
 
+TEST_CASE(
+    "pieces per slice: slices count alike, a large one goes on where it stopped, a small one begins again") {
+  const std::int64_t drawn = 4;
+  const CorpusSampler sampler(slices, {.seed = 6, .pieces_per_slice = drawn});
+  std::int64_t with_pieces = 0;
+  for (const auto& slice : slices) with_pieces += slice.pieces > 0;
+  CHECK(sampler.pieces_per_epoch() == drawn * with_pieces);
+  std::map<std::int64_t, std::vector<PieceRef>> of_slice;
+  for (std::int64_t epoch = 0; epoch < 15; ++epoch) {
+    const auto order = sampler.epoch_order(epoch);
+    std::map<std::int64_t, std::int64_t> times;
+    for (const auto& ref : order) ++times[ref.slice];
+    for (const auto& [slice, count] : times) CHECK(count == drawn);
+    CHECK(times.size() == static_cast<std::size_t>(with_pieces));
+    CHECK(order == sampler.epoch_order(epoch));
+    for (const auto& ref : order) of_slice[ref.slice].push_back(ref);
+  }
+  for (const auto& slice : slices) {
+    if (slice.pieces == 0) continue;
+    // No draw twice (masks are keyed by it), and every visit that is over has seen every piece once.
+    std::set<std::pair<std::int64_t, std::int64_t>> draws;
+    std::map<std::int64_t, std::set<std::int64_t>> visits;
+    for (const auto& ref : of_slice[slice.slice]) {
+      draws.emplace(ref.epoch, ref.piece);
+      visits[ref.epoch].insert(ref.piece);
+    }
+    CHECK(draws.size() == static_cast<std::size_t>(15 * drawn));
+    for (std::int64_t visit = 0; visit < 15 * drawn / slice.pieces; ++visit)
+      CHECK(visits[visit].size() == static_cast<std::size_t>(slice.pieces));
+  }
+  CorpusSampler through(slices, {.seed = 6, .batch = 3, .pieces_per_slice = drawn});
+  for (int i = 0; i < 7; ++i) through.next();
+  CorpusSampler resumed(slices, {.seed = 6, .batch = 3, .pieces_per_slice = drawn});
+  resumed.restore(through.position());
+  for (int i = 0; i < 9; ++i) CHECK(resumed.next() == through.next());
+}
+
 TEST_CASE("what can not be sampled is refused") {
   CHECK_THROWS_AS(CorpusSampler({}, {}), UsageError);
   CHECK_THROWS_AS(CorpusSampler({{0, 0, 5}}, {}), UsageError);
   for (const SamplerOptions& bad :
        {SamplerOptions{.batch = 0}, SamplerOptions{.rank = 1}, SamplerOptions{.rank = -1},
-        SamplerOptions{.ranks = 0}, SamplerOptions{.window_bytes = -1}})
+        SamplerOptions{.ranks = 0}, SamplerOptions{.window_bytes = -1},
+        SamplerOptions{.pieces_per_slice = -1}})
     CHECK_THROWS_AS(CorpusSampler(slices, bad), UsageError);
   CorpusSampler sampler(slices, {});
   CHECK_THROWS_AS(sampler.restore({0, 13}), UsageError);

@@ -64,6 +64,11 @@ class StartBundle(unittest.TestCase):
             self.assertLess(np.sum(rest ** 2) / np.sum(scores ** 2), 0.1)
             self.assertLess(np.linalg.norm(dense.mean(axis=0) @ vectors), 0.3 * np.linalg.norm(features, axis=1).mean())
 
+    def test_the_bundle_lists_the_genes_that_were_fitted(self):
+        table = b"ensembl_id\tsymbols\ttoken\tmedian\nG4\tC\t4\t1\nG2\tA\t2\t1\nG3\t\t3\t1\n"
+        self.assertEqual(sb.learnt_text(table, np.array([2, 4])), b"G4\nG2\n")
+        self.assertEqual(sb.learnt_text(table, []), b"")
+
     def test_the_cell_encoder_is_a_bag_of_genes_weighted_by_rank(self):
         rng = np.random.default_rng(2)
         vectors = rng.standard_normal((50, C))

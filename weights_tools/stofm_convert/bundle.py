@@ -14,7 +14,7 @@ from .json_text import parse_json
 from .safetensors_file import header_bytes, read_safetensors
 
 FORMAT, FORMAT_VERSION = "stofm-bundle", "1"
-GENES, MOUSE = "genes/table", "genes/mouse_to_human"
+GENES, MOUSE, LEARNT = "genes/table", "genes/mouse_to_human", "genes/learnt"
 CREATED_BY = "stofm weights_tools/convert.py " + VERSION
 
 

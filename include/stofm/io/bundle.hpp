@@ -7,9 +7,9 @@
 ///
 /// Metadata: "format" = "stofm-bundle", "format_version" = "1", and as JSON texts "model_info", "se2_config",
 /// "cell_encoder_config", "sha256" {tensor: hex}. Tensors: "se2/...", "cell_encoder/bert/...",
-/// "cell_encoder/proj.*", and as U8 the texts "genes/table" and "genes/mouse_to_human". Either model may be
-/// absent, with its configuration. This layer knows names and numbers; what the configurations mean is
-/// checked in pipeline/.
+/// "cell_encoder/proj.*", and as U8 the texts "genes/table", "genes/mouse_to_human" and "genes/learnt".
+/// Either model may be absent, with its configuration. This layer knows names and numbers; what the
+/// configurations mean is checked in pipeline/.
 
 #include <cstdint>
 #include <filesystem>
@@ -34,12 +34,13 @@ inline constexpr const char* bundle_format_version = "1";
 
 /// What a bundle holds. JSON members are null, maps and texts empty, where the file has none.
 struct Bundle {
-  nlohmann::json model_info;                 ///< object: name, licence, training, created_by, sources
-  nlohmann::json se2_config;                 ///< the authors' config.json
-  nlohmann::json cell_encoder_config;        ///< Hugging Face's BertConfig
-  std::string gene_table;                    ///< text of genes.tsv
-  std::string mouse_to_human;                ///< text of mouse_to_human.tsv
-  std::map<std::string, Tensor<float>> se2;  ///< names as in the checkpoint, without "se2/"
+  nlohmann::json model_info;           ///< object: name, licence, training, created_by, sources
+  nlohmann::json se2_config;           ///< the authors' config.json
+  nlohmann::json cell_encoder_config;  ///< Hugging Face's BertConfig
+  std::string gene_table;              ///< text of genes.tsv
+  std::string mouse_to_human;          ///< text of mouse_to_human.tsv
+  std::string learnt_genes{};  ///< Ensembl ids, one a line: genes whose vectors were learnt; "": not said
+  std::map<std::string, Tensor<float>> se2;           ///< names as in the checkpoint, without "se2/"
   std::map<std::string, Tensor<float>> cell_encoder;  ///< "bert/...", "proj.weight", "proj.bias"
   Notices
       notices;  ///< of reading: STOFM-W3101 odd fields, W3102 converted types, W3701 tensors of neither model
@@ -79,6 +80,7 @@ namespace detail {
 inline constexpr std::string_view se2_prefix = "se2/", cell_encoder_prefix = "cell_encoder/";
 inline constexpr const char* gene_table_name = "genes/table";
 inline constexpr const char* mouse_map_name = "genes/mouse_to_human";
+inline constexpr const char* learnt_genes_name = "genes/learnt";
 inline constexpr const char* convert_remedy =
     "Convert the checkpoint first: python3 weights_tools/convert.py CHECKPOINT_DIR -o stofm.safetensors.";
 
@@ -235,6 +237,8 @@ STOFM_INLINE io::Bundle io::read_bundle(const std::filesystem::path& path, const
       bundle.gene_table = detail::bundle_text(file, name, hash, options);
     } else if (name == detail::mouse_map_name) {
       bundle.mouse_to_human = detail::bundle_text(file, name, hash, options);
+    } else if (name == detail::learnt_genes_name) {
+      bundle.learnt_genes = detail::bundle_text(file, name, hash, options);
     } else {
       others.push_back(stofm::quoted(name, 100));
     }
@@ -270,6 +274,8 @@ STOFM_INLINE void io::write_bundle(const std::filesystem::path& path, const Bund
   if (bundle.has_genes()) entries.push_back(safetensors_entry(detail::gene_table_name, bundle.gene_table));
   if (!bundle.mouse_to_human.empty())
     entries.push_back(safetensors_entry(detail::mouse_map_name, bundle.mouse_to_human));
+  if (!bundle.learnt_genes.empty())
+    entries.push_back(safetensors_entry(detail::learnt_genes_name, bundle.learnt_genes));
 
   nlohmann::json hashes = nlohmann::json::object();
   for (const SafetensorsEntry& entry : entries)

@@ -69,6 +69,7 @@ struct GeneCoverage {
   std::int64_t named_elsewhere = 0;    ///< matched by a name of another list than the first
   std::int64_t orthologues = 0;        ///< human ids of genes that have a mouse name too
   std::int64_t human = 0, mouse = 0;   ///< genes that are named as one of human, of mouse
+  std::int64_t learnt = -1;   ///< matched genes whose vectors the model learnt; -1: the weights do not say
   std::string column{};       ///< where the names stand: "index", "features"; "" if the slice does not say
   bool column_found = false;  ///< by content, against the usual order of columns
   std::vector<GeneColumnShare> shares{};       ///< what each list of names would give
@@ -223,6 +224,13 @@ inline void judge_coverage(GeneMapping& mapping, const GeneMappingOptions& optio
          concat("at least ", percent_text(options.refuse_below), " % of the genes in the vocabulary"),
          coverage_remedy(c, options)});
   }
+  if (c.learnt >= 0 && c.learnt * 2 < c.matched)
+    mapping.notices.push_back(
+        {"STOFM-W4123",
+         concat("these weights learnt vectors of ", c.learnt, " of the ", c.matched,
+                " genes matched; the others have random ones, by which cells differ as by noise. Weights "
+                "trained on slices with these genes serve better"),
+         c.matched - c.learnt});
   if (c.matched_share() < options.warn_below)
     mapping.notices.insert(
         mapping.notices.begin(),

@@ -217,6 +217,7 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
       c.shared_tokens += token_used[row];
       token_used[row] = 1;
     }
+    if (!table.learnt.empty()) c.learnt = (c.learnt < 0 ? 0 : c.learnt) + table.learnt[row];
     mapping.tokens[g] = table.tokens[row];
     mapping.medians[g] = table.medians[row];
   }

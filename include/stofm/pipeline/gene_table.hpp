@@ -32,6 +32,7 @@ struct GeneTable {
   std::vector<std::string> symbols;      ///< [genes], may be empty strings
   std::vector<std::int32_t> tokens;      ///< [genes], a permutation of 2 .. genes + 1
   std::vector<double> medians;           ///< [genes], finite and > 0
+  std::vector<std::uint8_t> learnt{};  ///< [genes], 1: its vector was learnt; empty: the bundle does not say
   std::int32_t cls_token = first_gene_token;
   std::unordered_map<std::string, std::int32_t> row_of_id;
   std::unordered_map<std::string, std::int32_t> row_of_symbol;  ///< -1: the symbol stands in several rows
@@ -48,6 +49,10 @@ struct GeneTable {
   /// gene twice,
   ///   a median that is not a finite number > 0. Cost: O(text).
   static GeneTable parse(std::string_view text, const std::string& source = "genes/table");
+
+  /// Fills `learnt` from a text with one Ensembl id a line; an empty text leaves it empty.
+  /// \throws FileError (STOFM-4114) for an id that is not in the table.
+  void mark_learnt(std::string_view text, const std::string& source = "genes/learnt");
 };
 
 /// Mouse Ensembl id -> human Ensembl id. Several mouse ids may reach one human id.
@@ -210,6 +215,19 @@ inline GeneTable GeneTable::parse(std::string_view text, const std::string& sour
                          entry == special.end() ? "no such row" : concat("token ", entry->second),
                          concat("token ", expected), remedy});
   return table;
+}
+
+inline void GeneTable::mark_learnt(std::string_view text, const std::string& source) {
+  learnt.assign(text.empty() ? 0 : tokens.size(), 0);
+  detail::TableLines<1> lines(text, source);
+  std::array<std::string_view, 1> id;
+  while (lines.next(id)) {
+    const auto row = row_of_id.find(std::string(id[0]));
+    if (row == row_of_id.end())
+      lines.refuse("STOFM-4114", concat("gene ", quoted(id[0], 60)), "a gene of the table of this bundle",
+                   "Use the list that comes with the weights.");
+    learnt[static_cast<std::size_t>(row->second)] = 1;
+  }
 }
 
 inline MouseMap MouseMap::parse(std::string_view text, const GeneTable& table, const std::string& source) {

@@ -29,6 +29,7 @@ struct ModelParts {
   model::NamedTensors<float> se2;
   std::string gene_table{};      ///< text of genes.tsv; may be empty without a cell encoder
   std::string mouse_to_human{};  ///< text of mouse_to_human.tsv, or empty
+  std::string learnt_genes{};    ///< Ensembl ids, one a line, or empty
 };
 
 /// Builds and checks. \throws FileError if the vocabulary and the rows of the token embedding differ (row
@@ -49,9 +50,12 @@ STOFM_INLINE pipeline::Model pipeline::make_model(ModelParts parts, const ModelO
     throw UsageError({"STOFM-4310", options.file, "weights",
                       "neither a cell encoder nor an SE(2) Transformer", "at least one of them",
                       "Convert the weights again."});
-  if (!parts.gene_table.empty())
-    model.genes = std::make_shared<GeneTable>(GeneTable::parse(
-        parts.gene_table, options.file.empty() ? "genes/table" : options.file + ": genes/table"));
+  if (!parts.gene_table.empty()) {
+    const std::string where = options.file.empty() ? "" : options.file + ": ";
+    auto genes = std::make_shared<GeneTable>(GeneTable::parse(parts.gene_table, where + "genes/table"));
+    genes->mark_learnt(parts.learnt_genes, where + "genes/learnt");
+    model.genes = std::move(genes);
+  }
   auto mouse_map = std::make_shared<MouseMap>();
   if (model.genes && !parts.mouse_to_human.empty())
     *mouse_map = MouseMap::parse(
@@ -107,6 +111,7 @@ STOFM_INLINE pipeline::Model pipeline::load_model(const io::Bundle& bundle, cons
   }
   parts.gene_table = bundle.gene_table;
   parts.mouse_to_human = bundle.mouse_to_human;
+  parts.learnt_genes = bundle.learnt_genes;
   Model model = make_model(std::move(parts), options);
   if (!bundle.model_info.is_null()) model.info = bundle.model_info.dump();
   model.notices.insert(model.notices.begin(), bundle.notices.begin(), bundle.notices.end());

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// In which order pieces are drawn. An epoch visits every piece once; epochs follow each other without a gap,
-/// so a batch may span two of them. The order is a pure function of (seed, epoch, the list of slices,
-/// window_bytes): position {epoch, index} is all there is to save, and global batch b is the same list
-/// whatever the number of ranks, rank r taking places r * batch to (r + 1) * batch of it.
+/// In which order pieces are drawn. An epoch visits every piece once, or pieces_per_slice pieces of each
+/// slice; epochs follow each other without a gap, so a batch may span two of them. The order is a pure
+/// function of (seed, epoch, the list of slices, pieces_per_slice, window_bytes): position {epoch, index} is
+/// all there is to save, and global batch b is the same list whatever the number of ranks, rank r taking
+/// places r * batch to (r + 1) * batch of it.
 ///
 /// Windows: slices are shuffled, then grouped in that order until a group holds `window_bytes`; pieces are
 /// shuffled within a group. So a corpus that is larger than memory is read once an epoch and not once a
@@ -35,13 +36,19 @@ struct SamplerOptions {
   bool shuffle = true;  ///< false: in the order of the list (validation)
   std::int64_t window_bytes =
       0;  ///< 0: one window. Changes the order: keep it over a run, whatever the memory
+  /// 0: an epoch visits every piece once. N: it takes N pieces of every slice, so that slices count alike
+  /// however large they are. A slice of more pieces goes on in the next epoch where it stopped; one of fewer
+  /// begins again, in another order.
+  std::int64_t pieces_per_slice = 0;
 
   /// \throws UsageError for values out of range.
   void validate() const {
-    if (batch < 1 || ranks < 1 || rank < 0 || rank >= ranks || window_bytes < 0)
+    if (batch < 1 || ranks < 1 || rank < 0 || rank >= ranks || window_bytes < 0 || pieces_per_slice < 0)
       throw UsageError({"STOFM-4535", "", "sampler",
-                        concat("batch ", batch, ", rank ", rank, " of ", ranks, ", window ", window_bytes),
-                        "batch >= 1, 0 <= rank < ranks, window >= 0", "Check the options."});
+                        concat("batch ", batch, ", rank ", rank, " of ", ranks, ", window ", window_bytes,
+                               ", pieces per slice ", pieces_per_slice),
+                        "batch >= 1, 0 <= rank < ranks, window >= 0, pieces per slice >= 0",
+                        "Check the options."});
   }
 };
 
@@ -55,7 +62,7 @@ struct SamplerPosition {
 struct PieceRef {
   std::int64_t slice = 0;  ///< index in the corpus
   std::int64_t piece = 0;  ///< of PreparedSlice
-  std::int64_t epoch = 0;
+  std::int64_t epoch = 0;  ///< how often the pieces of the slice had been drawn before: masks differ by it
   friend bool operator==(const PieceRef&, const PieceRef&) = default;
 };
 
@@ -87,6 +94,11 @@ class CorpusSampler {
 
  private:
   const PieceRef& draw();
+  /// Pieces of a slice that an epoch draws.
+  std::int64_t drawn(const SlicePieces& slice) const {
+    return slice.pieces > 0 && options_.pieces_per_slice > 0 ? options_.pieces_per_slice : slice.pieces;
+  }
+  void append_pieces(const SlicePieces& slice, std::int64_t epoch, std::vector<PieceRef>& order) const;
 
   std::vector<SlicePieces> slices_;
   SamplerOptions options_;
@@ -97,17 +109,43 @@ class CorpusSampler {
 };
 
 namespace detail {
-inline constexpr std::uint64_t slice_order_purpose = 0x736c69636573, piece_order_purpose = 0x706965636573;
+inline constexpr std::uint64_t slice_order_purpose = 0x736c69636573, piece_order_purpose = 0x706965636573,
+                               visit_order_purpose = 0x7669736974;
 }  // namespace detail
 
 inline CorpusSampler::CorpusSampler(std::vector<SlicePieces> slices, const SamplerOptions& options)
     : slices_(std::move(slices)), options_(options) {
   options_.validate();
   checked_mul(options_.batch, options_.ranks, "global batch");
-  for (const auto& slice : slices_) pieces_ = checked_add(pieces_, slice.pieces, "pieces");
+  for (const auto& slice : slices_) pieces_ = checked_add(pieces_, drawn(slice), "pieces");
   if (pieces_ == 0)
     throw UsageError({"STOFM-4536", "", "sampler", concat(slices_.size(), " slices without a piece"),
                       "at least one piece", "Check the list of slices."});
+}
+
+inline void CorpusSampler::append_pieces(const SlicePieces& slice, std::int64_t epoch,
+                                         std::vector<PieceRef>& order) const {
+  if (options_.pieces_per_slice == 0) {
+    for (std::int64_t p = 0; p < slice.pieces; ++p) order.push_back({slice.slice, p, epoch});
+    return;
+  }
+  // Draw k of a slice is place k % pieces of its visit k / pieces, and each visit has an order of its own.
+  const std::int64_t first = checked_mul(epoch, options_.pieces_per_slice, "pieces");
+  std::int64_t visit = -1;
+  std::vector<std::int64_t> pieces;
+  for (std::int64_t k = first; k < first + drawn(slice); ++k) {
+    if (visit != k / slice.pieces) {
+      visit = k / slice.pieces;
+      pieces.resize(static_cast<std::size_t>(slice.pieces));
+      std::iota(pieces.begin(), pieces.end(), std::int64_t{0});
+      const RandomKey key{.seed = options_.seed, .step = static_cast<std::uint64_t>(visit)};
+      if (options_.shuffle)
+        pieces = detail::random_permutation(slice.pieces, key.child(detail::visit_order_purpose)
+                                                              .child(static_cast<std::uint64_t>(slice.slice))
+                                                              .generator());
+    }
+    order.push_back({slice.slice, pieces[static_cast<std::size_t>(k % slice.pieces)], visit});
+  }
 }
 
 inline std::vector<PieceRef> CorpusSampler::epoch_order(std::int64_t epoch) const {
@@ -125,7 +163,7 @@ inline std::vector<PieceRef> CorpusSampler::epoch_order(std::int64_t epoch) cons
     std::int64_t bytes = 0;
     do {
       const SlicePieces& slice = slices_[static_cast<std::size_t>(slice_order[at])];
-      for (std::int64_t p = 0; p < slice.pieces; ++p) order.push_back({slice.slice, p, epoch});
+      append_pieces(slice, epoch, order);
       bytes += slice.bytes;
       ++at;
     } while (at < slice_order.size() &&
