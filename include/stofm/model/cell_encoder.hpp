@@ -139,10 +139,10 @@ typename CellEncoder<T>::Layer CellEncoder<T>::make_layer(std::int64_t l) const 
   const std::string name = concat("bert/encoder.layer.", l, "."), attention = name + "attention.self.";
   Layer layer;
   layer.qkv = detail::stacked_qkv(parameters_, attention, {"query", "key", "value"},
-                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())));
-  layer.out = detail::linear_of(parameters_, name + "attention.output.dense");
-  layer.fc1 = detail::linear_of(parameters_, name + "intermediate.dense");
-  layer.fc2 = detail::linear_of(parameters_, name + "output.dense");
+                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())), grade_);
+  layer.out = detail::linear_of(parameters_, name + "attention.output.dense", grade_);
+  layer.fc1 = detail::linear_of(parameters_, name + "intermediate.dense", grade_);
+  layer.fc2 = detail::linear_of(parameters_, name + "output.dense", grade_);
   layer.attention_norm = detail::norm_of(parameters_, name + "attention.output.LayerNorm");
   layer.ffn_norm = detail::norm_of(parameters_, name + "output.LayerNorm");
   return layer;

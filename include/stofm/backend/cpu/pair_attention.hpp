@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/bfloat16/attention.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
@@ -20,7 +21,7 @@ namespace stofm::backend {
 
 /// What one layer left behind: its queries and keys [nodes, heads * width], and their packed forms where the
 /// kernels of the level want them (AMX: both as [heads][tiles][groups][2 KB]; vectors: keys as
-/// [heads][panels of pack_panels_transposed]).
+/// [heads][panels of pack_panels_transposed]; bfloat16: both as bfloat16/attention.hpp has them).
 template <class T>
 struct PairLayer {
   Tensor<T> q, k;
@@ -58,7 +59,7 @@ PairState<T> pair_state(Cpu, std::int64_t nodes, std::int64_t heads, std::int64_
   state.background = bias.background;
   if constexpr (std::is_same_v<T, float>) state.level = cpu_kernels();
 #if defined(STOFM_X86_KERNELS)
-  if (state.level == CpuKernels::amx) {
+  if (state.level == CpuKernels::amx && grade == MatmulGrade::float32) {
     state.runs = make_sparse_runs(nodes, state.row_offsets, state.columns);
     const auto slots = static_cast<std::int64_t>(state.runs.order.size());
     const auto given = bias.values.view();
@@ -169,9 +170,8 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
         segments[s] = {state.layers[s].packed_q.data() + at + block * 2 * groups * amx::group_bytes,
                        state.layers[s].packed_k.data() + at};
       amx::attend_rows(
-          state.grade, y.row(block * 32) + head * width, y.stride(0),
-          (std::min<std::int64_t>)(n - block * 32, 32), n, segments, groups, values + head * value_bytes,
-          value_step, width,
+          y.row(block * 32) + head * width, y.stride(0), (std::min<std::int64_t>)(n - block * 32, 32), n,
+          segments, groups, values + head * value_bytes, value_step, width,
           {state.runs.of_block(block), state.runs.positions.data(), state.values.data() + head * entries});
     }
   });
@@ -179,8 +179,31 @@ inline void pair_attend_amx(const PairState<float>& state, TensorView<float> y, 
 #endif
 
 #if defined(STOFM_VECTOR_KERNELS)
+inline void pair_pack_bfloat16(const PairState<float>& state, PairLayer<float>& layer) {
+  const std::int64_t bytes =
+      STOFM_AT_BFLOAT16(state.level, pair_words(state.nodes, state.heads, state.width)) * 4;
+  layer.packed_q = Tensor<std::uint8_t>(Shape{bytes});
+  layer.packed_k = Tensor<std::uint8_t>(Shape{bytes});
+  STOFM_AT_BFLOAT16(state.level, pack_pair_layer(reinterpret_cast<float*>(layer.packed_q.data()),
+                                                 reinterpret_cast<float*>(layer.packed_k.data()),
+                                                 std::as_const(layer.q).view(), std::as_const(layer.k).view(),
+                                                 state.heads));
+}
+
+inline void pair_attend_bfloat16(const PairState<float>& state, TensorView<float> y,
+                                 TensorView<const float> v) {
+  std::vector<PairWords> layers;
+  for (const PairLayer<float>& layer : state.layers)
+    layers.push_back({reinterpret_cast<const float*>(layer.packed_q.data()),
+                      reinterpret_cast<const float*>(layer.packed_k.data())});
+  const PairAdditions bias{state.row_offsets.data(), state.columns.data(), state.values.data(),
+                           state.values.dim(1)};
+  STOFM_AT_BFLOAT16(state.level, attend_pairs(y, v, layers, state.heads, bias));
+}
+
 inline void pair_pack(const PairState<float>& state, PairLayer<float>& layer) {
   if (state.level == CpuKernels::generic) return;
+  if (state.grade == MatmulGrade::bfloat16) return pair_pack_bfloat16(state, layer);
 #if defined(STOFM_X86_KERNELS)
   if (state.level == CpuKernels::amx) return pair_pack_amx(state, layer);
 #endif
@@ -228,11 +251,15 @@ inline void pair_attend_vectors(const PairState<float>& state, TensorView<float>
 
 template <class T>
 void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<const T> k) {
-  auto copy = [](TensorView<const T> from) {
+  const bool rounded = std::is_same_v<T, float> && state.grade == MatmulGrade::bfloat16;
+  auto copy = [rounded](TensorView<const T> from) {
     Tensor<T> to(from.shape);
     parallel_for(from.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        std::copy(from.row(i), from.row(i) + from.dim(1), to.data() + i * from.dim(1));
+      for (std::int64_t i = begin; i < end; ++i) {
+        T* row = to.data() + i * from.dim(1);
+        std::copy(from.row(i), from.row(i) + from.dim(1), row);
+        if (rounded) round_row(row, from.dim(1));
+      }
     });
     return to;
   };
@@ -246,6 +273,11 @@ void pair_append(Cpu, PairState<T>& state, TensorView<const T> q, TensorView<con
 
 template <class T>
 void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v) {
+  const bool rounded = std::is_same_v<T, float> && state.grade == MatmulGrade::bfloat16;
+#if defined(STOFM_VECTOR_KERNELS)
+  if constexpr (std::is_same_v<T, float>)
+    if (rounded && state.level != CpuKernels::generic) return pair_attend_bfloat16(state, y, v);
+#endif
 #if defined(STOFM_X86_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (state.level == CpuKernels::amx) return pair_attend_amx(state, y, v);
@@ -254,6 +286,8 @@ void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<con
   if constexpr (std::is_same_v<T, float>)
     if (state.level != CpuKernels::generic) return pair_attend_vectors(state, y, v);
 #endif
+  Tensor<T> rounded_v;
+  if (rounded) round_operand(v, rounded_v);
   constexpr std::int64_t block = 32;
   const std::int64_t n = state.nodes, width = state.width, blocks = (n + block - 1) / block;
   parallel_for(blocks * state.heads, 1, [&](std::int64_t first, std::int64_t last) {
@@ -262,6 +296,7 @@ void pair_attend(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<con
       T* logits = scratch<T, 0>((end - begin) * n);
       pair_logits_generic(state, head, begin, end, logits);
       for (std::int64_t i = 0; i < end - begin; ++i) softmax_row_generic(logits + i * n, n);
+      if (rounded) round_row(logits, (end - begin) * n);
       eigen_rows(y.row(begin) + head * width, end - begin, width, y.stride(0)).noalias() =
           eigen_rows(logits, end - begin, n, n) * eigen_rows(v.data + head * width, n, width, v.stride(0));
     }

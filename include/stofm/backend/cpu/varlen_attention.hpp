@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/bfloat16/attention.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/scratch.hpp"
@@ -24,7 +25,7 @@ struct AttentionSpan {
 
 template <class T>
 void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, TensorView<const T> v,
-                    AttentionSpan rows, std::int64_t head, std::int64_t width, T scale) {
+                    AttentionSpan rows, std::int64_t head, std::int64_t width, T scale, MatmulGrade grade) {
   const std::int64_t queries = rows.query_end - rows.query_begin, keys = rows.key_end - rows.key_begin;
   const std::int64_t column = head * width;
   T* logits = scratch<T, 0>(queries * keys);
@@ -34,6 +35,7 @@ void attend_generic(TensorView<T> y, TensorView<const T> q, TensorView<const T> 
   for (std::int64_t i = 0; i < queries; ++i) {
     for (std::int64_t j = 0; j < keys; ++j) logits[i * keys + j] *= scale;
     softmax_row_generic(logits + i * keys, keys);
+    if (std::is_same_v<T, float> && grade == MatmulGrade::bfloat16) round_row(logits + i * keys, keys);
   }
   eigen_rows(y.row(rows.query_begin) + column, queries, width, y.stride(0)).noalias() =
       s * eigen_rows(v.row(rows.key_begin) + column, keys, width, v.stride(0));
@@ -54,13 +56,16 @@ void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, 
     const float* key = k.row(rows.key_begin) + column;
     const float* value = v.row(rows.key_begin) + column;
     if (level != CpuKernels::generic) {
+      if (options.grade == MatmulGrade::bfloat16)
+        return STOFM_AT_BFLOAT16(level, attend(out, y.stride(0), query, q.stride(0), queries, key,
+                                               k.stride(0), value, v.stride(0), keys, width, scale));
       if (queries == 1)
         return STOFM_AT_LEVEL(
             level, attend_single(out, query, key, k.stride(0), value, v.stride(0), keys, width, scale));
 #if defined(STOFM_X86_KERNELS)
       if (level == CpuKernels::amx)
         return amx::attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0), value,
-                           v.stride(0), keys, width, scale, options.grade);
+                           v.stride(0), keys, width, scale);
 #endif
       return STOFM_AT_LEVEL(level, attend(out, y.stride(0), query, q.stride(0), queries, key, k.stride(0),
                                           value, v.stride(0), keys, width, scale));
@@ -70,7 +75,7 @@ void attend_span(TensorView<T> y, TensorView<const T> q, TensorView<const T> k, 
   constexpr std::int64_t block = 64;
   for (std::int64_t i = rows.query_begin; i < rows.query_end; i += block)
     attend_generic(y, q, k, v, {i, (std::min)(i + block, rows.query_end), rows.key_begin, rows.key_end}, head,
-                   width, static_cast<T>(options.scale));
+                   width, static_cast<T>(options.scale), options.grade);
 }
 
 /// Shapes and offsets were checked. A query without keys gets zeros.
@@ -80,6 +85,12 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
                       std::span<const std::int64_t> key_offsets, AttentionOptions options) {
   constexpr std::int64_t task_rows = 512;  // keys and values are packed once per task
   if (y.numel() == 0) return;
+  Tensor<T> rounded[3];
+  if (options.grade == MatmulGrade::bfloat16 && cpu_kernels() == CpuKernels::generic) {
+    round_operand(q, rounded[0]);
+    round_operand(k, rounded[1]);
+    round_operand(v, rounded[2]);
+  }
   const std::int64_t width = y.dim(1) / options.heads;
   std::vector<AttentionSpan> tasks;
   for (std::size_t s = 0; s + 1 < query_offsets.size(); ++s)

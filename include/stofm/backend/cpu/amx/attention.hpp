@@ -101,11 +101,11 @@ STOFM_TARGET_AMX inline void update_maxima(std::int64_t rows, bool first_block, 
 
 /// y: `rows` <= 32 rows of `width` floats. values: packed right operand, `value_step` bytes between tiles of
 /// 16 columns (an even number of tiles). `additions`: of these rows and this head.
-template <MatmulGrade Grade>
-STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t rows, std::int64_t keys,
-                                  std::span<const Segment> segments, std::int64_t groups,
-                                  const std::uint8_t* values, std::int64_t value_step, std::int64_t width,
-                                  const SparseAdditions& additions) {
+STOFM_TARGET_AMX inline void attend_rows(float* y, std::int64_t y_stride, std::int64_t rows,
+                                         std::int64_t keys, std::span<const Segment> segments,
+                                         std::int64_t groups, const std::uint8_t* values,
+                                         std::int64_t value_step, std::int64_t width,
+                                         const SparseAdditions& additions = {}) {
   const std::int64_t key_groups = (keys + 31) / 32, padded_width = (width + 31) / 32 * 32;
   float* logits = scratch<float, 3>((std::min)(key_groups, block_groups) * group_floats +
                                     block_rows * padded_width + group_floats);
@@ -127,8 +127,8 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
         for (const Segment& segment : segments) {
           const std::uint8_t* right = segment.right + (start + g) * 2 * tile_step;
           for (std::int64_t k = 0; k < groups; ++k)
-            multiply_group<Grade>(segment.left + k * group_bytes, tile_step, tile_bytes, 64,
-                                  right + k * group_bytes, tile_step, 2 * tile_step);
+            multiply_group(segment.left + k * group_bytes, tile_step, tile_bytes, 64, right + k * group_bytes,
+                           tile_step, 2 * tile_step);
         }
         store_sums(logits + g * group_floats, 128);
       }
@@ -143,8 +143,8 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
       zero_sums();
       const std::uint8_t* right = values + column / 16 * value_step + start * group_bytes;
       for (std::int64_t g = 0; g < count; ++g)
-        multiply_group<Grade, 2>(reinterpret_cast<const std::uint8_t*>(logits + g * group_floats), 16 * 128,
-                                 64, 128, right + g * group_bytes, value_step, group_bytes);
+        multiply_group<2>(reinterpret_cast<const std::uint8_t*>(logits + g * group_floats), 16 * 128, 64, 128,
+                          right + g * group_bytes, value_step, group_bytes);
       store_sums(product, 128);
       for (std::int64_t r = 0; r < rows; ++r) {
         float* to = out + r * padded_width + column;
@@ -167,18 +167,6 @@ STOFM_TARGET_AMX void attend_rows(float* y, std::int64_t y_stride, std::int64_t 
       _mm512_mask_storeu_ps(y + r * y_stride + column, avx512::first_lanes(width - column),
                             _mm512_mul_ps(_mm512_load_ps(out + r * padded_width + column), inverse));
   }
-}
-
-inline void attend_rows(MatmulGrade grade, float* y, std::int64_t y_stride, std::int64_t rows,
-                        std::int64_t keys, std::span<const Segment> segments, std::int64_t groups,
-                        const std::uint8_t* values, std::int64_t value_step, std::int64_t width,
-                        const SparseAdditions& additions = {}) {
-  if (grade == MatmulGrade::bfloat16)
-    attend_rows<MatmulGrade::bfloat16>(y, y_stride, rows, keys, segments, groups, values, value_step, width,
-                                       additions);
-  else
-    attend_rows<MatmulGrade::float32>(y, y_stride, rows, keys, segments, groups, values, value_step, width,
-                                      additions);
 }
 
 /// Two row tiles of `rows` <= 32 rows.
@@ -211,8 +199,7 @@ inline void pack_values(std::uint8_t* out, const float* v, std::int64_t stride, 
 /// attends.
 inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t q_stride,
                    std::int64_t queries, const float* k, std::int64_t k_stride, const float* v,
-                   std::int64_t v_stride, std::int64_t keys, std::int64_t width, float scale,
-                   MatmulGrade grade) {
+                   std::int64_t v_stride, std::int64_t keys, std::int64_t width, float scale) {
   const std::int64_t groups = groups_of(width), key_tiles = (keys + 31) / 32 * 2,
                      value_step = groups_of(keys) * group_bytes;
   const std::int64_t key_bytes = key_tiles * groups * group_bytes,
@@ -226,8 +213,7 @@ inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t
   for (std::int64_t i = 0; i < queries; i += block_rows) {
     const std::int64_t rows = (std::min)(block_rows, queries - i);
     pack_row_block(left, q + i * q_stride, q_stride, rows, width, scale);
-    attend_rows(grade, y + i * y_stride, y_stride, rows, keys, {&segment, 1}, groups, values, value_step,
-                width);
+    attend_rows(y + i * y_stride, y_stride, rows, keys, {&segment, 1}, groups, values, value_step, width);
   }
 }
 
