@@ -98,7 +98,7 @@ STOFM_INLINE_AVX512_BFLOAT16 Vector multiply_add(Vector a, Vector b, Vector c) {
 namespace stofm::backend::amx_bfloat16 {
 using namespace bfloat16_pairs;
 using ProductScope = amx::TileScope;
-inline constexpr std::int64_t task_rows = 64, attention_rows = 32;
+inline constexpr std::int64_t task_rows = 64, attention_rows = 64;
 /// Whole tiles of 32 numbers.
 inline std::int64_t words_of(std::int64_t k) { return (k + 31) / 32 * 16; }
 }  // namespace stofm::backend::amx_bfloat16
