@@ -77,13 +77,26 @@ def training_rows(build, torch_python, peers, level, add):
             20 if not flags else 1)
 
 
+def bfloat16_rows(build, torch_python, peers, golden, add):
+    """The cell encoder with bfloat16 products: beside our float32 ones, and beside torch.bfloat16 with whatever kernels it has here."""
+    for name in ("starmap", "her2st"):
+        tokens = golden / f"tokens_{name}" / "case.safetensors"
+        where = "model/cell_encoder/(amx|avx512|avx2|neon)/position_0/"
+        half, exact = (ours(build, "cell_encoder_bench", where + form + "cells:0/tokens:0", STOFM_TOKENS=str(tokens))[0]["cells/s"]
+                       for form in ("bfloat16/", ""))
+        torch = peer(torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2, "--dtype", "bfloat16")
+        what = f"cell encoder, tokens_{name}, bfloat16"
+        add(what, "cells/s", half, "float32 of ours", exact, half / exact, 1.5)
+        add(what, "cells/s", half, f"BertModel in torch.bfloat16, torch {torch['torch']}", torch["cells_per_s"], half / torch["cells_per_s"], 1.5)
+
+
 def report(rows, forward_row, arguments):
     commit = run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]).strip()
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
-    features = [name for name in ("avx2", "avx512f", "amx_bf16") if f" {name}" in flags]
+    features = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name}" in flags]
     result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
-                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else ""), kernels=level_of(forward_row), rows=rows)
+                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else "") + (" --bfloat16" if arguments.bfloat16 else ""), kernels=level_of(forward_row), rows=rows)
     print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
     print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
     for row in rows:
@@ -105,6 +118,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--only", choices=["training", "torch"],
                         help="training: that step alone; torch: everything but scanpy")
+    parser.add_argument("--bfloat16", action="store_true", help="also the cell encoder with bfloat16 products")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="JSON result")
     arguments = parser.parse_args()
     if not arguments.only and not arguments.scanpy_python:
@@ -132,6 +146,8 @@ def main():
         add(f"cell encoder, tokens_{name}, float32", "cells/s", row["cells/s"], f"BertModel, torch {torch['torch']}",
             torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], 2)
 
+    if arguments.bfloat16:
+        bfloat16_rows(build, arguments.torch_python, peers, golden, add)
     if arguments.only == "torch":
         return report(rows, forward_row, arguments)
     _, graph = ours(build, "graph_bench", "cluster/umap_graph_2d.leiden/tiles/5", STOFM_GOLDEN=str(golden))

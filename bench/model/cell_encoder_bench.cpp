@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// Cells of the published cell encoder's size (Geneformer V1: 6 layers, 256 wide, 4 heads, random weights) a
-/// second. Sequences: the cells of the tokens case named by STOFM_TOKENS, else synthetic lengths. Baseline in
-/// the same binary: the full last layer for every token instead of position 0 alone.
+/// second. Sequences: the cells of the tokens case named by STOFM_TOKENS, else synthetic lengths. Baselines
+/// in the same binary: float32 products beside bfloat16 ones, the full last layer for every token instead of
+/// position 0 alone. STOFM_BENCH_THREADS=1: one thread.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -52,10 +53,10 @@ const model::NamedTensors<float>& weights() {
   return values;
 }
 
-void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
+void encode(benchmark::State& state, CpuKernels level, bool full_last_layer, MatmulGrade grade) {
   if (!has_cpu_kernels(level)) return state.SkipWithError("this machine lacks these kernels");
   set_cpu_kernels(level);
-  const model::CellEncoder<float> model(bench::published_cell_encoder(), weights());
+  const model::CellEncoder<float> model(bench::published_cell_encoder(), weights(), {.grade = grade});
   const Cells sample = cells(state.range(0), state.range(1));
   for (auto _ : state)
     benchmark::DoNotOptimize(full_last_layer ? model.last_hidden_state(sample.tokens, sample.offsets).data()
@@ -68,13 +69,17 @@ void encode(benchmark::State& state, CpuKernels level, bool full_last_layer) {
 
 void register_all() {
   for (const CpuKernels level : std::views::reverse(cpu_kernel_levels()))
-    for (const bool full : {false, true}) {
+    for (const char* form : {"/position_0", "/position_0/bfloat16", "/full_last_layer"}) {
+      const std::string name = form;
+      const bool full = name == "/full_last_layer";
+      const MatmulGrade grade = name == "/position_0/bfloat16" ? MatmulGrade::bfloat16 : MatmulGrade::float32;
       auto* bench =
-          benchmark::RegisterBenchmark(("model/cell_encoder/" + std::string(to_string(level)) +
-                                        (full ? "/full_last_layer" : "/position_0"))
-                                           .c_str(),
-                                       [=](benchmark::State& state) { encode(state, level, full); });
-      bench->ArgNames({"cells", "tokens"})->Unit(benchmark::kMillisecond)->UseRealTime();
+          benchmark::RegisterBenchmark(("model/cell_encoder/" + std::string(to_string(level)) + name).c_str(),
+                                       [=](benchmark::State& state) { encode(state, level, full, grade); });
+      bench->MeasureProcessCPUTime()
+          ->ArgNames({"cells", "tokens"})
+          ->Unit(benchmark::kMillisecond)
+          ->UseRealTime();
       bench->Args({64, 0})->Args({32, 256});
       if (std::getenv("STOFM_TOKENS") != nullptr) bench->Args({0, 0});
       if (level != CpuKernels::generic) bench->Args({2, 2048});
@@ -84,6 +89,7 @@ void register_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const char* threads = std::getenv("STOFM_BENCH_THREADS")) set_thread_count(std::atoi(threads));
   register_all();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

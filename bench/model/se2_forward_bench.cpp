@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /// One sub-slice of the published size through the SE(2) Transformer (random weights), and its parts.
-/// Baseline in the same binary: the forward pass with the Gaussian network computed once per distinct
-/// distance.
+/// Baselines in the same binary: float32 products (`table`) beside bfloat16 ones, the forward pass with the
+/// Gaussian network computed once per distinct distance (`network`). STOFM_BENCH_THREADS=1: one thread.
 #include <benchmark/benchmark.h>
 
+#include <cstdlib>
 #include <ranges>
 #include <string>
 
@@ -46,10 +47,11 @@ bool use_level(benchmark::State& state, CpuKernels level) {
   return true;
 }
 
-void forward(benchmark::State& state, CpuKernels level, bool use_table) {
+void forward(benchmark::State& state, CpuKernels level, bool use_table, MatmulGrade grade) {
   if (!use_level(state, level)) return;
   model::Se2EncoderOptions options;
   options.distance_bias.use_table = use_table;
+  options.grade = grade;
   const model::Se2Encoder<float> model(published(), weights(), options);
   const test::RandomSubSlice& slice = sub_slice(state.range(0));
   for (auto _ : state) {
@@ -80,10 +82,14 @@ void build_table(benchmark::State& state) {
 void register_all() {
   for (const CpuKernels level : std::views::reverse(cpu_kernel_levels())) {
     const std::string name(to_string(level));
-    for (const bool use_table : {true, false})
-      benchmark::RegisterBenchmark(
-          ("model/se2_forward/" + name + (use_table ? "/table" : "/network") + "/L:4/E:256/H:8/N").c_str(),
-          [=](benchmark::State& state) { forward(state, level, use_table); })
+    for (const std::string form : {"/table", "/bfloat16", "/network"})
+      benchmark::RegisterBenchmark(("model/se2_forward/" + name + form + "/L:4/E:256/H:8/N").c_str(),
+                                   [=](benchmark::State& state) {
+                                     forward(
+                                         state, level, form != "/network",
+                                         form == "/bfloat16" ? MatmulGrade::bfloat16 : MatmulGrade::float32);
+                                   })
+          ->MeasureProcessCPUTime()
           ->Arg(1050)
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
@@ -101,6 +107,7 @@ void register_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const char* threads = std::getenv("STOFM_BENCH_THREADS")) set_thread_count(std::atoi(threads));
   register_all();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

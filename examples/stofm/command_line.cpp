@@ -130,9 +130,7 @@ void add_embed(CLI::App& app, EmbedArguments& a) {
   option(app, run, "--batch", a.batch, "Sub-slices at once on a GPU (0: as many as fit, 64 at most)", "N")
       ->check(integer(0, 100000))
       ->capture_default_str();
-  option(app, run, "--dtype", a.dtype, "Grade of the matrix products", "float32|bfloat16")
-      ->check(one_of({"float32", "bfloat16"}))
-      ->capture_default_str();
+  add_dtype(app, run, a.dtype, "Grade of the matrix products (bf16 for short)");
   option(app, run, "--max-memory", a.max_memory,
          "Memory to stay under: 8G, 500M, 60% (default: 80% of what is free)", "SIZE");
   flag(app, run, "--dry-run", a.dry_run, "Print the plan (genes, pieces, memory) and stop");
@@ -258,10 +256,7 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
       ->required();
   option(*verify, "Input", "-w,--weights", a.verify.weights, "Model bundle to check", "FILE")->required();
   add_device(*verify, a.verify.device);
-  option(*verify, "Running", "--dtype", a.verify.dtype, "Grade of the matrix products on a GPU",
-         "float32|bfloat16")
-      ->check(one_of({"float32", "bfloat16"}))
-      ->capture_default_str();
+  add_dtype(*verify, "Running", a.verify.dtype, "Grade of the matrix products");
   option(*verify, "Input", "--tolerance", a.verify.tolerance,
          "Largest absolute difference allowed (0: each tensor's own)", "NUMBER")
       ->check(number_between(0, 1e6, "a number from 0 to 1e6"))

@@ -63,6 +63,18 @@ void add_device(CLI::App& app, std::string& device) {
           ""))
       ->capture_default_str();
 }
+void add_dtype(CLI::App& app, const char* group, std::string& dtype, const char* what) {
+  const CLI::Validator words = one_of({"float32", "bfloat16"});
+  option(app, group, "--dtype", dtype, what, "float32|bfloat16")
+      ->transform(CLI::Validator(
+          [words](std::string& text) {
+            if (text == "bf16") text = "bfloat16";
+            if (text == "fp32") text = "float32";
+            return words(text);
+          },
+          ""))
+      ->capture_default_str();
+}
 void add_common(CLI::App& app, CommonArguments& a) {
   const char* group = "General";
   option(app, group, "--threads", a.threads, "Threads (0: one per core). The result does not depend on it.",

@@ -36,6 +36,8 @@ std::string task_feature_list(const char* separator);
 void add_common(CLI::App& app, CommonArguments& a);
 /// --device
 void add_device(CLI::App& app, std::string& device);
+/// --dtype; `bf16` and `fp32` are heard as what they are short for.
+void add_dtype(CLI::App& app, const char* group, std::string& dtype, const char* what);
 void add_slice(CLI::App& app, SliceArguments& a, bool genes, bool places);
 void add_geometry(CLI::App& app, GeometryArguments& a);
 /// What add_geometry and tasks say of sub-slices in the same words.

@@ -72,9 +72,7 @@ void add_optimizer(CLI::App& app, TrainingArguments& a, const char* batch) {
 void add_run(CLI::App& app, TrainingArguments& a) {
   const char* group = "Running";
   add_device(app, a.device);
-  option(app, group, "--dtype", a.dtype, "Grade of the matrix products on a GPU", "float32|bfloat16")
-      ->check(one_of({"float32", "bfloat16"}))
-      ->capture_default_str();
+  add_dtype(app, group, a.dtype, "Grade of the matrix products on a GPU");
   option(app, group, "--validation", a.validation,
          "Held-out slices: a share of them, or their names, comma between; 0: none", "SHARE|NAMES")
       ->capture_default_str();

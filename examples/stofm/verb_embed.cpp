@@ -17,6 +17,7 @@
 #include "resources.hpp"
 #include "signals.hpp"
 #include "slice_run.hpp"
+#include "stofm/core/bfloat16_form.hpp"
 #include "stofm/core/cpu_features.hpp"
 #include "stofm/io/sha256.hpp"
 #include "verbs.hpp"
@@ -37,13 +38,15 @@ LoadedModel load(const EmbedArguments& a, ComputeDevice where) {
       load_model_bundle(find_weights(a.weights), half ? MatmulGrade::bfloat16 : MatmulGrade::float32);
   console.say(
       concat("model ", loaded.name, loaded.demonstration ? ": DEMONSTRATION weights, not for research" : "",
-             " (", loaded.path, "), kernels ", to_string(cpu_kernels())),
+             " (", loaded.path, "), kernels ", to_string(cpu_kernels()), half ? ", bfloat16 products" : ""),
       {{"weights", loaded.path}, {"sha256", loaded.sha256}});
   if (!loaded.limits.empty()) console.say("  " + loaded.limits);
   put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32_grade,
                a.batch);
-  if (half && !where.cuda && cpu_kernels() != CpuKernels::amx)
-    console.warn("--dtype bfloat16: this CPU has no AMX, products are float32");
+  if (half && !where.cuda && !bfloat16_pays(cpu_kernels()))
+    console.warn(
+        "--dtype bfloat16: no faster than float32 with the kernels of this CPU; the results are as "
+        "elsewhere");
   for (const Notice& notice : loaded.notices)
     console.detail(notice.text, {{"code", notice.code}, {"file", loaded.path}});
   return loaded;

@@ -15,8 +15,8 @@ namespace stofm::program {
 
 int run_verify(const VerifyArguments& a) {
   ComputeDevice where = choose_device(a.device);
-  LoadedModel loaded = load_model_bundle(a.weights);
   const bool half = a.dtype == "bfloat16";
+  LoadedModel loaded = load_model_bundle(a.weights, half ? MatmulGrade::bfloat16 : MatmulGrade::float32);
   put_encoders(loaded.model, where, half ? DevicePrecision::bfloat16 : DevicePrecision::float32, 0);
   for (const Notice& notice : loaded.notices) Console::get().warn(notice.text, {{"code", notice.code}});
   pipeline::VerifyOptions options;

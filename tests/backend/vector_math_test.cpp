@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/bfloat16_parts.hpp"
+#include "stofm/core/scalar.hpp"
 
 #if defined(STOFM_VECTOR_KERNELS)
 #define STOFM_KERNEL_TEXT "tests/backend/vector_probe.inc"
@@ -155,6 +156,50 @@ TEST_CASE("masks choose lanes, and chosen lanes are stored side by side") {
         if (set) CHECK(packed[next++] == a[lane]);
       }
       for (; next < 17; ++next) CHECK(packed[next] == 99.0F);
+    }
+  });
+}
+
+TEST_CASE(
+    "numbers are rounded to bfloat16 as the storage type rounds them, those too small for it to zeros") {
+  on_every_set([](CpuKernels level) {
+    std::uint32_t word = 1;
+    for (int round = 0; round < 3000; ++round) {
+      float x[16], y[64];
+      for (float& value : x) {
+        word = word * 1664525U + 1013904223U;
+        value = std::bit_cast<float>(round % 3 == 0 ? word & 0xffff8000U : word);  // ties too
+      }
+      const float special[] = {0.0F, -0.0F, infinity, -infinity, not_a_number, 1e-40F, -1e-39F, 3.4e38F};
+      if (round == 0) std::copy(special, special + 8, x);
+      STOFM_AT_LEVEL(level, bfloat16_probe(y, x));
+      for (int lane = 0; lane < 16; ++lane) {
+        const auto expected = static_cast<float>(bfloat16(x[lane]));
+        if (std::isnan(x[lane])) {
+          CHECK(std::isnan(y[lane]));
+        } else if (std::abs(x[lane]) < std::numeric_limits<float>::min()) {
+          CHECK(y[lane] == 0.0F);
+        } else {
+          CHECK(same_bits(y[lane], expected));
+        }
+        CHECK(same_bits(y[48 + lane], x[lane]));
+      }
+    }
+  });
+}
+
+TEST_CASE("a power of two is made of a fraction and a floor") {
+  on_every_set([](CpuKernels level) {
+    for (int round = 0; round < 100; ++round) {
+      float x[16], y[64];
+      for (int lane = 0; lane < 16; ++lane)
+        x[lane] = -120.0F + static_cast<float>(round * 16 + lane) * 0.0751F;
+      if (round == 0) x[3] = -5.0F;
+      STOFM_AT_LEVEL(level, bfloat16_probe(y, x));
+      for (int lane = 0; lane < 16; ++lane) {
+        CHECK(y[16 + lane] == x[lane] - std::floor(x[lane]));
+        CHECK(same_bits(y[32 + lane], std::ldexp(1.5F, static_cast<int>(std::floor(x[lane])))));
+      }
     }
   });
 }

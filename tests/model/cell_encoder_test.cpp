@@ -7,6 +7,7 @@
 
 #include "stofm/core/cpu_features.hpp"
 #include "tests/model/random_model.hpp"
+#include "tests/support/cosine.hpp"
 #include "tests/support/kernel_levels.hpp"
 
 namespace {
@@ -116,6 +117,30 @@ TEST_CASE("the number of threads does not change one bit") {
                                    {.parameters = {}, .tokens_per_chunk = 100});
     set_thread_count(1);
     const Tensor<float> one = model.embed(cells.tokens, cells.offsets);
+    for (const int threads : {2, 4}) {
+      set_thread_count(threads);
+      const Tensor<float> many = model.embed(cells.tokens, cells.offsets);
+      CHECK(std::memcmp(one.data(), many.data(), static_cast<std::size_t>(one.numel()) * sizeof(float)) == 0);
+    }
+  });
+  set_thread_count(before);
+}
+
+TEST_CASE("bfloat16: cells within a cosine of 1e-4 of float32, the same bits for any number of threads") {
+  const CellEncoderConfig config = small_config();
+  const Cells cells = random_cells(lengths, 28);
+  const auto weights = test::random_parameters(config, 27);
+  const int before = thread_count();
+  test::for_each_level([&](CpuKernels level) {
+    const CellEncoder<float> exact(config, weights),
+        model(config, weights, {.tokens_per_chunk = 100, .grade = MatmulGrade::bfloat16});
+    set_thread_count(1);
+    const Tensor<float> expected = exact.embed(cells.tokens, cells.offsets),
+                        one = model.embed(cells.tokens, cells.offsets);
+    const double error = test::worst_cosine_error(one, expected);
+    MESSAGE("bfloat16 against float32, ", std::string(to_string(level)), ": ", error);
+    CHECK(error <= 1e-4);  // what is promised; 1.2e-5 measured at the published sizes
+    CHECK(error > 0);      // it is another grade
     for (const int threads : {2, 4}) {
       set_thread_count(threads);
       const Tensor<float> many = model.embed(cells.tokens, cells.offsets);

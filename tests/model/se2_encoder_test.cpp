@@ -8,6 +8,7 @@
 
 #include "stofm/core/cpu_features.hpp"
 #include "tests/model/random_model.hpp"
+#include "tests/support/cosine.hpp"
 #include "tests/support/kernel_levels.hpp"
 
 namespace {
@@ -131,6 +132,29 @@ TEST_CASE("the number of threads does not change one bit") {
     for (const int threads : {2, 4}) {
       set_thread_count(threads);
       CHECK(same_bits(one, states(model, slice)));
+    }
+  });
+  set_thread_count(before);
+}
+
+TEST_CASE("bfloat16: nodes within a cosine of 1e-4 of float32, the same bits for any number of threads") {
+  const Se2Config config = wide_config();
+  const auto weights = test::random_parameters(config, 5, 1.0);
+  const auto slice = test::random_sub_slice(90, 7, config.input_dim, 6);
+  const int before = thread_count();
+  test::for_each_level([&](CpuKernels level) {
+    model::Se2EncoderOptions options;
+    options.grade = MatmulGrade::bfloat16;
+    const Se2Encoder<float> exact(config, weights), model(config, weights, options);
+    set_thread_count(1);
+    const Tensor<float> one = states(model, slice);
+    const double error = test::worst_cosine_error(one, states(exact, slice));
+    MESSAGE("bfloat16 against float32, ", std::string(to_string(level)), ": ", error);
+    CHECK(error <= 1e-4);  // 1.9e-5 measured with 1,050 nodes
+    CHECK(error > 0);
+    for (const int threads : {2, 3}) {
+      set_thread_count(threads);
+      CHECK(same_bits(states(model, slice), one));
     }
   });
   set_thread_count(before);

@@ -103,22 +103,74 @@ TEST_CASE("a row does not depend on the rows around it, nor a result on the numb
   set_thread_count(2);
 }
 
-TEST_CASE("the bfloat16 grade stays within the error of rounded operands") {
-  const auto x = spiky<float>({64, 96}, 1), w = spiky<float>({40, 96}, 2);
-  at_every_level([&](CpuKernels) {
-    const auto y = ops::linear(x, w, {}, {.grade = MatmulGrade::bfloat16});
-    for (std::int64_t i = 0; i < 64; ++i)
-      for (std::int64_t j = 0; j < 40; ++j) {
-        double sum = 0, size = 0;
-        for (std::int64_t k = 0; k < 96; ++k) {
-          const double term = static_cast<double>(x(i, k)) * static_cast<double>(w(j, k));
-          sum += term;
-          size += std::abs(term);
+TEST_CASE("the bfloat16 grade is the product of rounded operands, summed in float32") {
+  at_every_level([](CpuKernels) {
+    std::uint64_t seed = 1;
+    for (const std::int64_t m : {1, 2, 15, 17, 33, 65})
+      for (const std::int64_t n : {1, 31, 32, 33, 65})
+        for (const std::int64_t k : {1, 2, 31, 32, 33, 64, 65}) {
+          const auto x = spiky<float>({m, k}, ++seed), w = spiky<float>({n, k}, ++seed),
+                     b = spiky<float>({n}, ++seed);
+          const LinearOptions options{.activation = static_cast<Activation>(seed % 3),
+                                      .scale = seed % 2 == 0 ? 1.0 : 0.3,
+                                      .grade = MatmulGrade::bfloat16};
+          CAPTURE(m);
+          CAPTURE(n);
+          CAPTURE(k);
+          const auto rx = rounded_to_bfloat16(x), rw = rounded_to_bfloat16(w);
+          // products of rounded operands have 16 bits: only the sums round, as float32 sums do
+          REQUIRE(worst_ratio(ops::linear(x, w, b, options), rx, rw, b, options, CpuKernels::generic) <= 1.0);
         }
-        // two operands rounded by at most 2^-8 each
-        REQUIRE(std::abs(static_cast<double>(y(i, j)) - sum) <= size * (0x1.01p-7 + 97 * 0x1p-24));
-      }
   });
+}
+
+TEST_CASE("bfloat16: weights packed before, gaps between rows and threads change no bit") {
+  const auto x = spiky<float>({301, 67}, 4), w = spiky<float>({77, 67}, 5), b = spiky<float>({77}, 6);
+  const LinearOptions options{.activation = Activation::gelu, .grade = MatmulGrade::bfloat16};
+  at_every_level([&](CpuKernels) {
+    const ops::PackedLinear<float> packed(w, b, MatmulGrade::bfloat16), other(w, b);
+    set_thread_count(1);
+    const auto one = ops::linear(with_gaps(x), with_gaps(w, 7), b, options);
+    for (const int threads : {1, 2, 3, 8}) {
+      set_thread_count(threads);
+      CHECK(std::ranges::equal(packed(x, options).span(), one.span()));
+      CHECK(std::ranges::equal(other(x, options).span(), one.span()));
+      CHECK(std::ranges::equal(packed(x).span(), other(x).span()));
+    }
+    auto wide = Tensor<float>::full({301, 80}, 77.0F);
+    packed.apply_into(wide.slice(1, 2, 79).view(), x.view(), options);
+    for (std::int64_t i = 0; i < 301; ++i) {
+      for (std::int64_t j = 0; j < 77; ++j) REQUIRE(wide(i, j + 2) == one(i, j));
+      for (const std::int64_t j : {0, 1, 79}) REQUIRE(wide(i, j) == 77.0F);
+    }
+  });
+  set_thread_count(2);
+}
+
+TEST_CASE("bfloat16: NaN, infinity and empty sides") {
+  at_every_level([](CpuKernels) {
+    const LinearOptions options{.grade = MatmulGrade::bfloat16};
+    auto x = spiky<float>({40, 33}, 1);
+    const auto w = spiky<float>({20, 33}, 2);
+    x(7, 32) = std::numeric_limits<float>::quiet_NaN();
+    x(39, 0) = std::numeric_limits<float>::infinity();
+    const auto y = ops::linear(x, w, {}, options);
+    for (std::int64_t i = 0; i < 40; ++i)
+      for (std::int64_t j = 0; j < 20; ++j) {
+        CHECK(std::isnan(y(i, j)) == (i == 7));
+        CHECK(std::isinf(y(i, j)) == (i == 39));
+      }
+    CHECK(ops::linear(Tensor<float>(Shape{0, 5}), spiky<float>({3, 5}, 1), {}, options).shape() ==
+          Shape{0, 3});
+    CHECK(ops::linear(spiky<float>({4, 5}, 1), Tensor<float>(Shape{0, 5}), {}, options).shape() ==
+          Shape{4, 0});
+    const auto bias_only =
+        ops::linear(Tensor<float>(Shape{2, 0}), Tensor<float>(Shape{3, 0}), spiky<float>({3}, 9), options);
+    CHECK(bias_only(1, 2) == spiky<float>({3}, 9)(2));
+  });
+  const auto x = spiky<double>({3, 4}, 1), w = spiky<double>({2, 4}, 2);
+  CHECK(std::ranges::equal(ops::linear(x, w, {}, {.grade = MatmulGrade::bfloat16}).span(),
+                           ops::linear(x, w).span()));  // doubles have one grade
 }
 
 TEST_CASE("NaN comes out where NaN went in, and only there") {

@@ -14,6 +14,7 @@
 
 #include "stofm/core/cpu_features.hpp"
 #include "stofm/core/parallel.hpp"
+#include "stofm/core/scalar.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace stofm::test {
@@ -68,6 +69,13 @@ void at_every_level(Body body) {
     body(level);
   }
   set_cpu_kernels(before);
+}
+
+/// A copy whose numbers are rounded to bfloat16: the operands of MatmulGrade::bfloat16.
+inline Tensor<float> rounded_to_bfloat16(const Tensor<float>& x) {
+  Tensor<float> copy = x.clone();
+  for (float& v : copy.span()) v = static_cast<float>(bfloat16(v));
+  return copy;
 }
 
 /// Unit roundoff of T.

@@ -53,8 +53,9 @@ struct Case {
     return sum;
   }
 
-  /// Largest error over bound of attention after `layer`; bound as in varlen_attention_test.
-  double worst_ratio(const Tensor<T>& y, int layer, CpuKernels level) const {
+  /// Largest error over bound of attention after `layer`; bound as in varlen_attention_test, `weights` what
+  /// is added for rounded weights.
+  double worst_ratio(const Tensor<T>& y, int layer, CpuKernels level, double weights = 0) const {
     double worst = 0, v_size = 0;
     for (const T x : v[static_cast<std::size_t>(layer)].span())
       v_size = std::max(v_size, std::abs(static_cast<double>(x)));
@@ -71,7 +72,7 @@ struct Case {
         const double bound =
             v_size * (2 * size * (product_bound<T>(level, width * (layer + 1)) + 3 * roundoff<T>)+2 *
                           product_bound<T>(level, nodes) +
-                      16 * roundoff<T>);
+                      16 * roundoff<T> + weights);
         for (std::int64_t c = h * width; c < (h + 1) * width; ++c) {
           double expected = 0;
           for (std::int64_t j = 0; j < nodes; ++j)
@@ -120,6 +121,42 @@ TEST_CASE("pair attention matches the definition over layers, head widths and ke
     for (const std::int64_t width : {8, 16, 24, 32, 64}) check<float>(level, 65, 2, width, 3);
     for (const std::int64_t nodes : {1, 2, 31, 33}) check<float>(level, nodes, 3, 8, 2);
     if (level == CpuKernels::generic) check<double>(level, 33, 2, 8, 3);
+  });
+}
+
+TEST_CASE("bfloat16: pair attention is that of rounded operands, with rounded weights") {
+  at_every_level([](CpuKernels level) {
+    for (const auto& [nodes, width] :
+         {std::pair<std::int64_t, std::int64_t>{65, 8}, {33, 24}, {1, 8}, {300, 32}}) {
+      const Case<float> given(nodes, 2, width, 3);
+      Case<float> rounded = given;
+      for (std::size_t l = 0; l < 3; ++l) {
+        rounded.q[l] = rounded_to_bfloat16(given.q[l]);
+        rounded.k[l] = rounded_to_bfloat16(given.k[l]);
+        rounded.v[l] = rounded_to_bfloat16(given.v[l]);
+      }
+      Tensor<float> first;
+      for (const int threads : {1, 3}) {
+        set_thread_count(threads);
+        ops::PairAttention<float> attention(2, width, given.bias(), {.grade = MatmulGrade::bfloat16});
+        auto y = Tensor<float>(Shape{nodes, 2 * width});
+        for (std::size_t l = 0; l < 3; ++l) {
+          attention.append(with_gaps(given.q[l]).view(), given.k[l].view());
+          attention.attend_into(y.view(), with_gaps(given.v[l]).view());
+          CAPTURE(nodes);
+          // rounded weights by 2^-9, their exp right to 2^-13
+          REQUIRE(rounded.worst_ratio(y, static_cast<int>(l), level, 0x1p-9 + 2 * 0x1p-13) <= 1.0);
+        }
+        if (threads == 1) first = y;
+        CHECK(std::ranges::equal(y.span(), first.span()));
+        const auto pairs = attention.pair_rows(std::vector<std::int64_t>{nodes - 1});
+        double size = 0;
+        const double logit = rounded.logit(2, 1, nodes - 1, 0, size);
+        CHECK(std::abs(static_cast<double>(pairs(0, 0, 1)) - logit) <=
+              size * static_cast<double>(width * 3 + 4) * roundoff<float>);
+      }
+    }
+    set_thread_count(2);
   });
 }
 
@@ -220,6 +257,8 @@ TEST_CASE("pair attention refuses what does not fit") {
   ops::PairAttention<float> attention(2, 8, c.bias());
   CHECK_THROWS_WITH_AS(attention.values({}, Tensor<float>::zeros({2})),
                        doctest::Contains("without gradients"), UsageError);
+  const ops::PairAttention<float> rounded(2, 8, c.bias(), {.grade = MatmulGrade::bfloat16});
+  CHECK_THROWS_WITH_AS(rounded.attend(c.v[0].view()), doctest::Contains("without gradients"), UsageError);
   CHECK_THROWS_WITH_AS(attention.append(c.q[0].slice(0, 0, 9).view(), c.k[0].view()),
                        doctest::Contains("q [9, 16], expected [10, 16]"), ShapeError);
   const std::vector<std::int64_t> outside{10};

@@ -57,22 +57,32 @@ double largest_of(const Tensor<T>& t) {
   return largest;
 }
 
+/// What MatmulGrade::bfloat16 does besides rounding queries, keys and values: the weights are rounded (2^-9),
+/// their exp is right to 2^-13.
+constexpr double weight_rounding = 0x1p-9 + 2 * 0x1p-13;
+
 template <class T>
 void check(CpuKernels level, std::int64_t heads, std::int64_t width, const Offsets& q_offsets,
-           const Offsets& k_offsets) {
+           const Offsets& k_offsets, MatmulGrade grade = MatmulGrade::float32) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(width));
   const auto q = spiky<T>({q_offsets.back(), heads * width}, 11, 0.25),
              k = spiky<T>({k_offsets.back(), heads * width}, 12, 0.25),
              v = spiky<T>({k_offsets.back(), heads * width}, 13);
   auto y = Tensor<T>::full(q.shape(), T(99));
   ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), q_offsets, k_offsets,
-                             {.heads = heads, .scale = scale});
-  const auto expected = by_definition(q, k, v, q_offsets, k_offsets, heads, scale);
+                             {.heads = heads, .scale = scale, .grade = grade});
+  auto expected = Tensor<double>();
+  if constexpr (std::is_same_v<T, float>)
+    if (grade == MatmulGrade::bfloat16)
+      expected = by_definition(rounded_to_bfloat16(q), rounded_to_bfloat16(k), rounded_to_bfloat16(v),
+                               q_offsets, k_offsets, heads, scale);
+  if (grade == MatmulGrade::float32) expected = by_definition(q, k, v, q_offsets, k_offsets, heads, scale);
   std::int64_t keys = 0;
   for (std::size_t s = 0; s + 1 < k_offsets.size(); ++s)
     keys = std::max(keys, k_offsets[s + 1] - k_offsets[s]);
   const double bound =
-      largest_of(v) * attention_bound<T>(level, keys, width, scale, largest_of(q), largest_of(k));
+      largest_of(v) * (attention_bound<T>(level, keys, width, scale, largest_of(q), largest_of(k)) +
+                       (grade == MatmulGrade::bfloat16 ? weight_rounding : 0.0));
   double worst = 0;
   for (std::int64_t i = 0; i < q.dim(0); ++i)
     for (std::int64_t c = 0; c < q.dim(1); ++c)
@@ -105,6 +115,55 @@ TEST_CASE("sequences beyond one block of keys are rescaled on the way") {
   at_every_level([](CpuKernels level) {
     check<float>(level, 1, 16, {0, 33}, {0, 2049});
     check<float>(level, 1, 8, {0, 3}, {0, 4500});
+  });
+}
+
+TEST_CASE("bfloat16: attention is that of rounded operands, with rounded weights") {
+  at_every_level([](CpuKernels level) {
+    const auto grade = MatmulGrade::bfloat16;
+    for (const std::int64_t width : {1, 8, 16, 31, 32, 33, 64, 80})
+      check<float>(level, 3, width, ragged, ragged, grade);
+    check<float>(level, 2, 24, {0, 0, 2, 35, 35}, {0, 7, 8, 40, 90}, grade);
+    check<float>(level, 1, 16, {0, 33}, {0, 2049}, grade);  // several blocks of keys
+    check<float>(level, 4, 64, {0, 1, 18, 83}, {0, 256, 513, 1100}, grade);
+  });
+}
+
+TEST_CASE(
+    "bfloat16: huge logits select, NaN stays in its sequence, no key gives zeros, threads change nothing") {
+  at_every_level([](CpuKernels) {
+    const AttentionOptions options{.heads = 1, .scale = 1.0, .grade = MatmulGrade::bfloat16};
+    auto q = Tensor<float>::zeros({340, 8}), k = Tensor<float>::zeros({340, 8}),
+         v = Tensor<float>::zeros({340, 8});
+    for (std::int64_t i = 0; i < 340; ++i) {
+      q(i, 0) = 100.0F;
+      k(i, 0) = i == 317 ? 100.0F : -100.0F;  // logits +-1e4, the largest in the second block of keys
+      v(i, 3) = static_cast<float>(i % 200);
+    }
+    auto y = Tensor<float>(Shape{340, 8});
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), Offsets{0, 340}, Offsets{0, 340},
+                               options);
+    for (std::int64_t i = 0; i < 340; ++i) CHECK(y(i, 3) == 117.0F);
+    k(300, 5) = std::numeric_limits<float>::quiet_NaN();
+    q(300, 5) = 1.0F;
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), Offsets{0, 200, 340},
+                               Offsets{0, 200, 340}, options);
+    for (std::int64_t i = 0; i < 340; ++i) CHECK(std::isnan(y(i, 3)) == (i >= 200));
+    ops::varlen_attention_into(y.view(), q.view(), k.view(), v.view(), Offsets{0, 200, 340},
+                               Offsets{0, 340, 340}, options);
+    for (std::int64_t i = 200; i < 340; ++i) CHECK(y(i, 3) == 0.0F);
+    const auto a = spiky<float>({180, 96}, 1, 0.3), b = spiky<float>({180, 96}, 2, 0.3);
+    const AttentionOptions three{.heads = 3, .scale = 0.2, .grade = MatmulGrade::bfloat16};
+    Tensor<float> first;
+    for (const int threads : {1, 2, 3, 8}) {
+      set_thread_count(threads);
+      auto out = Tensor<float>(Shape{180, 96});
+      ops::varlen_attention_into(out.view(), with_gaps(a).view(), with_gaps(b, 3).view(), b.view(), ragged,
+                                 ragged, three);
+      if (threads == 1) first = out;
+      CHECK(std::ranges::equal(out.span(), first.span()));
+    }
+    set_thread_count(2);
   });
 }
 

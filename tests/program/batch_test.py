@@ -50,6 +50,19 @@ class Batch(support.EmbedCase):
         self.assertIn("made of something else: input", done.stderr)
         self.assertIn("1 skipped, 1 failed", done.stderr)
 
+    def test_results_of_two_dtypes_are_not_mixed(self):
+        """`bf16` is short for bfloat16: the word in the result and in the journal, and in what is refused."""
+        self.ok("embed", "in/a.h5ad", "in/b.h5ad", "--output-dir", "out", "--dtype", "bf16")
+        options = [json.loads(line)["options"] for line in (self.dir / "out/stofm-journal.jsonl").read_text().splitlines()]
+        self.assertTrue(options and all(entry["dtype"] == "bfloat16" for entry in options), options)
+        self.assertIn(b"bfloat16", (self.dir / "out/a.stofm.h5ad").read_bytes())
+        done = self.ok("embed", "in/a.h5ad", "in/b.h5ad", "--output-dir", "out", "--dtype", "bfloat16")
+        self.assertIn("0 embedded, 2 skipped, 0 failed", done.stderr)
+        done = self.run_program("embed", "in/a.h5ad", "in/b.h5ad", "--output-dir", "out")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("dtype bfloat16 -> float32", done.stderr)
+        self.refused(2, "embed", "in/a.h5ad", "--dtype", "fp16", words=["--dtype", "fp16", "float32|bfloat16"])
+
     def test_a_result_of_one_slice_alone_counts_in_a_later_run_over_many(self):
         self.ok("embed", "in/a.h5ad", "-o", "out/a.stofm.h5ad")
         result = (self.dir / "out/a.stofm.h5ad").read_bytes()

@@ -50,8 +50,9 @@ class DeviceTest(support.EmbedCase):
         self.assertEqual([line["tensor"] for line in plain], [line["tensor"] for line in unit])
         for a, b in zip(plain, unit):
             self.assertEqual(b["tolerance"], 0.02)
-            if a["tensor"].endswith("state"):  # rows of LayerNorm are longer than 1
-                self.assertLess(b["max_abs_diff"], a["max_abs_diff"])
+            self.assertTrue(b["ok"], b)
+            if a["tensor"].endswith("state"):  # rounded operands: other numbers
+                self.assertNotEqual(b["max_abs_diff"], a["max_abs_diff"])
 
     def test_names_of_devices_are_checked(self):
         for verb in [["embed", "slice.h5ad"], ["pretrain", "slice.h5ad", "-o", "run"], ["adapt", "slice.h5ad", "-o", "run"]]:

@@ -26,6 +26,8 @@
 #define STOFM_TARGET_AVX2 STOFM_UNFUSED __attribute__((target("avx2,fma")))
 #define STOFM_TARGET_AVX512 \
   STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")))
+#define STOFM_TARGET_AVX512_BFLOAT16 \
+  STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define STOFM_TARGET_AMX \
   STOFM_UNFUSED __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-bf16")))
 #define STOFM_INLINE_AMX inline __attribute__((always_inline)) STOFM_TARGET_AMX

@@ -20,10 +20,13 @@ enum class Activation {
   gelu,  ///< x * (1 + erf(x / sqrt(2))) / 2, exact form
 };
 
-/// Precision class of the products inside a float matrix multiplication. Sums are float32 in both.
+/// Precision class of the products inside a float matrix multiplication. Sums are float32 in both. Doubles
+/// have one grade.
 enum class MatmulGrade {
-  float32,   ///< float32; on AMX each float as a sum of three bfloat16 (six products), to the same accuracy
-  bfloat16,  ///< operands rounded to bfloat16 (one product) where the CPU has AMX; elsewhere as float32
+  float32,  ///< float32; on AMX each float as a sum of three bfloat16 (six products), to the same accuracy
+  /// Operands rounded to bfloat16 (each by at most 2^-9 of it), one product. Faster than float32 on AMX and on
+  /// AVX-512-bf16 of AMD (backend/cpu/bfloat16/forms.hpp); elsewhere as fast, with the same results.
+  bfloat16,
 };
 
 /// y = activation(scale * (x w^T + b)).

@@ -12,10 +12,13 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "stofm/core/compiled.hpp"
+#include "stofm/core/cpu_features.hpp"
+#include "stofm/core/parallel.hpp"
 #include "stofm/model/config.hpp"
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/sequence_chunks.hpp"
@@ -30,8 +33,8 @@ namespace stofm::model {
 /// How the cell encoder is built and run.
 struct CellEncoderOptions {
   ParameterOptions parameters = {};
-  /// Tokens computed at once (at least one sequence): bounds the memory to about
-  /// tokens * (6 hidden_size + intermediate_size) * sizeof(T).
+  /// Most tokens computed at once (at least one sequence): bounds the memory to about
+  /// tokens * (6 hidden_size + intermediate_size) * sizeof(T). Fewer are taken where few threads share them.
   std::int64_t tokens_per_chunk = 4096;
   MatmulGrade grade = MatmulGrade::float32;
 };
@@ -77,6 +80,7 @@ class CellEncoder {
   };
 
   Layer make_layer(std::int64_t l) const;
+  std::int64_t chunk_tokens() const;
   void make_folded();
   void reserve(Workspace& space, std::int64_t tokens) const;
   Tensor<T> embed_tokens(const Chunk& chunk, Workspace& space) const;
@@ -134,15 +138,23 @@ CellEncoder<T>::CellEncoder(const CellEncoderConfig& config, const NamedTensors<
   projection_ = detail::linear_of(parameters_, "proj");
 }
 
+/// What the threads work on at a time should stay in their L2: 512 tokens each. No row of a result depends on
+/// the rows beside it but in Eigen's products, which the generic kernels use.
+template <Real T>
+std::int64_t CellEncoder<T>::chunk_tokens() const {
+  if (!std::is_same_v<T, float> || cpu_kernels() == CpuKernels::generic) return tokens_per_chunk_;
+  return (std::min)(tokens_per_chunk_, std::int64_t{512} * thread_count());
+}
+
 template <Real T>
 typename CellEncoder<T>::Layer CellEncoder<T>::make_layer(std::int64_t l) const {
   const std::string name = concat("bert/encoder.layer.", l, "."), attention = name + "attention.self.";
   Layer layer;
   layer.qkv = detail::stacked_qkv(parameters_, attention, {"query", "key", "value"},
-                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())));
-  layer.out = detail::linear_of(parameters_, name + "attention.output.dense");
-  layer.fc1 = detail::linear_of(parameters_, name + "intermediate.dense");
-  layer.fc2 = detail::linear_of(parameters_, name + "output.dense");
+                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())), grade_);
+  layer.out = detail::linear_of(parameters_, name + "attention.output.dense", grade_);
+  layer.fc1 = detail::linear_of(parameters_, name + "intermediate.dense", grade_);
+  layer.fc2 = detail::linear_of(parameters_, name + "output.dense", grade_);
   layer.attention_norm = detail::norm_of(parameters_, name + "attention.output.LayerNorm");
   layer.ffn_norm = detail::norm_of(parameters_, name + "output.LayerNorm");
   return layer;
@@ -266,8 +278,8 @@ Tensor<T> CellEncoder<T>::embed(std::span<const std::int32_t> tokens,
   const std::int64_t cells = static_cast<std::int64_t>(offsets.size()) - 1, width = config_.projection_dim;
   Tensor<T> result({cells, width});
   Workspace space;
-  space.tokens = (std::min)(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
-  detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
+  space.tokens = (std::min)(chunk_tokens(), static_cast<std::int64_t>(tokens.size()));
+  detail::for_chunks(tokens, offsets, chunk_tokens(), [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (std::size_t l = 0; l + 1 < layers_.size(); ++l) full_layer(layers_[l], chunk, x, space);
     const Tensor<T> rows = ops::l2_normalize_rows(projection_(first_rows_layer(chunk, x)));
@@ -285,8 +297,8 @@ Tensor<T> CellEncoder<T>::last_hidden_state(std::span<const std::int32_t> tokens
   const std::int64_t w = config_.hidden_size;
   Tensor<T> result({static_cast<std::int64_t>(tokens.size()), w});
   Workspace space;
-  space.tokens = (std::min)(tokens_per_chunk_, static_cast<std::int64_t>(tokens.size()));
-  detail::for_chunks(tokens, offsets, tokens_per_chunk_, [&](const Chunk& chunk) {
+  space.tokens = (std::min)(chunk_tokens(), static_cast<std::int64_t>(tokens.size()));
+  detail::for_chunks(tokens, offsets, chunk_tokens(), [&](const Chunk& chunk) {
     Tensor<T> x = embed_tokens(chunk, space);
     for (const Layer& layer : layers_) full_layer(layer, chunk, x, space);
     for (std::size_t s = 0; s < chunk.cells.size(); ++s) {

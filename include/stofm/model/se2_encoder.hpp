@@ -109,7 +109,7 @@ Se2Encoder<T>::Se2Encoder(const Se2Config& config, const NamedTensors<T>& weight
       grade_(options.grade),
       distance_bias_(weights, options.distance_bias) {
   parameters_ = detail::select_parameters(parameter_list(config), weights);
-  input_ = detail::linear_of(parameters_, "embedding_layer");
+  input_ = detail::linear_of(parameters_, "embedding_layer", grade_);
   type_embedding_ = parameters_.at("token_type_embeddings.weight").contiguous();
   for (std::int64_t l = 0; l < config.num_hidden_layers; ++l) layers_.push_back(make_layer(l));
 }
@@ -119,10 +119,10 @@ typename Se2Encoder<T>::Layer Se2Encoder<T>::make_layer(std::int64_t l) const {
   const std::string name = concat("encoder.layers.", l, ".");
   Layer layer;
   layer.qkv = detail::stacked_qkv(parameters_, name + "self_attn.", {"q_proj", "k_proj", "v_proj"},
-                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())));
-  layer.out = detail::linear_of(parameters_, name + "self_attn.out_proj");
-  layer.fc1 = detail::linear_of(parameters_, name + "fc1");
-  layer.fc2 = detail::linear_of(parameters_, name + "fc2");
+                                  1.0 / std::sqrt(static_cast<double>(config_.head_dim())), grade_);
+  layer.out = detail::linear_of(parameters_, name + "self_attn.out_proj", grade_);
+  layer.fc1 = detail::linear_of(parameters_, name + "fc1", grade_);
+  layer.fc2 = detail::linear_of(parameters_, name + "fc2", grade_);
   layer.attention_norm = detail::norm_of(parameters_, name + "self_attn_layer_norm");
   layer.ffn_norm = detail::norm_of(parameters_, name + "final_layer_norm");
   return layer;

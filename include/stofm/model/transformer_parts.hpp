@@ -31,8 +31,9 @@ NormParameters<T> norm_of(const NamedTensors<T>& weights, const std::string& nam
 }
 
 template <Real T>
-ops::PackedLinear<T> linear_of(const NamedTensors<T>& weights, const std::string& name) {
-  return ops::PackedLinear<T>(weights.at(name + ".weight"), weights.at(name + ".bias"));
+ops::PackedLinear<T> linear_of(const NamedTensors<T>& weights, const std::string& name,
+                               MatmulGrade grade = MatmulGrade::float32) {
+  return ops::PackedLinear<T>(weights.at(name + ".weight"), weights.at(name + ".bias"), grade);
 }
 
 /// A dense copy, times `factor`.
@@ -47,7 +48,8 @@ Tensor<T> scaled(const Tensor<T>& values, double factor) {
 /// `query_scale`. `parts` are the three names behind `prefix`, queries first.
 template <Real T>
 ops::PackedLinear<T> stacked_qkv(const NamedTensors<T>& weights, const std::string& prefix,
-                                 const std::array<const char*, 3>& parts, double query_scale) {
+                                 const std::array<const char*, 3>& parts, double query_scale,
+                                 MatmulGrade grade) {
   const Tensor<T>& first = weights.at(prefix + parts[0] + ".weight");
   const std::int64_t rows = first.dim(0);
   Tensor<T> weight({3 * rows, first.dim(1)}), bias({3 * rows});
@@ -59,7 +61,7 @@ ops::PackedLinear<T> stacked_qkv(const NamedTensors<T>& weights, const std::stri
     std::copy_n(w.data(), w.numel(), weight.data() + at * first.dim(1));
     std::copy_n(b.data(), b.numel(), bias.data() + at);
   }
-  return ops::PackedLinear<T>(std::move(weight), std::move(bias));
+  return ops::PackedLinear<T>(std::move(weight), std::move(bias), grade);
 }
 
 /// The parameters of `list`, and nothing else.

@@ -5,7 +5,8 @@
 ///
 /// On a CPU with AMX, float products are computed from operands split in three bfloat16 each (six products of
 /// parts, float32 sums): relative to sum_k |x_k w_k| the error of one element is at most 2^-24 (K + 8), as in
-/// float32. There, products of denormal parts count as zero and an infinite operand gives NaN.
+/// float32. There, products of denormal parts count as zero and an infinite operand gives NaN. With
+/// MatmulGrade::bfloat16 the error is at most 2^-8 + 2^-18 + 2^-24 (K + 2) of that sum.
 
 #include <optional>
 #include <utility>
@@ -65,14 +66,16 @@ template <Computed T>
 class PackedLinear {
  public:
   PackedLinear() = default;
-  /// w: [N, K], b: [N] or default constructed for none. \throws ShapeError, ResourceError. *Memory* one more
-  /// copy of w where AVX-512 or AMX kernels are used.
-  explicit PackedLinear(Tensor<T> w, Tensor<T> b = {}) : w_(w.contiguous()), b_(b.contiguous()) {
+  /// w: [N, K], b: [N] or default constructed for none; `grade`: what most calls will ask for (the others
+  /// pack anew). \throws ShapeError, ResourceError. *Memory* one more copy of w (half of one for bfloat16)
+  /// where kernels of ours are used.
+  explicit PackedLinear(Tensor<T> w, Tensor<T> b = {}, MatmulGrade grade = MatmulGrade::float32)
+      : w_(w.contiguous()), b_(b.contiguous()) {
     detail::require_rank("PackedLinear", "w", w_.view(), 2);
     if (b_.data() != nullptr)
       detail::require_shape("PackedLinear", "b", std::as_const(b_).view(), Shape{w_.dim(0)},
                             "one bias per row of w");
-    packed_ = backend::pack_weights(Cpu{}, std::as_const(w_).view());
+    packed_ = backend::pack_weights(Cpu{}, std::as_const(w_).view(), grade);
   }
 
   std::int64_t inputs() const { return w_.dim(1); }

@@ -31,7 +31,7 @@ using stofm::backend::AskedPairs;
 using stofm::backend::PairGradients;
 
 struct PairAttentionOptions {
-  MatmulGrade grade = MatmulGrade::float32;
+  MatmulGrade grade = MatmulGrade::float32;  ///< of `attend_into`, without gradients
   bool gradients = false;  ///< on AMX, products as the gradients have them: right to about 2^-16, and quicker
 };
 
@@ -130,8 +130,10 @@ class PairAttention {
     require_nodes("attend", "v", v);
     if (y.numel() > 0) backend::pair_forward<T>(Cpu{}, state_, y, TensorView<const T>(v), {}, nullptr);
   }
-  /// The same with dropped weights, and with what its gradient needs.
+  /// The same with dropped weights, and with what its gradient needs. Of no state of the grade bfloat16,
+  /// which has no gradients.
   PairAttentionValue<T> attend(Input<T> v, const WeightDropout& dropout = {}) const {
+    if (state_.rounded()) require_gradients("attend");
     require_nodes("attend", "v", v);
     PairAttentionValue<T> result{Tensor<T>(v.shape), Tensor<T>(Shape{heads(), nodes()})};
     if (result.y.numel() > 0)

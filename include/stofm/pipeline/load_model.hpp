@@ -37,7 +37,7 @@ struct MouseMap;
 struct ModelOptions {
   std::string file{};                        ///< names the weights in messages
   bool allow_nonfinite = false;              ///< accept NaN and inf in weights
-  MatmulGrade grade = MatmulGrade::float32;  ///< precision of the products of the cell encoder
+  MatmulGrade grade = MatmulGrade::float32;  ///< precision of the products of both encoders
 };
 
 /// Immutable once built; copies share the weights. May be used by several threads at once, with a device by

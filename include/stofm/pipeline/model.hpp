@@ -90,6 +90,7 @@ STOFM_INLINE pipeline::Model pipeline::make_model(ModelParts parts, const ModelO
                        "Take both halves from one checkpoint."});
     model::Se2EncoderOptions se2_options;
     se2_options.parameters = {options.allow_nonfinite, options.file, "se2/"};
+    se2_options.grade = options.grade;
     model.se2 = std::make_shared<model::Se2Encoder<float>>(*parts.se2_config, parts.se2, se2_options);
     add(model.se2->report().notices);
     model.masked_cell_head = model::MaskedCellHead::find(*parts.se2_config, parts.se2);

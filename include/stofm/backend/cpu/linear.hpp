@@ -7,6 +7,7 @@
 
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/amx/linear.hpp"
+#include "stofm/backend/cpu/bfloat16/products.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/backend/cpu/vector/linear.hpp"
@@ -36,23 +37,30 @@ void linear_generic(TensorView<T> y, TensorView<const T> x, TensorView<const T> 
   });
 }
 
-/// Weights in the order that the kernels of one level read, made once for many calls; no data for the generic
-/// level.
+/// Weights in the order that the kernels of one level and grade read, made once for many calls; no data for
+/// the generic level.
 template <class T>
 struct PackedWeights {
   CpuKernels level = CpuKernels::generic;
+  MatmulGrade grade = MatmulGrade::float32;
   Tensor<std::uint8_t> bytes;
 };
 
 #if defined(STOFM_VECTOR_KERNELS)
-/// Bytes of packed weights of one level.
-inline std::int64_t packed_weight_bytes(CpuKernels level, std::int64_t n, std::int64_t k) {
+/// Bytes of packed weights of one level and grade.
+inline std::int64_t packed_weight_bytes(CpuKernels level, std::int64_t n, std::int64_t k,
+                                        MatmulGrade grade = MatmulGrade::float32) {
+  if (grade == MatmulGrade::bfloat16)
+    return checked_mul(STOFM_AT_BFLOAT16(level, packed_weight_floats(n, k)), sizeof(float), "weights");
 #if defined(STOFM_X86_KERNELS)
   if (level == CpuKernels::amx) return amx::packed_weight_bytes(n, k);
 #endif
   return checked_mul(STOFM_AT_LEVEL(level, packed_weight_floats(n, k)), sizeof(float), "weights");
 }
-inline void pack_weights_into(CpuKernels level, std::uint8_t* out, TensorView<const float> w) {
+inline void pack_weights_into(CpuKernels level, std::uint8_t* out, TensorView<const float> w,
+                              MatmulGrade grade = MatmulGrade::float32) {
+  if (grade == MatmulGrade::bfloat16)
+    return STOFM_AT_BFLOAT16(level, pack_weights(reinterpret_cast<float*>(out), w));
 #if defined(STOFM_X86_KERNELS)
   if (level == CpuKernels::amx) return amx::pack_weights(out, w);
 #endif
@@ -60,6 +68,8 @@ inline void pack_weights_into(CpuKernels level, std::uint8_t* out, TensorView<co
 }
 inline void linear_packed_bytes(CpuKernels level, TensorView<float> y, TensorView<const float> x,
                                 const std::uint8_t* weights, const float* bias, LinearOptions options) {
+  if (options.grade == MatmulGrade::bfloat16)
+    return STOFM_AT_BFLOAT16(level, linear(y, x, reinterpret_cast<const float*>(weights), bias, options));
 #if defined(STOFM_X86_KERNELS)
   if (level == CpuKernels::amx) return amx::linear(y, x, weights, bias, options);
 #endif
@@ -68,14 +78,16 @@ inline void linear_packed_bytes(CpuKernels level, TensorView<float> y, TensorVie
 #endif
 
 template <class T>
-PackedWeights<T> pack_weights(Cpu, [[maybe_unused]] TensorView<const T> w) {
+PackedWeights<T> pack_weights(Cpu, [[maybe_unused]] TensorView<const T> w,
+                              [[maybe_unused]] MatmulGrade grade) {
   PackedWeights<T> packed;
 #if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>) {
     packed.level = cpu_kernels();
+    packed.grade = grade;
     if (packed.level == CpuKernels::generic) return packed;
-    packed.bytes = Tensor<std::uint8_t>(Shape{packed_weight_bytes(packed.level, w.dim(0), w.dim(1))});
-    pack_weights_into(packed.level, packed.bytes.data(), w);
+    packed.bytes = Tensor<std::uint8_t>(Shape{packed_weight_bytes(packed.level, w.dim(0), w.dim(1), grade)});
+    pack_weights_into(packed.level, packed.bytes.data(), w, grade);
   }
 #endif
   return packed;
@@ -91,11 +103,11 @@ void linear_packed(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const
     const CpuKernels level = cpu_kernels();
     if (level != CpuKernels::generic) {
       const std::uint8_t* weights = nullptr;
-      if (packed != nullptr && packed->level == level) {
+      if (packed != nullptr && packed->level == level && packed->grade == options.grade) {
         weights = packed->bytes.data();
       } else {
-        std::uint8_t* made = scratch_bytes<2>(packed_weight_bytes(level, w.dim(0), w.dim(1)));
-        pack_weights_into(level, made, w);
+        std::uint8_t* made = scratch_bytes<2>(packed_weight_bytes(level, w.dim(0), w.dim(1), options.grade));
+        pack_weights_into(level, made, w, options.grade);
         weights = made;
       }
       linear_packed_bytes(level, y, x, weights, bias, options);
@@ -103,6 +115,11 @@ void linear_packed(Cpu, TensorView<T> y, TensorView<const T> x, TensorView<const
     }
   }
 #endif
+  Tensor<T> rounded_x, rounded_w;
+  if (options.grade == MatmulGrade::bfloat16) {
+    round_operand(x, rounded_x);
+    round_operand(w, rounded_w);
+  }
   linear_generic(y, x, w, bias, options);
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "stofm/backend/cpu/amx/pair_attention_backward.hpp"
+#include "stofm/backend/cpu/bfloat16/attention.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
@@ -24,6 +25,9 @@ namespace stofm::backend {
 
 template <class T>
 void pack_pair_layer([[maybe_unused]] const PairState<T>& state, [[maybe_unused]] PairLayer<T>& layer) {
+  if (state.rounded()) {
+    STOFM_RETURN_BFLOAT16_KERNEL(T, state.level, pack_pair_layer(state, layer))
+  }
   STOFM_RETURN_TILE_KERNEL(T, state.level, pack_pair_layer(state, layer))
 }
 
@@ -32,13 +36,15 @@ std::shared_ptr<const PairLayer<T>> pair_layer(Cpu, const PairState<T>& state, T
                                                TensorView<const T> k, double scale) {
   auto layer = std::make_shared<PairLayer<T>>();
   layer->scale = static_cast<T>(scale);
-  auto copy = [](TensorView<const T> from, T factor) {
+  auto copy = [rounded = state.rounded()](TensorView<const T> from, T factor) {
     Tensor<T> to(from.shape);
     const std::int64_t columns = from.dim(1);
     parallel_for(from.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const T* in = from.row(i);
-        std::transform(in, in + columns, to.data() + i * columns, [factor](T x) { return x * factor; });
+        T* const out = to.data() + i * columns;
+        std::transform(in, in + columns, out, [factor](T x) { return x * factor; });
+        if (rounded) round_row(out, columns);
       }
     });
     return to;
@@ -107,6 +113,8 @@ template <class T>
 void pair_forward_generic(const PairState<T>& state, TensorView<T> y, TensorView<const T> v,
                           const WeightDropout& dropout, T* log_sums) {
   const std::int64_t n = state.nodes(), width = state.width, blocks = state.pairs->blocks();
+  Tensor<T> rounded_v;
+  if (state.rounded()) round_operand(v, rounded_v);
   parallel_for(state.heads * blocks, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t t = first; t < last; ++t) {
       const std::int64_t head = t / blocks, begin = t % blocks * 32,
@@ -117,6 +125,7 @@ void pair_forward_generic(const PairState<T>& state, TensorView<T> y, TensorView
         const double log_sum = softmax_row_generic(p + i * n, n);
         if (log_sums != nullptr) log_sums[head * n + begin + i] = static_cast<T>(log_sum);
       }
+      if (state.rounded()) round_row(p, rows * n);
       if (dropout.drops()) pair_drop(dropout, n, head, t % blocks, p);
       eigen_rows(y.row(begin) + head * width, rows, width, y.stride(0)).noalias() =
           eigen_rows(p, rows, n, n) * eigen_rows(v.data + head * width, n, width, v.stride(0));
@@ -229,10 +238,14 @@ void pair_values_backward_generic(const PairState<T>& state, const AskedPairs& l
   });
 }
 
-/// y: [nodes, heads * width] with dense rows; log_sums: [heads, nodes] or null.
+/// y: [nodes, heads * width] with dense rows; log_sums: [heads, nodes] or null. Of rounded states, null, and
+/// no dropout.
 template <class T>
 void pair_forward(Cpu, const PairState<T>& state, TensorView<T> y, TensorView<const T> v,
                   const WeightDropout& dropout, T* log_sums) {
+  if (state.rounded()) {
+    STOFM_RETURN_BFLOAT16_KERNEL(T, state.level, pair_forward(state, y, v))
+  }
   STOFM_RETURN_TILE_KERNEL(T, state.level, pair_forward(state, y, v, dropout, log_sums))
   pair_forward_generic(state, y, v, dropout, log_sums);
 }

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "stofm/backend/cpu/sparse_runs.hpp"
@@ -56,9 +57,10 @@ inline AskedPairs make_asked_pairs(std::int64_t nodes, std::span<const std::int6
   return list;
 }
 
-/// One layer's queries (times scale) and keys [nodes, heads * width], dense, and their packed forms where the
-/// kernels want them (AMX: both as [heads][tiles][groups of width][3 KB, or 2 KB in two parts]; vectors: keys
-/// as [heads][panels of pack_panels_transposed]).
+/// One layer's queries (times scale) and keys [nodes, heads * width], dense, rounded if the state is, and
+/// their packed forms where the kernels want them (AMX: both as [heads][tiles][groups of width][3 KB, or 2 KB
+/// in two parts]; vectors: keys as [heads][panels of pack_panels_transposed]; of rounded states:
+/// bfloat16/attention.hpp).
 template <class T>
 struct PairLayer {
   Tensor<T> q, k;
@@ -73,12 +75,14 @@ struct PairState {
   std::shared_ptr<const PairBlocks> pairs;
   std::int64_t heads = 0, width = 0;
   CpuKernels level = CpuKernels::generic;
-  MatmulGrade grade = MatmulGrade::float32;  ///< of products on AMX, unless `two_parts`
-  bool two_parts = false;                    ///< on AMX: as the gradients are computed
+  MatmulGrade grade = MatmulGrade::float32;  ///< of products, unless `two_parts`
+  bool two_parts = false;                    ///< with gradients: on AMX, products in two parts
   Tensor<T> slots;                           ///< [heads, slots]
   std::vector<std::shared_ptr<const PairLayer<T>>> layers;
 
   std::int64_t nodes() const { return pairs->nodes; }
+  /// Whether operands are rounded to bfloat16. Doubles have one grade, and so have gradients.
+  bool rounded() const { return std::is_same_v<T, float> && grade == MatmulGrade::bfloat16 && !two_parts; }
 };
 
 /// Where gradients are added; a null pointer is not wanted. [nodes, heads * width] dense; slots: [heads,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/amx/attention.hpp"
+#include "stofm/backend/cpu/bfloat16/attention.hpp"
 #include "stofm/backend/cpu/dropout_mask.hpp"
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
@@ -41,19 +42,24 @@ void drop_weights(T* row, std::int64_t keys, const WeightDropout& dropout, std::
   }
 }
 
-/// One head of one task: at least one query and one key. `tiles`: on AMX where there is.
+/// One head of one task: at least one query and one key. `training`: in float32 vectors on every level.
 template <class T>
 void attend_sequence(TensorView<T> y, const PackedSequences<T>& a, const SequenceHead& at,
-                     [[maybe_unused]] bool tiles, [[maybe_unused]] MatmulGrade grade) {
+                     [[maybe_unused]] bool training, bool rounded) {
 #if defined(STOFM_VECTOR_KERNELS)
   if constexpr (std::is_same_v<T, float>)
     if (const CpuKernels level = cpu_kernels(); level != CpuKernels::generic) {
+      float* const out = y.row(at.query_begin) + at.column;
+      const float *const q = a.q.row(at.query_begin) + at.column,
+                         *const k = a.k.row(at.key_begin) + at.column,
+                         *const v = a.v.row(at.key_begin) + at.column;
+      if (rounded)
+        return STOFM_AT_BFLOAT16(level, attend(out, y.stride(0), q, a.q.stride(0), at.queries, k,
+                                               a.k.stride(0), v, a.v.stride(0), at.keys, at.width, a.scale));
 #if defined(STOFM_X86_KERNELS)
-      if (level == CpuKernels::amx && at.queries > 1 && tiles)
-        return amx::attend(
-            y.row(at.query_begin) + at.column, y.stride(0), a.q.row(at.query_begin) + at.column,
-            a.q.stride(0), at.queries, a.k.row(at.key_begin) + at.column, a.k.stride(0),
-            a.v.row(at.key_begin) + at.column, a.v.stride(0), at.keys, at.width, a.scale, grade);
+      if (level == CpuKernels::amx && at.queries > 1 && !training)
+        return amx::attend(out, y.stride(0), q, a.q.stride(0), at.queries, k, a.k.stride(0), v, a.v.stride(0),
+                           at.keys, at.width, a.scale);
 #endif
       return STOFM_AT_LEVEL(level, attend_sequence(y, a, at));
     }
@@ -67,6 +73,7 @@ void attend_sequence(TensorView<T> y, const PackedSequences<T>& a, const Sequenc
       T* const p_row = weights + i * at.keys;
       for (std::int64_t j = 0; j < at.keys; ++j) p_row[j] *= a.scale;
       softmax_row_generic(p_row, at.keys);
+      if (rounded) round_row(p_row, at.keys);
       drop_weights(p_row, at.keys, a.dropout, at.weight(first + i));
     }
     head_rows(y, at, row, count).noalias() = p * head_rows(a.v, at, at.key_begin, at.keys);
@@ -135,8 +142,17 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
                       TensorView<const T> v, std::span<const std::int64_t> query_offsets,
                       std::span<const std::int64_t> key_offsets, AttentionOptions options,
                       const WeightDropout* dropout = nullptr) {
-  constexpr std::int64_t task_rows = 512;  // keys and values are packed once per task
   if (y.numel() == 0) return;
+  const bool rounded =
+      std::is_same_v<T, float> && dropout == nullptr && options.grade == MatmulGrade::bfloat16;
+  // Keys and values are packed once per task; in bfloat16 that is a larger share of the work.
+  const std::int64_t task_rows = rounded ? 1024 : 512;
+  Tensor<T> copies[3];
+  if (rounded && cpu_kernels() == CpuKernels::generic) {
+    round_operand(q, copies[0]);
+    round_operand(k, copies[1]);
+    round_operand(v, copies[2]);
+  }
   const PackedSequences<T> a{q, k, v, static_cast<T>(options.scale),
                              dropout == nullptr ? WeightDropout() : *dropout};
   const auto tasks =
@@ -148,7 +164,7 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
       if (at.keys == 0)
         head_rows(y, at, at.query_begin, at.queries).setZero();
       else
-        attend_sequence(y, a, at, dropout == nullptr, options.grade);
+        attend_sequence(y, a, at, dropout != nullptr, rounded);
     }
   });
 }

@@ -133,8 +133,7 @@ inline void pack_values(std::uint8_t* out, const float* v, std::int64_t stride, 
                     std::clamp<std::int64_t>(width - t * 16, 0, 16));
 }
 
-/// Operands in three parts (inference): float32 accuracy, or with grade bfloat16 the first part alone.
-template <MatmulGrade Grade>
+/// Operands in three parts (inference): float32 accuracy.
 struct ThreeParts {
   static constexpr std::int64_t bytes = group_bytes;  // of a group of 32 in a tile
 
@@ -153,13 +152,12 @@ struct ThreeParts {
   /// Tiles 0 to 3 += one group of two row tiles times that of two key tiles, `step` bytes apart.
   static STOFM_INLINE_AMX void multiply(const std::uint8_t* left, const std::uint8_t* right,
                                         std::int64_t step) {
-    multiply_group<Grade>(left, step, tile_bytes, 64, right, step, 2 * step);
+    multiply_group(left, step, tile_bytes, 64, right, step, 2 * step);
   }
   /// Tiles 0 to 3 += the weights of a group, as exponentiate_group leaves them, times two value tiles.
   static STOFM_INLINE_AMX void multiply_weights(const float* group, const std::uint8_t* right,
                                                 std::int64_t step) {
-    multiply_group<Grade, 2>(reinterpret_cast<const std::uint8_t*>(group), 16 * 128, 64, 128, right, step,
-                             bytes);
+    multiply_group<2>(reinterpret_cast<const std::uint8_t*>(group), 16 * 128, 64, 128, right, step, bytes);
   }
 };
 
@@ -289,8 +287,7 @@ STOFM_TARGET_AMX void attend_rows(const TileBlock& at, const Keep& keep) {
 /// attends.
 inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t q_stride,
                    std::int64_t queries, const float* k, std::int64_t k_stride, const float* v,
-                   std::int64_t v_stride, std::int64_t keys, std::int64_t width, float scale,
-                   MatmulGrade grade) {
+                   std::int64_t v_stride, std::int64_t keys, std::int64_t width, float scale) {
   const std::int64_t groups = groups_of(width), key_tiles = (keys + 31) / 32 * 2;
   const std::int64_t key_bytes = key_tiles * groups * group_bytes,
                      value_bytes = groups * 2 * groups_of(keys) * group_bytes;
@@ -304,10 +301,7 @@ inline void attend(float* y, std::int64_t y_stride, const float* q, std::int64_t
     const std::int64_t rows = (std::min)(block_rows, queries - i);
     pack_row_block(left, q + i * q_stride, q_stride, rows, width, scale);
     const TileBlock at{y + i * y_stride, y_stride, rows, keys, {&segment, 1}, values, width};
-    if (grade == MatmulGrade::bfloat16)
-      attend_rows<ThreeParts<MatmulGrade::bfloat16>>(at, KeepAll());
-    else
-      attend_rows<ThreeParts<MatmulGrade::float32>>(at, KeepAll());
+    attend_rows<ThreeParts>(at, KeepAll());
   }
 }
 

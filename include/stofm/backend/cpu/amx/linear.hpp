@@ -45,10 +45,9 @@ STOFM_TARGET_AMX inline void finish_block(float* y, std::int64_t stride, const f
   }
 }
 
-template <MatmulGrade Grade>
-STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x, const std::uint8_t* weights,
-                                  const float* bias, LinearOptions options, std::int64_t begin,
-                                  std::int64_t end) {
+STOFM_TARGET_AMX inline void linear_rows(TensorView<float> y, TensorView<const float> x,
+                                         const std::uint8_t* weights, const float* bias,
+                                         LinearOptions options, std::int64_t begin, std::int64_t end) {
   const std::int64_t n = y.dim(1), k = x.dim(1), groups = groups_of(k), tile_step = groups * group_bytes;
   auto* left = scratch_bytes<1>(2 * tile_step + 4096);
   auto* sums = reinterpret_cast<float*>(left + 2 * tile_step);
@@ -63,8 +62,8 @@ STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x
     const std::uint8_t* right = weights + column / 16 * tile_step;
     zero_sums();
     for (std::int64_t g = 0; g < groups; ++g)
-      multiply_group<Grade>(left + g * group_bytes, tile_step, tile_bytes, 64, right + g * group_bytes,
-                            tile_step, 2 * tile_step);
+      multiply_group(left + g * group_bytes, tile_step, tile_bytes, 64, right + g * group_bytes, tile_step,
+                     2 * tile_step);
     store_sums(sums, 128);
     finish_block(y.row(begin) + column, y.stride(0), sums, end - begin, n - column,
                  bias != nullptr ? bias + column : nullptr, scale, options.activation);
@@ -74,10 +73,7 @@ STOFM_TARGET_AMX void linear_rows(TensorView<float> y, TensorView<const float> x
 inline void linear(TensorView<float> y, TensorView<const float> x, const std::uint8_t* weights,
                    const float* bias, LinearOptions options) {
   parallel_for(y.dim(0), 32, [&](std::int64_t begin, std::int64_t end) {
-    if (options.grade == MatmulGrade::bfloat16)
-      linear_rows<MatmulGrade::bfloat16>(y, x, weights, bias, options, begin, end);
-    else
-      linear_rows<MatmulGrade::float32>(y, x, weights, bias, options, begin, end);
+    linear_rows(y, x, weights, bias, options, begin, end);
   });
 }
 

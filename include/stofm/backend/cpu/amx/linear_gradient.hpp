@@ -76,8 +76,8 @@ STOFM_TARGET_AMX inline void add_transposed_product_rows(TensorView<float> sum, 
     const std::uint8_t* right = packed + column / 16 * tile_step;
     zero_sums();
     for (std::int64_t g = 0; g < groups; ++g)
-      multiply_group<MatmulGrade::float32>(left + g * group_bytes, tile_step, tile_bytes, 64,
-                                           right + g * group_bytes, tile_step, 2 * tile_step);
+      multiply_group(left + g * group_bytes, tile_step, tile_bytes, 64, right + g * group_bytes, tile_step,
+                     2 * tile_step);
     store_sums(sums, 128);
     add_block(sum.row(begin) + column, sum.stride(0), sums, end - begin, q - column);
   }

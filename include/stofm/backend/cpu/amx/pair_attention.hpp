@@ -27,10 +27,8 @@ template <class Body>
 void with_parts(const PairState<float>& state, Body&& body) {
   if (state.two_parts)
     body(TwoParts());
-  else if (state.grade == MatmulGrade::bfloat16)
-    body(ThreeParts<MatmulGrade::bfloat16>());
   else
-    body(ThreeParts<MatmulGrade::float32>());
+    body(ThreeParts());
 }
 
 /// Packs the queries and keys of a layer: [heads][blocks of 32 rows], each two tiles.

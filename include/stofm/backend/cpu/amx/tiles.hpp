@@ -75,7 +75,7 @@ STOFM_INLINE_AMX void multiply_parts(const std::uint8_t* right, std::int64_t rig
 /// group of 32 summed elements. `*_step`: distance to the second tile; `left_part`: distance from one part of
 /// the left operand to the next; `left_stride`: bytes between rows of a left tile (64 when packed); `ahead`:
 /// distance to the right tiles of a later step. `LeftParts`: 3, or 2 where the left operand has no lo part.
-template <MatmulGrade Grade, int LeftParts = 3>
+template <int LeftParts = 3>
 STOFM_INLINE_AMX void multiply_group(const std::uint8_t* left, std::int64_t left_step, std::int64_t left_part,
                                      std::int64_t left_stride, const std::uint8_t* right,
                                      std::int64_t right_step, std::int64_t ahead) {
@@ -83,18 +83,16 @@ STOFM_INLINE_AMX void multiply_group(const std::uint8_t* left, std::int64_t left
   STOFM_TILE_LOAD(4, left, left_stride);
   STOFM_TILE_LOAD(5, left + left_step, left_stride);
   multiply_parts(right, right_step, next);
-  if constexpr (Grade == MatmulGrade::float32) {
-    multiply_parts(mid, right_step, next + tile_bytes);
-    multiply_parts(lo, right_step, next + 2 * tile_bytes);
-    STOFM_TILE_LOAD(4, left + left_part, left_stride);
-    STOFM_TILE_LOAD(5, left + left_step + left_part, left_stride);
+  multiply_parts(mid, right_step, next + tile_bytes);
+  multiply_parts(lo, right_step, next + 2 * tile_bytes);
+  STOFM_TILE_LOAD(4, left + left_part, left_stride);
+  STOFM_TILE_LOAD(5, left + left_step + left_part, left_stride);
+  multiply_parts(right, right_step, nullptr);
+  multiply_parts(mid, right_step, nullptr);
+  if constexpr (LeftParts == 3) {
+    STOFM_TILE_LOAD(4, left + 2 * left_part, left_stride);
+    STOFM_TILE_LOAD(5, left + left_step + 2 * left_part, left_stride);
     multiply_parts(right, right_step, nullptr);
-    multiply_parts(mid, right_step, nullptr);
-    if constexpr (LeftParts == 3) {
-      STOFM_TILE_LOAD(4, left + 2 * left_part, left_stride);
-      STOFM_TILE_LOAD(5, left + left_step + 2 * left_part, left_stride);
-      multiply_parts(right, right_step, nullptr);
-    }
   }
 }
 

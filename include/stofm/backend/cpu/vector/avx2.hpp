@@ -118,6 +118,11 @@ STOFM_INLINE_AVX2 __m256 times_power_of_two(__m256 p, __m256 n) {
 STOFM_INLINE_AVX2 Vector times_power_of_two(Vector p, Vector n) {
   return {times_power_of_two(p.low, n.low), times_power_of_two(p.high, n.high)};
 }
+STOFM_INLINE_AVX2 Vector floor_of(Vector a) { return {_mm256_floor_ps(a.low), _mm256_floor_ps(a.high)}; }
+STOFM_INLINE_AVX2 Vector fraction(Vector a) { return sub(a, floor_of(a)); }
+STOFM_INLINE_AVX2 Vector times_power_of_floor(Vector p, Vector a) {
+  return times_power_of_two(p, floor_of(a));
+}
 STOFM_INLINE_AVX2 float sum_of(Vector a) {
   const __m256 eight = _mm256_add_ps(a.low, a.high);
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -206,6 +211,12 @@ STOFM_INLINE_AVX2 Words splat_word(std::uint32_t x) {
 }
 STOFM_INLINE_AVX2 Words count_up() {
   return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)};
+}
+STOFM_INLINE_AVX2 Words as_words(Vector a) {
+  return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)};
+}
+STOFM_INLINE_AVX2 Vector as_floats(Words a) {
+  return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
 }
 STOFM_INLINE_AVX2 Words add_words(Words a, Words b) {
   return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};

@@ -58,6 +58,12 @@ inline constexpr bool power_overflows_to_infinity = true;
 STOFM_INLINE_AVX512 Vector times_power_of_two(Vector p, Vector n) {
   return _mm512_maskz_scalef_ps(0xffff, p, n);
 }
+STOFM_INLINE_AVX512 Vector fraction(Vector a) {
+  return _mm512_maskz_reduce_ps(0xffff, a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+STOFM_INLINE_AVX512 Vector times_power_of_floor(Vector p, Vector a) {
+  return _mm512_maskz_scalef_ps(0xffff, p, a);
+}
 STOFM_INLINE_AVX512 float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
 STOFM_INLINE_AVX512 float largest_of(Vector a) { return _mm512_reduce_max_ps(a); }
 
@@ -87,6 +93,8 @@ STOFM_INLINE_AVX512 Words splat_word(std::uint32_t x) { return _mm512_set1_epi32
 STOFM_INLINE_AVX512 Words count_up() {
   return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
+STOFM_INLINE_AVX512 Words as_words(Vector a) { return _mm512_castps_si512(a); }
+STOFM_INLINE_AVX512 Vector as_floats(Words a) { return _mm512_castsi512_ps(a); }
 STOFM_INLINE_AVX512 Words add_words(Words a, Words b) { return _mm512_add_epi32(a, b); }
 STOFM_INLINE_AVX512 Words either_bit(Words a, Words b) { return _mm512_or_si512(a, b); }
 STOFM_INLINE_AVX512 Words odd_bits(Words a, Words b, Words c) {

@@ -37,5 +37,7 @@ struct PanelProduct {
 
 }  // namespace stofm::backend
 
+#define STOFM_KERNEL_TEXT "stofm/backend/cpu/vector/product_tile.inc"
+#include "stofm/backend/cpu/vector/each_set.inc"
 #define STOFM_KERNEL_TEXT "stofm/backend/cpu/vector/linear.inc"
 #include "stofm/backend/cpu/vector/each_set.inc"

@@ -97,6 +97,10 @@ STOFM_INLINE_NEON float32x4_t times_power_of_two(float32x4_t p, float32x4_t n) {
 STOFM_INLINE_NEON Vector times_power_of_two(Vector p, Vector n) {
   return STOFM_NEON_2(times_power_of_two, p, n);
 }
+STOFM_INLINE_NEON Vector fraction(Vector x) { return sub(x, STOFM_NEON_1(vrndmq_f32, x)); }
+STOFM_INLINE_NEON Vector times_power_of_floor(Vector p, Vector x) {
+  return times_power_of_two(p, STOFM_NEON_1(vrndmq_f32, x));
+}
 STOFM_INLINE_NEON float sum_of(Vector x) {
   return vaddvq_f32(vaddq_f32(vaddq_f32(x.a, x.b), vaddq_f32(x.c, x.d)));
 }
@@ -167,6 +171,14 @@ STOFM_INLINE_NEON Words splat_word(std::uint32_t x) {
 STOFM_INLINE_NEON Words count_up() {
   const std::uint32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return {vld1q_u32(numbers), vld1q_u32(numbers + 4), vld1q_u32(numbers + 8), vld1q_u32(numbers + 12)};
+}
+STOFM_INLINE_NEON Words as_words(Vector x) {
+  return {vreinterpretq_u32_f32(x.a), vreinterpretq_u32_f32(x.b), vreinterpretq_u32_f32(x.c),
+          vreinterpretq_u32_f32(x.d)};
+}
+STOFM_INLINE_NEON Vector as_floats(Words x) {
+  return {vreinterpretq_f32_u32(x.a), vreinterpretq_f32_u32(x.b), vreinterpretq_f32_u32(x.c),
+          vreinterpretq_f32_u32(x.d)};
 }
 STOFM_INLINE_NEON Words add_words(Words x, Words y) { return STOFM_NEON_2(vaddq_u32, x, y); }
 STOFM_INLINE_NEON Words either_bit(Words x, Words y) { return STOFM_NEON_2(vorrq_u32, x, y); }
