@@ -144,7 +144,7 @@ TEST_CASE("formats: the shared zoo, where STOFM_FORMATS names it") {
   check_refused(file("archives/anndata_v0.5.0"), "STOFM-3535", ErrorKind::file, "compound", "anndata >= 0.8");
   check_refused(file("archives/anndata_v0.11.4"), "STOFM-3505", ErrorKind::data, "X", "--layer");
   check_refused((std::filesystem::path(folder) / "visium_mini" / "filtered_feature_bc_matrix.h5").string(),
-                "STOFM-3504", ErrorKind::file, "10x", "Convert");
+                "STOFM-3504", ErrorKind::file, "10x", "stofm import");
   H5adReadOptions archive;
   archive.x_column = "int64";
   archive.y_column = "float64";
