@@ -143,7 +143,7 @@ TEST_CASE("bfloat16: pair attention is that of rounded operands, with rounded we
         for (std::size_t l = 0; l < 3; ++l) {
           attention.append(with_gaps(given.q[l]).view(), given.k[l].view());
           attention.attend_into(y.view(), with_gaps(given.v[l]).view());
-          CAPTURE(nodes);
+          CAPTURE(y.dim(0));
           // rounded weights by 2^-9, their exp right to 2^-13
           REQUIRE(rounded.worst_ratio(y, static_cast<int>(l), level, 0x1p-9 + 2 * 0x1p-13) <= 1.0);
         }
