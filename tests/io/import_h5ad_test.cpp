@@ -129,8 +129,9 @@ TEST_CASE("import refuses: gzip and HDF5 that are cut short, text that is none")
                                       {"cell_id,x_centroid,y_centroid\nA,one,2\n", "STOFM-3908"},
                                       {"cell_id,x_centroid,y_centroid\nA,1,2\nA,1,2\n", "STOFM-3915"},
                                       {"cell_id,x,y\nA,1,2\n", "STOFM-3907"}}) {
-    CAPTURE(content);
-    write_bytes(text, content);
+    const std::string& bytes = content;  // CAPTURE is a lambda, which clang 14 gives no structured binding
+    CAPTURE(bytes);
+    write_bytes(text, bytes);
     f.refused(f / "x", text, {code, "", "", ""});
   }
 }
