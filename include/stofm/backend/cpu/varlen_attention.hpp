@@ -22,10 +22,10 @@
 
 namespace stofm::backend {
 
-/// This head of rows of a packed matrix.
+/// This head of rows of a packed matrix; a matrix without rows may have no memory.
 template <class T>
 auto head_rows(TensorView<T> view, const SequenceHead& at, std::int64_t first, std::int64_t count) {
-  return eigen_rows(view.row(first) + at.column, count, at.width, view.stride(0));
+  return eigen_rows(view.row(first) + (count > 0 ? at.column : 0), count, at.width, view.stride(0));
 }
 
 /// row[j] becomes factor * row[j] if weight `first` + j is kept, else 0. `first` is a multiple of 16.
