@@ -38,23 +38,27 @@ class Output(support.EmbedCase):
         self.assertEqual(len(lines), 61)
         self.assertEqual(struct.pack("<192f", *map(float, lines[7].split(",")[-192:])), body[6 * 768:7 * 768])
 
-    def test_bfloat16_products_move_the_embeddings_by_little(self):
-        """k-means: Leiden's labels, and with them the virtual cells, may move by more than the numbers do."""
-        common = ["embed", "slice.h5ad", "--clustering", "kmeans"]
-        self.ok(*common, "-o", "float.h5ad", "--npy", "float.npy")
-        done = self.ok(*common, "-o", "half.h5ad", "--npy", "half.npy", "--dtype", "bf16", "--report", "half.html")
-        self.assertIn("bfloat16 products", done.stderr)
-        self.assertIn('"bfloat16"', (self.dir / "half.html").read_text(encoding="utf-8"))
+    def test_bfloat16_products_move_cell_embeddings_by_little(self):
+        """Of cells alone: a virtual cell that becomes another one moves the rest by more than the numbers do."""
         rows = []
-        for name in ["float.npy", "half.npy"]:
+        for name, options in [("float.npy", []), ("half.npy", ["--dtype", "bf16"])]:
+            self.ok("embed", "slice.h5ad", "--cells-only", "--overwrite", "--npy", name, *options)
             (cells, width), body = support.read_npy(self.dir / name)
             numbers = struct.unpack(f"<{cells * width}f", body)
             rows.append([numbers[i * width:(i + 1) * width] for i in range(cells)])
         self.assertNotEqual(rows[0], rows[1])
         errors = [1 - sum(x * y for x, y in zip(a, b)) / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
-                  for a, b in zip(*rows)]
-        self.assertLess(sum(errors) / len(errors), 1e-4)  # 6e-5 with the demo model, which is narrow: errors average less
-        self.assertLess(max(errors), 1e-3)
+                  for a, b in zip(*rows) if any(a)]  # a cell without counts is all zeros
+        # Both operands are rounded by at most 2^-9 of each. Logits of this encoder go to log(2,058) = 7.6 (start_bundle.py), so
+        # weights are right to 2 * 7.6 * 2^-9, and three products in a row to 6 * 2^-9 more; a cosine to half the square of both.
+        self.assertLess(max(errors), ((6 + 2 * 7.6) / 512) ** 2 / 2)
+
+    def test_bfloat16_is_said_everywhere(self):
+        self.ok("embed", "slice.h5ad", "-o", "float.h5ad", "--npy", "float.npy")
+        done = self.ok("embed", "slice.h5ad", "-o", "half.h5ad", "--npy", "half.npy", "--dtype", "bf16", "--report", "half.html")
+        self.assertIn("bfloat16 products", done.stderr)
+        self.assertIn('"bfloat16"', (self.dir / "half.html").read_text(encoding="utf-8"))
+        self.assertNotEqual((self.dir / "float.npy").read_bytes(), (self.dir / "half.npy").read_bytes())
 
     def test_in_place_keeps_everything_else(self):
         before = json.loads(self.ok("info", "slice.h5ad", "--json").stdout)["entries"]
