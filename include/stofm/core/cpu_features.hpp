@@ -79,8 +79,8 @@ inline CpuKernels detect_cpu_kernels() {
   if (!__get_cpuid(1, &a, &b, &c, &d)) return CpuKernels::generic;
   const bool has_fma = (c >> 12) & 1U, has_osxsave = (c >> 27) & 1U;
   if (!has_fma || !has_osxsave) return CpuKernels::generic;
-  unsigned saved_low = 0, saved_high = 0;
-  __asm__ volatile("xgetbv" : "=a"(saved_low), "=d"(saved_high) : "c"(0));
+  unsigned saved_low = 0;
+  __asm__ volatile("xgetbv" : "=a"(saved_low) : "c"(0) : "edx");
   constexpr unsigned avx2_state = 0x6U, avx512_state = 0xe6U, tile_state = 3U << 17;
   if ((saved_low & avx2_state) != avx2_state) return CpuKernels::generic;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !((b >> 5) & 1U)) return CpuKernels::generic;
