@@ -19,8 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/io/h5ad_new.hpp"
-#include "stofm/io/h5ad_writer.hpp"
+#include "stofm/io/h5ad_new_file.hpp"
 
 namespace stofm::io {
 
@@ -30,73 +29,31 @@ namespace detail {
 class H5adCreator {
  public:
   H5adCreator(const std::string& path, const std::string& output, std::function<void()> progress)
-      : path_(path), output_(output), writer_(file_, output) {
-    file_.path = output;
-    file_.progress = std::move(progress);
-  }
+      : file_(path, output, std::move(progress)) {}
 
   void create(const NewH5ad& made) {
     check(made);
-    const Hdf5Handle access =
-        checked_handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, output_, "", "create an access list");
-    require_hdf5(H5Pset_fapl_sec2(access.get()) >= 0 && H5Pset_file_locking(access.get(), false, true) >= 0 &&
-                     H5Pset_fclose_degree(access.get(), H5F_CLOSE_SEMI) >= 0,
-                 output_, "", "create an access list");
-    file_.handle = Hdf5Handle(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose);
-    writer_.require(static_cast<bool>(file_.handle), "", "make the file");
-    write(made);
-    writer_.require(H5Fflush(file_.handle.get(), H5F_SCOPE_GLOBAL) >= 0, "", "write the file");
-    writer_.require(file_.handle.close(), "", "close the file");
+    file_.create();
+    file_.write_frames(made);
+    write_counts(made);
+    file_.close();
   }
 
   /// Compares what create() wrote with the file. \throws ResourceError (STOFM-5038)
   void verify(const NewH5ad& made) const {
-    try {
-      Hdf5File file = open_hdf5_file(path_);
-      file.progress = file_.progress;
-      const H5adFrame obs(file, "obs", 0), var(file, "var", 0);
-      bool equal = obs.strings("_index") == made.cells && var.strings("_index") == made.genes;
-      if (made.counts != nullptr) {
-        equal = equal && is_stored(file, "X/data", made.counts->values) &&
-                is_stored(file, "X/indices", made.counts->columns) &&
-                is_stored(file, "X/indptr", made.counts->offsets);
-      } else if (made.dense.rank() == 2 && made.dense.dim(1) > 0) {
-        const std::vector<std::int64_t> all;
-        Hdf5Dataset data = open_hdf5_dataset(file, "X");
-        std::vector<float> block;
-        std::vector<std::byte> stored;
-        for (H5adBlocks blocks(made.dense, {&all, made.dense.dim(0)}, {&all, made.dense.dim(1)});
-             blocks.next(block);) {
-          stored.resize(block.size() * sizeof(float));
-          data.read_rows(blocks.begin(), blocks.end(), stored);
-          equal = equal && std::memcmp(stored.data(), block.data(), stored.size()) == 0;
-        }
-      }
-      if (made.spatial.rank() == 2) {
-        Hdf5Dataset data = open_hdf5_dataset(file, "obsm/spatial");
-        const std::vector<double> stored = read_doubles(data, 0);
-        const std::vector<double> given = positions(made);
-        equal = equal && stored.size() == given.size() &&
-                std::memcmp(stored.data(), given.data(), 8 * given.size()) == 0;
-      }
-      if (!equal) fail_disk("", "values differ");
-    } catch (const ResourceError&) {
-      throw;
-    } catch (const Error& error) {
-      fail_disk(error.where(), error.found());
-    }
+    file_.verify(made, [&made](Hdf5File& file) {
+      if (made.counts != nullptr)
+        return is_stored(file, "X/data", made.counts->values) &&
+               is_stored(file, "X/indices", made.counts->columns) &&
+               is_stored(file, "X/indptr", made.counts->offsets);
+      return made.dense.rank() != 2 || made.dense.dim(1) == 0 || is_stored(file, made.dense);
+    });
   }
 
  private:
-  [[noreturn]] void fail_disk(const std::string& where, const std::string& found) const {
-    throw ResourceError({"STOFM-5038", output_, where,
-                         "the disk gave back other data than were written: " + found,
-                         "a disk that keeps what it is given",
-                         "Check the disk or network drive (is it full?) and run again."});
-  }
   [[noreturn]] void fail(const std::string& where, std::string found, std::string expected) const {
-    throw UsageError(
-        {"STOFM-3544", output_, where, std::move(found), std::move(expected), "Check the contents given."});
+    throw UsageError({"STOFM-3544", file_.output(), where, std::move(found), std::move(expected),
+                      "Check the contents given."});
   }
 
   void check_names(const char* where, const std::vector<std::string>& names) const {
@@ -147,13 +104,18 @@ class H5adCreator {
       fail("content", "rows or columns of another file", "none");
   }
 
-  static std::vector<double> positions(const NewH5ad& made) {
-    std::vector<double> all;
-    for (std::int64_t i = 0; i < made.spatial.dim(0); ++i)
-      all.insert(all.end(), made.spatial.row(i), made.spatial.row(i) + made.spatial.dim(1));
-    return all;
+  static bool is_stored(const Hdf5File& file, const TensorView<const float>& dense) {
+    const std::vector<std::int64_t> all;
+    Hdf5Dataset data = open_hdf5_dataset(file, "X");
+    std::vector<float> block;
+    std::vector<std::byte> stored;
+    for (H5adBlocks blocks(dense, {&all, dense.dim(0)}, {&all, dense.dim(1)}); blocks.next(block);) {
+      stored.resize(block.size() * sizeof(float));
+      data.read_rows(blocks.begin(), blocks.end(), stored);
+      if (std::memcmp(stored.data(), block.data(), stored.size()) != 0) return false;
+    }
+    return true;
   }
-
   template <class T>
   static bool is_stored(const Hdf5File& file, const std::string& where, const std::vector<T>& given) {
     Hdf5Dataset data = open_hdf5_dataset(file, where);
@@ -171,55 +133,25 @@ class H5adCreator {
     return true;
   }
 
-  void write(const NewH5ad& made) {
-    const hid_t root = file_.handle.get();
-    writer_.set_encoding(root, "anndata", "0.1.0");
-    const H5adParts parts(writer_, file_);
-    for (const auto& [frame, names] : {std::pair{"obs", &made.cells}, std::pair{"var", &made.genes}}) {
-      const Hdf5Handle group = writer_.create_group(root, frame);
-      writer_.set_encoding(group.get(), "dataframe", "0.2.0");
-      writer_.set_attribute(group.get(), "_index", std::string("_index"));
-      writer_.set_attribute(group.get(), "column-order", std::vector<std::string>{});
-      parts.strings(group.get(), std::string(frame) + "/_index", "_index", *names);
-      if (file_.progress) file_.progress();
-    }
-    for (const char* dict : {"layers", "obsm", "obsp", "uns", "varm", "varp"}) {
-      const Hdf5Handle group = writer_.create_group(root, dict);
-      writer_.set_encoding(group.get(), "dict", "0.1.0");
-      if (std::string(dict) == "obsm" && made.spatial.rank() == 2)
-        numbers(group.get(), "obsm/spatial", "spatial", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE,
-                {static_cast<hsize_t>(made.spatial.dim(0)), static_cast<hsize_t>(made.spatial.dim(1))},
-                positions(made).data());
-    }
+  void write_counts(const NewH5ad& made) const {
+    const hid_t root = file_.root();
     if (made.counts != nullptr) {
-      const Hdf5Handle x = writer_.create_group(root, "X");
-      writer_.set_encoding(x.get(), "csr_matrix", "0.1.0");
-      writer_.set_attribute(x.get(), "shape",
-                            std::vector<std::int64_t>{static_cast<std::int64_t>(made.cells.size()),
-                                                      static_cast<std::int64_t>(made.genes.size())});
-      numbers(x.get(), "X/data", "data", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, {made.counts->values.size()},
-              made.counts->values.data());
-      numbers(x.get(), "X/indices", "indices", H5T_STD_I32LE, H5T_NATIVE_INT32, {made.counts->columns.size()},
-              made.counts->columns.data());
-      numbers(x.get(), "X/indptr", "indptr", H5T_STD_I64LE, H5T_NATIVE_INT64, {made.counts->offsets.size()},
-              made.counts->offsets.data());
+      const Hdf5Handle x = file_.writer().create_group(root, "X");
+      file_.writer().set_encoding(x.get(), "csr_matrix", "0.1.0");
+      file_.write_shape(x.get(), made);
+      file_.numbers(x.get(), "X/data", "data", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, {made.counts->values.size()},
+                    made.counts->values.data());
+      file_.numbers(x.get(), "X/indices", "indices", H5T_STD_I32LE, H5T_NATIVE_INT32,
+                    {made.counts->columns.size()}, made.counts->columns.data());
+      file_.numbers(x.get(), "X/indptr", "indptr", H5T_STD_I64LE, H5T_NATIVE_INT64,
+                    {made.counts->offsets.size()}, made.counts->offsets.data());
     } else if (made.dense.rank() == 2) {
       const std::vector<std::int64_t> all;
-      parts.matrix(root, "X", "X", made.dense, {&all, made.dense.dim(0)}, {&all, made.dense.dim(1)});
+      file_.parts().matrix(root, "X", "X", made.dense, {&all, made.dense.dim(0)}, {&all, made.dense.dim(1)});
     }
   }
 
-  void numbers(hid_t parent, const std::string& where, const char* name, hid_t type, hid_t memory_type,
-               const std::vector<hsize_t>& dims, const void* values) const {
-    Hdf5Handle data = writer_.write_dataset(parent, name, type, memory_type, dims, values);
-    writer_.set_encoding(data.get(), "array", "0.2.0");
-    writer_.close(std::move(data), where);
-    if (file_.progress) file_.progress();
-  }
-
-  std::string path_, output_;
-  Hdf5File file_;
-  Hdf5Writer writer_;
+  NewH5adFile file_;
 };
 
 inline std::int64_t new_h5ad_bytes(const NewH5ad& made) {
@@ -242,40 +174,31 @@ inline std::int64_t new_h5ad_bytes(const NewH5ad& made) {
 /// nothing has changed. Cost: one write and one read; no copy of X or layers in memory
 inline void write_new_h5ad(const std::string& output, const NewH5ad& made,
                            const H5adWriteOptions& options = {}) {
-  PendingOutput pending(output, {.overwrite = options.overwrite,
-                                 .expected_bytes = detail::new_h5ad_bytes(made),
-                                 .follow_link = options.follow_link,
-                                 .group = options.group});
-  if (pending.is_stream())
-    throw UsageError({"STOFM-3014", output, "output", "a pipe or device", "a regular file",
-                      "Name a file: .h5ad is not a stream."});
-  const std::string temporary = pending.temporary_path();
-  {
-    detail::Descriptor target(TemporaryFiles::of_process().create(temporary));
-    if (!target.valid()) detail::throw_errno(errno, output, "create");
-    if (target.close() != 0) detail::throw_errno(errno, output, "close");
-  }
-  const auto write = [&](std::function<void()> progress) {
-    const Hdf5Quiet quiet;
-    detail::H5adCreator creator(temporary, output, progress);
-    creator.create(made);
-    H5adAppender(temporary, output, output, progress).append(made.content);
-    creator.verify(made);
-  };
-  if (options.isolation == H5adIsolation::child_process) {
-    std::unique_lock lock(hdf5_mutex());
-    Hdf5Process process(output, options.silence_limit_s, [&](Channel& channel) {
-      write(channel.ticker(options.busy_limit_s));
-      channel.send(Channel::Kind::data, "done");
-    });
-    lock.unlock();
-    process.receive();
-  } else {
-    const std::lock_guard lock(hdf5_mutex());
-    write({});
-  }
-  if (pending.mode() != 0) (void)!::chmod(temporary.c_str(), pending.mode());
-  pending.commit();
+  const OutputOptions reserve{.overwrite = options.overwrite,
+                              .expected_bytes = detail::new_h5ad_bytes(made),
+                              .follow_link = options.follow_link,
+                              .group = options.group};
+  detail::with_new_h5ad(output, reserve, [&](const std::string& temporary) {
+    const auto write = [&](std::function<void()> progress) {
+      const Hdf5Quiet quiet;
+      detail::H5adCreator creator(temporary, output, progress);
+      creator.create(made);
+      H5adAppender(temporary, output, output, progress).append(made.content);
+      creator.verify(made);
+    };
+    if (options.isolation == H5adIsolation::child_process) {
+      std::unique_lock lock(hdf5_mutex());
+      Hdf5Process process(output, options.silence_limit_s, [&](Channel& channel) {
+        write(channel.ticker(options.busy_limit_s));
+        channel.send(Channel::Kind::data, "done");
+      });
+      lock.unlock();
+      process.receive();
+    } else {
+      const std::lock_guard lock(hdf5_mutex());
+      write({});
+    }
+  });
 }
 
 }  // namespace stofm::io

@@ -230,59 +230,50 @@ STOFM_H5AD_INLINE io::ImportReport io::import_slice(const std::string& input, co
                                                     const ImportOptions& options,
                                                     const H5adWriteOptions& write) {
   const FoundFormat found = find_import_format(input, options.format);
-  PendingOutput pending(
-      output, {.overwrite = write.overwrite, .follow_link = write.follow_link, .group = write.group});
-  if (pending.is_stream())
-    throw UsageError({"STOFM-3014", output, "output", "a pipe or device", "a regular file",
-                      "Name a file: .h5ad is not a stream."});
-  const std::string temporary = pending.temporary_path();
-  {
-    detail::Descriptor target(TemporaryFiles::of_process().create(temporary));
-    if (!target.valid()) detail::throw_errno(errno, output, "create");
-    if (target.close() != 0) detail::throw_errno(errno, output, "close");
-  }
-  const auto work = [&](const ImportContext& context, std::function<void()> tick) {
-    const Hdf5Quiet quiet;
-    return detail::with_memory_errors(input, [&] {
-      return detail::SliceImport(detail::open_import_source(found, options, context), temporary, output,
-                                 options, std::move(tick))
-          .run(input);
-    });
-  };
   ImportReport report;
-  if (write.isolation == H5adIsolation::child_process) {
-    std::unique_lock lock(hdf5_mutex());
-    Hdf5Process process(output, write.silence_limit_s, [&](Channel& channel) {
-      const std::function<void()> tick = channel.ticker((std::max)(write.busy_limit_s, 120.0));
+  const OutputOptions reserve{
+      .overwrite = write.overwrite, .follow_link = write.follow_link, .group = write.group};
+  detail::with_new_h5ad(output, reserve, [&](const std::string& temporary) {
+    const auto work = [&](const ImportContext& context, std::function<void()> tick) {
+      const Hdf5Quiet quiet;
+      return detail::with_memory_errors(input, [&] {
+        return detail::SliceImport(detail::open_import_source(found, options, context), temporary, output,
+                                   options, std::move(tick))
+            .run(input);
+      });
+    };
+    if (write.isolation == H5adIsolation::child_process) {
+      std::unique_lock lock(hdf5_mutex());
+      Hdf5Process process(output, write.silence_limit_s, [&](Channel& channel) {
+        const std::function<void()> tick = channel.ticker((std::max)(write.busy_limit_s, 120.0));
+        ImportContext context;
+        context.progress = [&channel, tick, last = std::chrono::steady_clock::time_point()](
+                               std::string_view stage, std::int64_t done, std::int64_t total) mutable {
+          tick();
+          const auto now = std::chrono::steady_clock::now();
+          if (now - last < std::chrono::milliseconds(200)) return;
+          last = now;
+          ByteSink sink;
+          sink.put('p');
+          sink.put(std::string(stage));
+          sink.put(done);
+          sink.put(total);
+          if (!channel.send(Channel::Kind::data, sink.take())) ::_exit(0);
+        };
+        channel.send(Channel::Kind::data, detail::pack_report(work(context, tick)));
+      });
+      lock.unlock();
+      report = detail::receive_report(process, options);
+    } else {
+      const std::lock_guard lock(hdf5_mutex());
       ImportContext context;
-      context.progress = [&channel, tick, last = std::chrono::steady_clock::time_point()](
-                             std::string_view stage, std::int64_t done, std::int64_t total) mutable {
-        tick();
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last < std::chrono::milliseconds(200)) return;
-        last = now;
-        ByteSink sink;
-        sink.put('p');
-        sink.put(std::string(stage));
-        sink.put(done);
-        sink.put(total);
-        if (!channel.send(Channel::Kind::data, sink.take())) ::_exit(0);
-      };
-      channel.send(Channel::Kind::data, detail::pack_report(work(context, tick)));
-    });
-    lock.unlock();
-    report = detail::receive_report(process, options);
-  } else {
-    const std::lock_guard lock(hdf5_mutex());
-    ImportContext context;
-    if (options.progress)
-      context.progress = [&options](std::string_view stage, std::int64_t done, std::int64_t total) {
-        options.progress(std::string(stage), done, total);
-      };
-    report = work(context, {});
-  }
-  if (pending.mode() != 0) (void)!::chmod(temporary.c_str(), pending.mode());
-  pending.commit();
+      if (options.progress)
+        context.progress = [&options](std::string_view stage, std::int64_t done, std::int64_t total) {
+          options.progress(std::string(stage), done, total);
+        };
+      report = work(context, {});
+    }
+  });
   return report;
 }
 
