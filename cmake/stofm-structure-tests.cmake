@@ -4,6 +4,8 @@ find_program(STOFM_PYTHON3 NAMES python3)
 if(STOFM_PYTHON3)
   add_test(NAME structure.layers
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_layers.py" "${PROJECT_SOURCE_DIR}/include")
+  add_test(NAME structure.option_names
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_option_names.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME docs.readme
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/readme_test.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME docs.model_card

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "option_flags.hpp"
 #include "remedy.hpp"
 #include "stofm/core/with_commas.hpp"
 
@@ -99,13 +100,15 @@ void Console::say(std::string_view text, const Fields& fields) {
   if (!quiet_) line("info", text, fields);
 }
 void Console::detail(std::string_view text, const Fields& fields) {
-  if (verbose_ > 0 && !quiet_) line("detail", text, fields);
+  if (verbose_ > 0 && !quiet_) line("detail", with_flags(text), fields);
 }
 void Console::warn(std::string_view text, const Fields& fields) {
-  if (!quiet_) line("warning", fitting_note(std::string(text), options_), fields);
+  if (!quiet_) line("warning", fitting_note(with_flags(text), options_), fields);
 }
 void Console::error(const Error& given) {
   ErrorParts parts = given.parts();
+  for (std::string* part : {&parts.where, &parts.found, &parts.expected, &parts.remedy})
+    *part = with_flags(*part);
   parts.remedy = fitting_remedy(parts.remedy, options_);
   const Error e(given.kind(), std::move(parts));
   line("error", e.what(),

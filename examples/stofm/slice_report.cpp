@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "resources.hpp"
 #include "slice_run.hpp"
 #include "stofm/cluster/pca.hpp"
@@ -277,7 +278,7 @@ ReportData report_of(const SliceJob& job, const io::Slice& slice, const pipeline
   if (result.coverage.genes > 0)
     report.facts.emplace_back("species",
                               result.coverage.species == pipeline::Species::mouse ? "mouse" : "human");
-  for (const Notice& notice : result.notices) report.notices.push_back(notice.text);
+  for (const Notice& notice : result.notices) report.notices.push_back(with_flags(notice.text));
   if (!result.macro_labels.empty()) add_macro(report, job, slice, result);
   add_components(report, result.embeddings);
   add_sources(report, job, slice, result);

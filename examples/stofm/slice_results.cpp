@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "slice_run.hpp"
 #include "stofm/io/csv_writer.hpp"
 #include "stofm/io/json.hpp"
@@ -58,7 +59,7 @@ void write_h5ad(const SliceJob& job, const io::Slice& slice, const pipeline::Emb
   file.input = slice.identity;
   std::vector<std::string> notices;
   if (!job.model->limits.empty()) notices.push_back(job.model->limits);
-  for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + notice.text);
+  for (const Notice& notice : result.notices) notices.push_back(notice.code + " " + with_flags(notice.text));
   file.uns = {
       {"program", "stofm " STOFM_VERSION},
       {"input_sha256", job.input_sha256},

@@ -7,6 +7,7 @@
 
 #include "console.hpp"
 #include "model_bundle.hpp"
+#include "option_flags.hpp"
 #include "resources.hpp"
 #include "slice_input.hpp"
 #include "stofm/io/json.hpp"
@@ -134,7 +135,7 @@ std::string genes_of(const io::Slice& slice) {
         pipeline::map_genes(slice.gene_ids, slice.gene_symbols, table, mouse, options, slice.path);
     return concat(pipeline::coverage_text(mapping.coverage), " (gene table of ", weights, ")");
   } catch (const Error& error) {
-    return error.what();
+    return with_flags(error.what());
   }
 }
 
@@ -161,9 +162,9 @@ Rows uses_of(const std::string& path) {
       labels +=
           concat(labels.empty() ? "" : ", ", quoted(column.name, 60), " (", column.categories.size(), ")");
     rows.emplace_back("labels", labels.empty() ? "none" : "in obs: " + labels);
-    for (const Notice& notice : slice.notices) rows.emplace_back("note", notice.text);
+    for (const Notice& notice : slice.notices) rows.emplace_back("note", with_flags(notice.text));
   } catch (const Error& error) {
-    rows.emplace_back("embed", std::string("would stop here: ") + error.what());
+    rows.emplace_back("embed", "would stop here: " + with_flags(error.what()));
   }
   return rows;
 }

@@ -177,9 +177,10 @@ TEST_CASE(
   };
   const std::string head = "cell,spatial_1,spatial_2\n";
   join("cell,u,v\na,1,2\n", {"a"},
-       {"STOFM-3407", "line 1", "the columns \"cell\", \"u\", \"v\"", "--x NAME"});
+       {"STOFM-3407", "line 1", "the columns \"cell\", \"u\", \"v\"", "SpatialCsvOptions::x_column = NAME"});
   join("cell,array_row,array_col\na,1,2\n", {"a"},
-       {"STOFM-3407", "line 1", "array_row", "--x array_col --y array_row"});
+       {"STOFM-3407", "line 1", "array_row",
+        "SpatialCsvOptions::x_column = array_col and SpatialCsvOptions::y_column = array_row"});
   join(head + "a,1,2\n", {"a", "b", "c"},
        {"STOFM-3409", "cell index", "no line for 2 of 3 cells: \"b\", \"c\"", "a column"});
   join(head + "a,1,2\nb,1,2\na,3,4\n", {"a"}, {"STOFM-3410", "line 4", "first in line 2", "repeated line"});

@@ -159,7 +159,8 @@ TEST_CASE("C03: an existing output is refused unless overwrite is given, then it
     atomic_write(
         dir / "out", [](OutputFile& out) { out.write("new"); }, options);
   };
-  check_refused(dir / "out", {"STOFM-3010", "output", "exists", "--overwrite"}, [&] { write({}); });
+  check_refused(dir / "out", {"STOFM-3010", "output", "exists", "OutputOptions::overwrite"},
+                [&] { write({}); });
   CHECK(bytes_of(dir / "out") == "old");
   write({.overwrite = true});
   CHECK(bytes_of(dir / "out") == "new");

@@ -242,15 +242,17 @@ TEST_CASE("D16: what counts can't come back from is refused, with the places tha
     XCase file(x, Form::dense);
     const Error alone = file.error();
     CHECK(alone.code() == "STOFM-3529");
-    CHECK(contains(alone.remedy(), "--layer") == false);
-    CHECK(contains(alone.remedy(), "--counts-scale linear") == (&x != &scaled && x != scaled));
+    CHECK(contains(alone.remedy(), "H5adReadOptions::layer") == false);
+    CHECK(contains(alone.remedy(), "H5adReadOptions::counts_scale = linear") ==
+          (&x != &scaled && x != scaled));
     file.layer("zz", x);  // of no use: not named as a way out
-    CHECK(contains(file.error().remedy(), "--layer zz") == false);
+    CHECK(contains(file.error().remedy(), "H5adReadOptions::layer = zz") == false);
     CHECK(contains(file.error().remedy(), "Nor is layers[\"zz\"] of use"));
     file.layer("log norm", logs);
-    CHECK(contains(file.error().remedy(), "Counts come back from layers[\"log norm\"] (--layer 'log norm')"));
+    CHECK(contains(file.error().remedy(),
+                   "Counts come back from layers[\"log norm\"] (H5adReadOptions::layer = 'log norm')"));
     file.layer("c", counts);
-    CHECK(file.error().remedy() == "Give raw counts: layers[\"c\"] (--layer c).");
+    CHECK(file.error().remedy() == "Give raw counts: layers[\"c\"] (H5adReadOptions::layer = c).");
     H5adReadOptions layer;
     layer.layer = "c";
     CHECK(read_all(file.path, layer).dense == counts);
@@ -273,14 +275,14 @@ TEST_CASE("D16: what counts can't come back from is refused, with the places tha
     file.attribute("layers/counts", "encoding-type", std::string("array"));
   }
   check_refused(cut.path, "STOFM-3529", ErrorKind::data, "scaled",
-                "Counts come back from raw/X (--use-raw), log1p values (base e)");
+                "Counts come back from raw/X (H5adReadOptions::use_raw), log1p values (base e)");
   H5adReadOptions accept;
   accept.accept_noninteger = true;
   const Read as_is = read_all(XCase(root, Form::dense, H5T_NATIVE_DOUBLE).path, accept);
   CHECK(as_is.dense == root);
   CHECK(has_notice(as_is.slice.notices, "STOFM-W3552"));
   CHECK(contains(text_of(read_all(XCase(logs).path, accept).slice.notices, "STOFM-W3552"),
-                 "--counts-scale log1p"));
+                 "H5adReadOptions::counts_scale = log1p"));
   CHECK_FALSE(has_notice(read_all(XCase(counts).path, accept).slice.notices, "STOFM-W3552"));
 }
 
@@ -295,13 +297,13 @@ TEST_CASE("D16 D17: a few fractions or negatives among counts are named with row
   CHECK(contains(error.found(), "max 20000, 1 of "));
   CHECK(contains(error.found(), "stored values is fractional: row 7, gene \"ENS"));
   CHECK(contains(error.found(), "has 1.5"));
-  CHECK(contains(error.remedy(), "--counts-scale linear"));
+  CHECK(contains(error.remedy(), "H5adReadOptions::counts_scale = linear"));
   CHECK(read_all(one.path, forced(CountsScale::linear)).dense == fraction);
   const XCase below(negative);
   below.layer("raw counts", counts);
   CHECK(below.error().code() == "STOFM-3530");
   CHECK(contains(below.error().where(), "row 7, gene \"ENS"));
-  CHECK(contains(below.error().remedy(), "--layer 'raw counts'"));
+  CHECK(contains(below.error().remedy(), "H5adReadOptions::layer = 'raw counts'"));
 }
 
 TEST_CASE("D16: only 0 and 1 is said, with the place of more") {
@@ -311,7 +313,8 @@ TEST_CASE("D16: only 0 and 1 is said, with the place of more") {
   const XCase file(presence);
   CHECK(contains(text_of(read_all(file.path).slice.notices, "STOFM-W3554"), "only 0 and 1"));
   file.layer("counts", counts);
-  CHECK(contains(text_of(read_all(file.path).slice.notices, "STOFM-W3554"), "--layer counts"));
+  CHECK(
+      contains(text_of(read_all(file.path).slice.notices, "STOFM-W3554"), "H5adReadOptions::layer = counts"));
 }
 
 TEST_CASE("D16: a scale that is forced must fit") {
@@ -356,5 +359,5 @@ TEST_CASE("D16: cells without a unit rank as they are, and are counted once howe
   for (std::size_t g = 0; g < genes; ++g)
     CHECK(read.dense[40 * genes + g] == doctest::Approx(std::expm1(logs[40 * genes + g])).epsilon(1e-12));
   file.layer("counts", counts);  // not all came out whole, and counts are there: the exact ones are named
-  CHECK(contains(file.error().remedy(), "--layer counts"));
+  CHECK(contains(file.error().remedy(), "H5adReadOptions::layer = counts"));
 }

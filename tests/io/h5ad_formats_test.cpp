@@ -70,7 +70,7 @@ TEST_CASE("H05 H36 D16 D21 D01: forms that need an option, a notice or a refusal
   CHECK(has_notice(logs.notices, "STOFM-W3550"));
   CHECK(logs.counts_scale.find("log1p values (base e)") == 0);
   check_refused(zoo("lognorm_X_counts_raw").string(), "STOFM-3529", ErrorKind::data,
-                "of 20 genes, where raw/X has 33", "raw/X (--use-raw), counts");
+                "of 20 genes, where raw/X has 33", "raw/X (H5adReadOptions::use_raw), counts");
   H5adReadOptions few;
   few.counts_scale = CountsScale::log1p;
   CHECK(read_all(zoo("lognorm_X_counts_raw").string(), few).slice.genes() == 20);
@@ -78,7 +78,7 @@ TEST_CASE("H05 H36 D16 D21 D01: forms that need an option, a notice or a refusal
   CHECK(has_notice(by_obs.notices, "STOFM-W3507"));
   CHECK(by_obs.coordinates_source == "obs/x, obs/y");
   check_refused(zoo("nan_coordinates").string(), "STOFM-3531", ErrorKind::data, "2 cells",
-                "--drop-bad-coords");
+                "H5adReadOptions::drop_bad_coords");
   check_refused(zoo("zero_cells").string(), "STOFM-3527", ErrorKind::data, "0 cells", "cells");
   const Slice symbols = read_all(zoo("symbols_only").string()).slice;
   CHECK(symbols.gene_ids.front() == "Gad2");
@@ -139,10 +139,12 @@ TEST_CASE("formats: the shared zoo, where STOFM_FORMATS names it") {
   CHECK(read_all(file("two_all_zero_cells")).slice.cells == 1049);
   check_refused(file("zstd_plugin"), "STOFM-3521", ErrorKind::file, "32015", "h5repack -f GZIP=4");
   CHECK(has_notice(read_all(file("lognorm_X_counts_layer")).slice.notices, "STOFM-W3550"));
-  check_refused(file("nan_coordinates"), "STOFM-3531", ErrorKind::data, "row 5", "--drop-bad-coords");
+  check_refused(file("nan_coordinates"), "STOFM-3531", ErrorKind::data, "row 5",
+                "H5adReadOptions::drop_bad_coords");
   check_refused(file("zero_cells"), "STOFM-3527", ErrorKind::data, "0 cells", "cells");
   check_refused(file("archives/anndata_v0.5.0"), "STOFM-3535", ErrorKind::file, "compound", "anndata >= 0.8");
-  check_refused(file("archives/anndata_v0.11.4"), "STOFM-3505", ErrorKind::data, "X", "--layer");
+  check_refused(file("archives/anndata_v0.11.4"), "STOFM-3505", ErrorKind::data, "X",
+                "H5adReadOptions::layer");
   check_refused((std::filesystem::path(folder) / "visium_mini" / "filtered_feature_bc_matrix.h5").string(),
                 "STOFM-3504", ErrorKind::file, "10x", "stofm import");
   H5adReadOptions archive;

@@ -106,7 +106,8 @@ TEST_CASE("H34: categories, legacy or not: code -1 is missing, codes out of rang
     std::vector<std::int8_t> codes = good.edit().get<std::int8_t>(codes_path);
     codes[3] = -1;
     good.edit().put("obs/" + std::string(legacy ? "region" : "region/codes"), codes);
-    check_refused(good.path, "STOFM-3561", ErrorKind::data, "1 cell, row 3", "--drop-no-library", options);
+    check_refused(good.path, "STOFM-3561", ErrorKind::data, "1 cell, row 3",
+                  "H5adReadOptions::drop_no_library", options);
     options.drop_no_library = true;
     const Slice slice = read_all(good.path, options).slice;
     CHECK(has_notice(slice.notices, "STOFM-W3524"));
@@ -144,7 +145,7 @@ TEST_CASE("H36 H37: coordinates as any number type, text, frame, with 1 to 3 col
   one.edit().put("obsm/spatial", std::vector<double>(60, 1.0), -1, {60, 1});
   check_refused(one.path, "STOFM-3526", ErrorKind::file, "1 columns", "2 or 3 columns");
   flat.edit().put("obsm/spatial", std::vector<double>(60, 1.0));
-  check_refused(flat.path, "STOFM-3526", ErrorKind::file, "not a table", "--spatial-key");
+  check_refused(flat.path, "STOFM-3526", ErrorKind::file, "not a table", "H5adReadOptions::spatial_key");
   few.edit().put("obsm/spatial", std::vector<double>(118, 1.0), -1, {59, 2});
   check_refused(few.path, "STOFM-3526", ErrorKind::file, "59 rows", "60");
   {
@@ -212,7 +213,8 @@ TEST_CASE("D06 D17 D18: no counts at all, negative, NaN, infinite and very large
 TEST_CASE("D16: fractional counts are refused with their share, or accepted on demand") {
   const H5Case test;
   change_values(test.path, [](auto& v) { v[10] = 0.5; });
-  check_refused(test.path, "STOFM-3529", ErrorKind::data, "is fractional: row", "--counts-scale linear");
+  check_refused(test.path, "STOFM-3529", ErrorKind::data, "is fractional: row",
+                "H5adReadOptions::counts_scale = linear");
   H5adReadOptions options;
   options.accept_noninteger = true;
   const Read read = read_all(test.path, options);
@@ -246,7 +248,8 @@ TEST_CASE("D28: several slices in one file are kept apart by the key") {
   CHECK(slice.library[29] == 0);
   CHECK(slice.library[30] == 1);
   options.library_key = "absent";
-  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "obs/absent", "--library-key", options);
+  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "obs/absent", "H5adReadOptions::library_key",
+                options);
 }
 
 TEST_CASE("D29 D35: far-off float32 coordinates and odd cell names are kept as they are") {

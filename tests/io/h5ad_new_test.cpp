@@ -105,7 +105,7 @@ TEST_CASE("new file: dense, without positions, or without X; all or none with a 
   options.accept_noninteger = true;
   const test::Read read = test::read_all(path, options);
   CHECK(read.dense.at(11) == static_cast<double>(made.imputed[11]));
-  test::check_usage([&] { write_new_h5ad(path, made.file); }, "STOFM-3010", "--overwrite");
+  test::check_usage([&] { write_new_h5ad(path, made.file); }, "STOFM-3010", "OutputOptions::overwrite");
   made.file.spatial = {};
   made.file.dense = {};
   write_new_h5ad(path, made.file, {.overwrite = true});

@@ -45,7 +45,7 @@ TEST_CASE("D28: sections on top of each other are refused whatever their column 
     const Sections test;
     test.edit().put_strings("obs/" + column, test.names);
     check_refused(test.path, "STOFM-3562", ErrorKind::data, "obs[\"" + column + "\"]",
-                  "--library-key " + column + "; --overlay");
+                  "H5adReadOptions::library_key = " + column + "; H5adReadOptions::overlay");
     const Slice apart = test.read(column);
     CHECK(apart.library_names == std::vector<std::string>{"a", "b"});
     CHECK(apart.library[59] == 1);
@@ -59,7 +59,8 @@ TEST_CASE("D28: positions where nothing overlaps are named instead") {
   const Sections test;
   test.edit().put_strings("obs/fov", test.names);
   test.edit().put("obsm/spatial_fov", test.beside, -1, {60, 2});
-  check_refused(test.path, "STOFM-3562", ErrorKind::data, "obs[\"fov\"]", "--spatial-key spatial_fov");
+  check_refused(test.path, "STOFM-3562", ErrorKind::data, "obs[\"fov\"]",
+                "H5adReadOptions::spatial_key = spatial_fov");
   H5adReadOptions options;
   options.spatial_key = "spatial_fov";
   CHECK(read_h5ad(test.path, options).notices.empty());
@@ -72,7 +73,7 @@ TEST_CASE("D28: levels in a third column are told apart by z") {
     xyz.insert(xyz.end(), {test.stacked[2 * i], test.stacked[2 * i + 1], i < 30 ? 0.0 : 10.0});
   test.edit().put("obsm/spatial", xyz, -1, {60, 3});
   check_refused(test.path, "STOFM-3562", ErrorKind::data, "the third column of obsm/spatial",
-                "--library-key z");
+                "H5adReadOptions::library_key = z");
   const Slice apart = test.read("z");
   CHECK(apart.library_names == std::vector<std::string>{"0", "10"});
   CHECK(apart.notices.empty());
@@ -84,7 +85,8 @@ TEST_CASE("D28: libraries by the names of the cells, and libraries that only uns
   std::vector<std::string> cells;
   for (std::size_t i = 0; i < 60; ++i) cells.push_back(concat("AC", i % 30, i < 30 ? "-1" : "-2"));
   test.edit().put_strings("obs/_index", cells);
-  check_refused(test.path, "STOFM-3562", ErrorKind::data, "index:suffix", "--library-key index:suffix");
+  check_refused(test.path, "STOFM-3562", ErrorKind::data, "index:suffix",
+                "H5adReadOptions::library_key = index:suffix");
   CHECK(test.read("index:suffix").library_names == std::vector<std::string>{"1", "2"});
   for (std::size_t i = 0; i < 60; ++i) cells[i] = concat("c", i);
   test.edit().put_strings("obs/_index", cells);
@@ -94,7 +96,7 @@ TEST_CASE("D28: libraries by the names of the cells, and libraries that only uns
     if (!edit.has("uns")) edit.group("uns");
     for (const char* group : {"uns/spatial", "uns/spatial/s1", "uns/spatial/s2"}) edit.group(group);
   }
-  check_refused(test.path, "STOFM-3562", ErrorKind::data, "\"s1\", \"s2\"", "--library-key");
+  check_refused(test.path, "STOFM-3562", ErrorKind::data, "\"s1\", \"s2\"", "H5adReadOptions::library_key");
   test.edit().put_strings("obs/which", test.names);
   CHECK(test.read("which").library.size() == 60);
 }

@@ -95,7 +95,9 @@ TEST_CASE("H07: columns of one meaning in two units are one pair, others are ref
   std::reverse(other.begin(), other.end());
   doubt.column("x_centroid", other);
   doubt.column("y_centroid", doubt.axis(1));
-  check_refused(doubt.path, "STOFM-3506", ErrorKind::data, "x_centroid", "--x x --y y, or --x x_centroid");
+  check_refused(doubt.path, "STOFM-3506", ErrorKind::data, "x_centroid",
+                "H5adReadOptions::x_column = x and H5adReadOptions::y_column = y, or "
+                "H5adReadOptions::x_column = x_centroid");
   H5adReadOptions options;
   options.x_column = "x";
   options.y_column = "y";
@@ -118,7 +120,8 @@ TEST_CASE(
   }
   array.column("array_row", row);
   array.column("array_col", col);
-  check_refused(array.path, "STOFM-3506", ErrorKind::data, "array_row", "--x array_col --y array_row");
+  check_refused(array.path, "STOFM-3506", ErrorKind::data, "array_row",
+                "H5adReadOptions::x_column = array_col and H5adReadOptions::y_column = array_row");
   H5adReadOptions options;
   options.x_column = "array_col";
   options.y_column = "array_row";
@@ -185,10 +188,12 @@ TEST_CASE("H36: text of any length that is numbers, as anndata writes object arr
 TEST_CASE("positions that were lost are refused with the ones that are there, or not asked for") {
   const Places test(true);
   test.edit().put("obsm/spatial", std::vector<double>(120, 0.0), -1, {60, 2});
-  check_refused(test.path, "STOFM-3563", ErrorKind::data, "all 60 cells at one place", "--cells-only");
+  check_refused(test.path, "STOFM-3563", ErrorKind::data, "all 60 cells at one place",
+                "EmbedOptions::target = cells_only");
   test.column("center_x", test.axis(0));
   test.column("center_y", test.axis(1));
-  check_refused(test.path, "STOFM-3563", ErrorKind::data, "all 60", "--x center_x --y center_y");
+  check_refused(test.path, "STOFM-3563", ErrorKind::data, "all 60",
+                "H5adReadOptions::x_column = center_x and H5adReadOptions::y_column = center_y");
   H5adReadOptions options;
   options.x_column = "center_x";
   options.y_column = "center_y";
@@ -210,7 +215,7 @@ TEST_CASE("positions that were lost are refused with the ones that are there, or
   nan.edit().put("obsm/spatial", holes, -1, {60, 2});
   CHECK(read_h5ad(nan.path, unasked).cells == 60);
   check_refused(nan.path, "STOFM-3531", ErrorKind::data, "1 cell with NaN or infinite coordinates, row 3",
-                "--drop-bad-coords");
+                "H5adReadOptions::drop_bad_coords");
 }
 
 TEST_CASE("spots beside the tissue are counted, and left out on demand") {
@@ -243,5 +248,5 @@ TEST_CASE("spots beside the tissue are counted, and left out on demand") {
   none.only = "in_tissue=7";
   check_refused(test.path, "STOFM-3564", ErrorKind::data, "\"0\", \"1\"", "COLUMN=VALUE", none);
   absent.only = "nothing";
-  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "obs/nothing", "--only", absent);
+  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "obs/nothing", "H5adReadOptions::only", absent);
 }

@@ -181,7 +181,8 @@ TEST_CASE("null: parts that anndata wrote as None are absent") {
     put_null(edit, "obsm/A_spatial");
     put_null(edit, "uns");
   }
-  check_refused(test.path, "STOFM-3505", ErrorKind::data, "layers[\"counts\"] (--layer counts)", "--layer");
+  check_refused(test.path, "STOFM-3505", ErrorKind::data,
+                "layers[\"counts\"] (H5adReadOptions::layer = counts)", "H5adReadOptions::layer");
   H5adReadOptions options;
   options.layer = "counts";
   CHECK(read_all(test.path, options).dense == expected.dense);

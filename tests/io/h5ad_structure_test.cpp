@@ -76,13 +76,14 @@ TEST_CASE("H05: 10x and MuData files are recognised") {
 TEST_CASE("H06: X missing lists where counts may be") {
   const H5Case test("lognorm_X_counts_layer");
   test.edit().remove("X");
-  check_refused(test.path, "STOFM-3505", ErrorKind::data, "layers[\"counts\"]", "--layer");
+  check_refused(test.path, "STOFM-3505", ErrorKind::data, "layers[\"counts\"]", "H5adReadOptions::layer");
   const H5Case raw("lognorm_X_counts_raw");
   raw.edit().remove("X");
-  check_refused(raw.path, "STOFM-3505", ErrorKind::data, "raw/X", "--use-raw");
+  check_refused(raw.path, "STOFM-3505", ErrorKind::data, "raw/X", "H5adReadOptions::use_raw");
   H5adReadOptions options;
   options.layer = "nothing";
-  check_refused(test.path, "STOFM-3505", ErrorKind::data, "layers/nothing", "--layer", options);
+  check_refused(test.path, "STOFM-3505", ErrorKind::data, "layers/nothing", "H5adReadOptions::layer",
+                options);
 }
 
 TEST_CASE(
@@ -99,12 +100,13 @@ TEST_CASE(
     REQUIRE(H5Lmove(edit.id(), "obsm/X_spatial_fov", edit.id(), "obsm/X_umap", H5P_DEFAULT, H5P_DEFAULT) >=
             0);
   }
-  check_refused(test.path, "STOFM-3506", ErrorKind::data, "X_umap", "--spatial-key");
+  check_refused(test.path, "STOFM-3506", ErrorKind::data, "X_umap", "H5adReadOptions::spatial_key");
   H5adReadOptions options;
   options.spatial_key = "X_umap";
   CHECK(read_all(test.path, options).slice.cells == 60);
   options.spatial_key = "absent";
-  check_refused(test.path, "STOFM-3506", ErrorKind::data, "obsm/absent", "--spatial-key", options);
+  check_refused(test.path, "STOFM-3506", ErrorKind::data, "obsm/absent", "H5adReadOptions::spatial_key",
+                options);
 }
 
 TEST_CASE("H08: a missing index is refused") {
@@ -132,7 +134,8 @@ TEST_CASE("H09: the slice knows which column the gene ids came from") {
   options.gene_key = "gene_symbol";
   CHECK(read_all(test.path, options).slice.gene_ids.front() == "Gad2");
   options.gene_key = "absent";
-  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "var/absent", "--gene-key", options);
+  check_refused(test.path, "STOFM-3538", ErrorKind::usage, "var/absent", "H5adReadOptions::gene_key",
+                options);
 }
 
 TEST_CASE("H10: legacy encodings are read, unknown ones and future versions are refused") {

@@ -161,7 +161,7 @@ TEST_CASE("C01 C02 C03: the output is not the input, has a directory, and replac
   check_usage([&] { write((test.scratch / "absent/out.h5ad").string()); }, "STOFM-3012", "directory");
   const std::string old = (test.scratch / "old.h5ad").string();
   write_bytes(old, "keep me");
-  check_usage([&] { write(old); }, "STOFM-3010", "--overwrite");
+  check_usage([&] { write(old); }, "STOFM-3010", "OutputOptions::overwrite");
   CHECK(bytes_of(old) == "keep me");
   CHECK(bytes_of(test.path) == before);
   CHECK(files_in(test.scratch.path()) == 4);

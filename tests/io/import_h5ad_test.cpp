@@ -52,15 +52,15 @@ const std::string banner = "%%MatrixMarket matrix coordinate integer general\n";
 TEST_CASE("import refuses: what is none of the formats, two of them in one folder, files that are missing") {
   const Folder f;
   std::filesystem::create_directories(f / "empty");
-  f.refused(f / "empty", f / "empty", {"STOFM-3901", "", "visium-hd", "--format"});
+  f.refused(f / "empty", f / "empty", {"STOFM-3901", "", "visium-hd", "ImportOptions::format"});
   f.refused(f / "none", f / "none", {"STOFM-3001", "", "", ""});
   write_text(f / "a.doc", "text");
-  f.refused(f / "a.doc", f / "a.doc", {"STOFM-3901", "", "file of none", "--format"});
+  f.refused(f / "a.doc", f / "a.doc", {"STOFM-3901", "", "file of none", "ImportOptions::format"});
   write_text(f / "mixed" / "cell_by_gene.csv", "cell,A\n");
   write_text(f / "mixed" / "experiment.xenium", "{}");
-  f.refused(
-      f / "mixed", f / "mixed",
-      {"STOFM-3902", "", "Xenium (experiment.xenium) and MERSCOPE (cell_by_gene.csv)", "--format xenium"});
+  f.refused(f / "mixed", f / "mixed",
+            {"STOFM-3902", "", "Xenium (experiment.xenium) and MERSCOPE (cell_by_gene.csv)",
+             "ImportOptions::format = xenium"});
   f.refused(f / "mixed", f / "mixed", {"STOFM-3903", "cell_feature_matrix.h5", "no matrix of counts", "copy"},
             {.format = "xenium"});
   f.refused(f / "mixed", f / "mixed", {"STOFM-3903", "cell_metadata.csv", "no such table", "Copy"},
@@ -68,14 +68,15 @@ TEST_CASE("import refuses: what is none of the formats, two of them in one folde
   write_text(f / "packed" / "cell_feature_matrix.tar.gz", "");
   f.refused(f / "packed", f / "packed", {"STOFM-3903", "cell_feature_matrix.h5", "only", "tar -xzf"});
   write_tenx_h5(f.n, f / "v" / "filtered_feature_bc_matrix.h5");
-  f.refused(f / "v", f / "v", {"STOFM-3903", "positions", "has none", "--positions"});
+  f.refused(f / "v", f / "v", {"STOFM-3903", "positions", "has none", "ImportOptions::positions"});
   std::filesystem::create_directories(f / "v" / "spatial");
   f.refused(f / "v", f / "v",
             {"STOFM-3903", "spatial/tissue_positions.csv", "no table of positions", "SAMPLE_spatial.tar.gz"});
   write_text(f / "v" / "spatial" / "tissue_positions_list.csv", tissue_positions(f.n, false));
   f.refused(f / "v" / "filtered_feature_bc_matrix.h5", f / "v" / "filtered_feature_bc_matrix.h5",
             {"STOFM-3903", "positions", "", "Visium"});
-  f.refused(f / "v", f / "v", {"STOFM-3919", "--bin", "Visium (Space Ranger)", "Leave"}, {.bin = 8});
+  f.refused(f / "v", f / "v", {"STOFM-3919", "ImportOptions::bin", "Visium (Space Ranger)", "Leave"},
+            {.bin = 8});
   write_tenx_h5(f.n, f / "v" / "S2_filtered_feature_bc_matrix.h5");
   f.refused(f / "v", f / "v", {"STOFM-3902", "", "more than one", "folder of its own"});
   write_tenx_h5(f.n, f / "x" / "cell_feature_matrix.h5");
@@ -209,15 +210,18 @@ TEST_CASE("import refuses: tables of counts that are none, names that do not fit
   f.table_refused("cell,A,B\na,1,\n", {"STOFM-3908", "line 2", "", ""});
   f.table_refused("cell,A,B\na,1,2,3\nb,1,2,3\nc,1,2\n", {"STOFM-3906", "line 4", "3 fields", ""});
   f.table_refused("cell,A,B\na,1,2\na,1,2\n", {"STOFM-3915", "line 3", "\"a\"", ""});
-  f.table_refused("cell,A,B\nx,1,2\ny,1,2\n", {"STOFM-3914", "cell names", "no cell of", "--id"});
+  f.table_refused("cell,A,B\nx,1,2\ny,1,2\n",
+                  {"STOFM-3914", "cell names", "no cell of", "ImportOptions::id"});
   f.table_refused("cell,Blank-1,NegPrb2\na,1,2\n",
                   {"STOFM-3916", "features", "1 Blank, 1 Negative Probe", ""});
-  f.refused(f / "counts.csv", f / "counts.csv", {"STOFM-3903", "--positions", "alone", "--positions"});
+  f.refused(f / "counts.csv", f / "counts.csv",
+            {"STOFM-3903", "ImportOptions::positions", "alone", "ImportOptions::positions"});
   write_text(f / "counts.csv", "A,B\n1,2\n3,4\n");
   f.refused(f / "counts.csv", f / "counts.csv", {"STOFM-3906", "", "2 rows of counts", "same order"},
             {.positions = (f / "xy.csv").string(), .by_order = true});
   write_text(f / "xy.csv", "cell,east,north\na,1,2\n");
-  f.refused(f / "counts.csv", f / "xy.csv", {"STOFM-3907", "line 1", "\"east\"", "--x and --y"},
+  f.refused(f / "counts.csv", f / "xy.csv",
+            {"STOFM-3907", "line 1", "\"east\"", "ImportOptions::x and ImportOptions::y"},
             {.positions = (f / "xy.csv").string()});
 }
 

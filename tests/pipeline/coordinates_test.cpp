@@ -103,7 +103,7 @@ TEST_CASE("coordinates that are not finite are refused with count and rows (D21)
   } catch (const DataError& error) {
     CHECK(error.code() == "STOFM-4202");
     CHECK(error.found() == "2 cells with NaN or inf, rows 3, 8");
-    CHECK(error.remedy().find("--drop-bad-coords") != std::string::npos);
+    CHECK(error.remedy().find("H5adReadOptions::drop_bad_coords") != std::string::npos);
   }
   CHECK_THROWS_AS(normalise_coordinates(Tensor<double>({0, 2}).view()), ShapeError);
 }

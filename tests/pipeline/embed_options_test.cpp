@@ -207,7 +207,7 @@ TEST_CASE("the plan says what will happen; too little memory is refused before a
   CHECK(plan.estimated_bytes > 200 * 20 * 4);
   CHECK(plan.estimated_bytes < plan.allowed_bytes);
   options.max_memory = plan.estimated_bytes - 1;
-  CHECK(code_of<ResourceError>(slice, model_12, options, "--max-memory") == "STOFM-4342");
+  CHECK(code_of<ResourceError>(slice, model_12, options, "EmbedOptions::max_memory") == "STOFM-4342");
   CHECK_FALSE(read);
   options.max_memory = plan.estimated_bytes;
   CHECK(static_cast<std::int64_t>(embed_slice(slice, model_12, options).pieces.size()) == plan.pieces);

@@ -102,7 +102,8 @@ TEST_CASE("D05, D07, D08: empty, unknown and long cells are embedded and counted
 TEST_CASE("D01, D06: a slice without cells, counts or vocabulary counts is refused") {
   const std::vector<CellCounts> empty(5), unknown(5, CellCounts{{30, 1.0}});
   CHECK(code_of<DataError>(slice_at({}), model_8, {}, "0 cells") == "STOFM-4341");
-  CHECK(code_of<DataError>(make_slice(empty, scattered(5), 30), model_8, {}, "--layer") == "STOFM-4322");
+  CHECK(code_of<DataError>(make_slice(empty, scattered(5), 30), model_8, {}, "H5adReadOptions::layer") ==
+        "STOFM-4322");
   CHECK(code_of<DataError>(make_slice(unknown, scattered(5), 31), model_8, {}, "vocabulary") == "STOFM-4323");
 }
 

@@ -238,16 +238,16 @@ TEST_CASE("a chosen column alone names genes; the refusal names one that works")
   slice.other_gene_names = {{"Gene", names(human)}};
   const std::string text = refusal([&] { map(slice); });
   CHECK_MESSAGE(text.find("\"number\" 0.0 %, index 100.0 %, \"Gene\" 100.0 %") != std::string::npos, text);
-  CHECK_MESSAGE(text.find("--gene-key index") != std::string::npos, text);
+  CHECK_MESSAGE(text.find("H5adReadOptions::gene_key = index") != std::string::npos, text);
   slice.gene_symbols.clear();
-  CHECK(refusal([&] { map(slice); }).find("--gene-key Gene") != std::string::npos);
+  CHECK(refusal([&] { map(slice); }).find("H5adReadOptions::gene_key = Gene") != std::string::npos);
 }
 
-TEST_CASE("the refusal of thin coverage names --min-coverage with a value that works") {
+TEST_CASE("the refusal of thin coverage names a value of refuse_below that works") {
   std::vector<std::string> ids = names(human, 1);
   for (int i = 0; i < 30; ++i) ids.push_back(concat("ENSG000000880", number(i)));
   const std::string text = refusal([&] { map(slice_of(ids)); });
-  CHECK_MESSAGE(text.find("--min-coverage 0.032") != std::string::npos, text);
+  CHECK_MESSAGE(text.find("GeneMappingOptions::refuse_below = 0.032") != std::string::npos, text);
   CHECK(map(slice_of(ids), {.refuse_below = 0.032}).coverage.matched == 1);
   for (std::size_t i = 1; i < ids.size(); ++i) ids[i] = concat("chr1:", i);  // what is known, is by its id
   CHECK(refusal([&] { map(slice_of(ids)); }).find("(3.2 %), human, by Ensembl id") != std::string::npos);

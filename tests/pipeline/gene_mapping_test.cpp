@@ -150,7 +150,7 @@ TEST_CASE("D09, D10, D14: refusals name the share and the way out") {
   CHECK(code_of({"x", "y"}, standard, "0.0 %") == "STOFM-4124");
   GeneMappingOptions ensembl;
   ensembl.naming = GeneNaming::ensembl;
-  CHECK(code_of({"GAPDH", "GAD1"}, ensembl, "--gene-key") == "STOFM-4124");
+  CHECK(code_of({"GAPDH", "GAD1"}, ensembl, "H5adReadOptions::gene_key") == "STOFM-4124");
   std::vector<std::string> thin{"ENSG00000000001"};
   for (int i = 0; i < 9; ++i) thin.push_back(concat("ENSG0000000040", i));
   CHECK(code_of(thin, standard, "") == "accepted");  // 10.0 %
@@ -162,7 +162,7 @@ TEST_CASE("D09, D10, D14: refusals name the share and the way out") {
   CHECK(code_of({"ENSMUSG00000000001"}, standard, "--mouse-to-human", MouseMap{}) == "STOFM-4123");
   GeneMappingOptions human;
   human.species = Species::human;
-  CHECK(code_of({"ENSMUSG00000000001"}, human, "--species") == "STOFM-4127");
+  CHECK(code_of({"ENSMUSG00000000001"}, human, "GeneMappingOptions::species") == "STOFM-4127");
   GeneMappingOptions wrong;
   wrong.warn_below = 1.5;
   CHECK_THROWS_AS(map({"ENSG00000000001"}, {}, wrong), UsageError);

@@ -140,7 +140,8 @@ TEST_CASE("import: Visium HD by its barcodes and by a table") {
   write_text(squares / "spatial" / "tissue_positions.csv", tissue_positions(check.n, true));
   CHECK_FALSE(has_notice(check.import(check.folder()).notices, "STOFM-W3910"));
   check.equal(true);
-  check_refused(check.folder() / "binned_outputs", {"STOFM-3918", "--bin", "squares of 8 um", "--bin"},
+  check_refused(check.folder() / "binned_outputs",
+                {"STOFM-3918", "ImportOptions::bin", "squares of 8 um", "ImportOptions::bin"},
                 [&] { (void)check.import(check.folder(), {.bin = 16}); });
 }
 

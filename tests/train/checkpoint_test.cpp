@@ -150,9 +150,10 @@ TEST_CASE(
     bytes.back() = static_cast<char>(bytes.back() ^ 1);
     write_bytes(dir / "c" / name, bytes);
   }
-  test::check_refused(dir / "c" / "step-00000040.safetensors",
-                      {"STOFM-3803", "checksum of tensor", "step-00000020.safetensors", "--resume-older"},
-                      [&] { (void)checkpoints.load_newest(); });
+  test::check_refused(
+      dir / "c" / "step-00000040.safetensors",
+      {"STOFM-3803", "checksum of tensor", "step-00000020.safetensors", "load_newest(use_older)"},
+      [&] { (void)checkpoints.load_newest(); });
   const auto point = checkpoints.load_newest(true);
   REQUIRE(point);
   CHECK(point->checkpoint.step == 20);
@@ -191,7 +192,7 @@ TEST_CASE("R14: a second run in a directory is refused with process and host") {
     test::check_refused(
         dir / "c" / "lock",
         {"STOFM-3811", "lock", concat("process ", ::getpid(), " on host \"", train::detail::host_name()),
-         "--output"},
+         "another directory"},
         [&] { const CheckpointDirectory second(dir / "c"); });
   }
   CHECK_FALSE(fs::exists(dir / "c" / "lock"));
@@ -254,8 +255,8 @@ TEST_CASE("R23: resume with other options or data lists what changed") {
     const std::string text = error.what();
     CAPTURE(text);
     CHECK(error.code() == "STOFM-3804");
-    for (const char* word :
-         {"data (", "learning_rate 0.1 -> 0.2", "model.layers 2 -> (none)", "seed (none) -> 1", "--force"})
+    for (const char* word : {"data (", "learning_rate 0.1 -> 0.2", "model.layers 2 -> (none)",
+                             "seed (none) -> 1", "check_same_run(force)"})
       CHECK(text.find(word) != std::string::npos);
     CHECK(text.find("model.name") == std::string::npos);
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "stofm/tasks/shared_genes.hpp"
 #include "tasks/classify_run.hpp"
 
@@ -315,7 +316,7 @@ void write_classify(ClassifyWork& work) {
     if (std::find(said.begin(), said.end(), notice.text) != said.end()) continue;
     said.push_back(notice.text);
     Console::get().warn(notice.text, {{"code", notice.code}});
-    report.notices.push_back(notice.text);
+    report.notices.push_back(with_flags(notice.text));
   }
   say_scores(work);
   if (a.unassigned_below > 0) {

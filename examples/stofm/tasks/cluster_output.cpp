@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "tasks/cluster_run.hpp"
 
 namespace stofm::program {
@@ -125,7 +126,7 @@ TaskReport cluster_report(const ClusterWork& work, const ClusterArguments& a) {
     }
     report.curves.push_back({"How many clusters", "clusters", "stability, silhouette", {stability, apart}});
   }
-  for (const Notice& notice : work.features.notices) report.notices.push_back(notice.text);
+  for (const Notice& notice : work.features.notices) report.notices.push_back(with_flags(notice.text));
   report.next = {
       {"Python", concat("import scanpy as sc\nadata = sc.read_h5ad(\"", work.slices.front().h5ad,
                         "\")\nsc.pl.embedding(adata, basis=\"spatial\", color=\"stofm_cluster\")")}};

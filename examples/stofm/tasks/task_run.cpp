@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "report.hpp"
 #include "resources.hpp"
 #include "signals.hpp"
@@ -94,7 +95,8 @@ void fill_report(TaskReport& report, const TaskArguments& task, const Arguments&
   if (report.notices.empty())
     for (const TaskSlice& slice : slices)
       for (const Notice& notice : slice.slice.notices)
-        report.notices.push_back(slices.size() > 1 ? concat(slice.name, ": ", notice.text) : notice.text);
+        report.notices.push_back(slices.size() > 1 ? concat(slice.name, ": ", with_flags(notice.text))
+                                                   : with_flags(notice.text));
   if (model == nullptr) return;
   if (report.model.empty()) {
     report.model = model->card;

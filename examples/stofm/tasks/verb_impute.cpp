@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "console.hpp"
+#include "option_flags.hpp"
 #include "slice_run.hpp"
 #include "stofm/core/random_key.hpp"
 #include "tasks/impute_run.hpp"
@@ -93,7 +94,7 @@ int run_impute(const Arguments& arguments) {
     done[s].result = tasks::impute(slices[s].slice, sources, &model->model, options, progress);
     console.end_progress();
     say_notices(done[s].result.notices, slices[s].slice.path);
-    for (const Notice& notice : done[s].result.notices) report.notices.push_back(notice.text);
+    for (const Notice& notice : done[s].result.notices) report.notices.push_back(with_flags(notice.text));
     const tasks::ImputeResult& result = done[s].result;
     const bool all_measured = std::all_of(
         result.imputation.genes.begin(), result.imputation.genes.end(), [&](const tasks::ImputedGene& gene) {

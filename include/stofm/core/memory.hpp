@@ -37,10 +37,10 @@ inline void* allocate_bytes(Cpu, std::int64_t bytes) {
   const std::int64_t now = state.in_use.fetch_add(bytes) + bytes;
   auto refuse = [&](const char* why) {
     state.in_use.fetch_sub(bytes);
-    throw ResourceError({"STOFM-5001", "", "memory",
-                         concat(why, " for ", bytes, " more bytes with ", now - bytes, " in use"),
-                         concat("at most ", state.cap.load(), " bytes"),
-                         "Use smaller pieces (--split), fewer threads, or raise --max-memory."});
+    throw ResourceError(
+        {"STOFM-5001", "", "memory", concat(why, " for ", bytes, " more bytes with ", now - bytes, " in use"),
+         concat("at most ", state.cap.load(), " bytes"),
+         "Use smaller pieces (EmbedOptions::split), fewer threads, or raise memory_state().cap."});
   };
   if (now > state.cap.load()) refuse("no room under the memory cap");
   if (auto* fail = state.fail.load(); fail != nullptr && fail(static_cast<std::size_t>(bytes)))

@@ -24,7 +24,7 @@ using Notices = std::vector<Notice>;
 inline void require_none(const Notices& notices, const std::string& file) {
   if (notices.empty()) return;
   throw DataError({notices.front().code, file, "strict mode", notices.front().text, "nothing to remark",
-                   "Mend the file, or run without --strict."});
+                   "Mend the file, or do without require_none()."});
 }
 
 }  // namespace stofm

@@ -91,7 +91,7 @@ inline CoordinateTable read_coordinate_frame(const Hdf5File& file, const H5adFra
                                                  : concat(numbers.size()),
                             " of them numbers"),
                      "columns x and y, or 2 or 3 columns of numbers",
-                     "Name another key with --spatial-key, or name the columns x and y."});
+                     "Name another key with H5adReadOptions::spatial_key, or name the columns x and y."});
   use(numbers[0].first, numbers[0].second, numbers[1].first, numbers[1].second);
   if (numbers.size() == 3) table.z = std::move(numbers[2].second);
   return table;
@@ -130,7 +130,7 @@ inline CoordinateTable read_coordinate_table(const Hdf5File& file, const std::st
   if (columns != 2 && columns != 3)
     throw FileError({"STOFM-3526", file.path, path,
                      columns < 0 ? "something that is not a table of numbers" : concat(columns, " columns"),
-                     "2 or 3 columns of numbers", "Name another key with --spatial-key."});
+                     "2 or 3 columns of numbers", "Name another key with H5adReadOptions::spatial_key."});
   std::vector<double> values;
   if (object.kind == Hdf5Kind::dataset) {
     Hdf5Dataset data = open_hdf5_dataset(file, path);

@@ -134,14 +134,17 @@ inline std::vector<OtherPlaces> other_places(const Hdf5File& file, const H5adFra
   for (const std::string& key : spatial_keys(file)) {
     if (source.starts_with("obsm/" + key + " ") || source == "obsm/" + key) continue;
     try {
-      add("--spatial-key " + key, read_coordinate_table(file, "obsm/" + key, obs.length(), memory_limit).xy);
+      add("H5adReadOptions::spatial_key = " + key,
+          read_coordinate_table(file, "obsm/" + key, obs.length(), memory_limit).xy);
     } catch (const Error&) {
       continue;  // not asked for
     }
   }
   for (const CoordinatePair& pair : find_coordinate_pairs(obs.columns()))
     if (pair.kind >= PlaceKind::plain && source != "obs/" + pair.x + ", obs/" + pair.y)
-      if (auto xy = pair_of_obs(obs, pair)) add("--x " + pair.x + " --y " + pair.y, *std::move(xy));
+      if (auto xy = pair_of_obs(obs, pair))
+        add("H5adReadOptions::x_column = " + pair.x + " and H5adReadOptions::y_column = " + pair.y,
+            *std::move(xy));
   return others;
 }
 
@@ -173,7 +176,8 @@ inline void take_places_from_obs(const Hdf5File& file, const H5adFrame& obs, con
   }
   std::string choices;
   for (std::size_t i = 0; i < (std::min<std::size_t>)(usable.size(), 4); ++i)
-    choices += concat(i == 0 ? "" : ", or ", "--x ", usable[i].x, " --y ", usable[i].y,
+    choices += concat(i == 0 ? "" : ", or ", "H5adReadOptions::x_column = ", usable[i].x,
+                      " and H5adReadOptions::y_column = ", usable[i].y,
                       usable[i].kind == PlaceKind::array ? " (of the array, not a length)" : "");
   const Hdf5Object obsm = open_hdf5_object(file, "obsm");
   const std::vector<std::string> keys =
@@ -181,10 +185,11 @@ inline void take_places_from_obs(const Hdf5File& file, const H5adFrame& obs, con
   throw DataError({"STOFM-3506", file.path, "obsm/" + (wanted.empty() ? std::string("spatial") : wanted),
                    "nothing; obsm has " + name_list(keys) + ", obs has " + name_list(obs.columns(), 20),
                    "positions of the cells",
-                   choices.empty()
-                       ? "Name the key with --spatial-key, two columns of obs with --x and --y, or "
-                         "give embed a table with --spatial-csv."
-                       : "Use the columns of obs: " + choices + "; or name a key with --spatial-key."});
+                   choices.empty() ? "Name the key with H5adReadOptions::spatial_key, two columns of obs "
+                                     "with H5adReadOptions::x_column and H5adReadOptions::y_column, or "
+                                     "give a table of positions (H5adReadOptions::coordinates)."
+                                   : "Use the columns of obs: " + choices +
+                                         "; or name a key with H5adReadOptions::spatial_key."});
 }
 
 /// Without options: see the brief of the file.
@@ -222,7 +227,7 @@ inline void find_places(const Hdf5File& file, const H5adFrame& obs, const H5adRe
     notices.push_back(
         {"STOFM-W3507",
          concat("positions are taken from obsm[", stofm::quoted(key, 60), "]: there is no obsm[\"spatial\"]",
-                others, others.empty() ? "" : " (--spatial-key names another)"),
+                others, others.empty() ? "" : " (H5adReadOptions::spatial_key names another)"),
          1});
     return;
   }
@@ -234,14 +239,14 @@ inline void find_places(const Hdf5File& file, const H5adFrame& obs, const H5adRe
 inline void take_named_columns(const Hdf5File& file, const H5adFrame& obs, const H5adReadOptions& options,
                                H5adCoordinates& result, Notices& notices) {
   if (options.x_column.empty() || options.y_column.empty())
-    throw UsageError(
-        {"STOFM-3537", file.path, "obs", "one column of coordinates", "--x and --y", "Name both columns."});
+    throw UsageError({"STOFM-3537", file.path, "obs", "one column of coordinates",
+                      "H5adReadOptions::x_column and H5adReadOptions::y_column", "Name both columns."});
   for (std::size_t c = 0; c < 2; ++c) {
     const std::string& name = c == 0 ? options.x_column : options.y_column;
     if (!obs.has(name))
       throw DataError({"STOFM-3506", file.path, "obs/" + name,
                        "nothing; obs has " + name_list(obs.columns(), 20), "a column of coordinates",
-                       "Name a column of obs with --x and --y."});
+                       "Name a column of obs with H5adReadOptions::x_column and H5adReadOptions::y_column."});
     const std::vector<double> column = obs.numbers(name);
     result.xy.resize(2 * column.size());
     for (std::size_t i = 0; i < column.size(); ++i) result.xy[2 * i + c] = column[i];
@@ -325,7 +330,7 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
              result.bad_rows.size() > 10 ? ", ..." : "");
   if (!options.drop_bad_coords)
     throw DataError({"STOFM-3531", file.path, result.source, found, "finite coordinates",
-                     "Mend them, or leave these cells out with --drop-bad-coords."});
+                     "Mend them, or leave these cells out with H5adReadOptions::drop_bad_coords."});
   notices.push_back(
       {"STOFM-W3509",
        "left out: " + found + "; their rows of the result are NaN, obs[\"stofm_embedded\"] marks the others",

@@ -52,7 +52,7 @@ class CountsChoice {
   }
   [[noreturn]] void refuse_option(const std::string& found, const std::string& remedy) const {
     throw DataError({"STOFM-3550", matrix_.file().path, matrix_.path(), found,
-                     scale_text(forced_) + ", as --counts-scale says", remedy});
+                     scale_text(forced_) + ", as H5adReadOptions::counts_scale says", remedy});
   }
 
   std::string gene(std::int64_t column) const {
@@ -89,18 +89,21 @@ class CountsChoice {
     if (values_.kind == ValueKind::counts) return;
     if (values_.kind == ValueKind::mostly_whole) refuse_fraction();
     if (values_.kind == ValueKind::no_unit) refuse(content_text(values_));
-    refuse_option(content_text(values_), "Leave --counts-scale out: counts come back from these.");
+    refuse_option(content_text(values_),
+                  "Leave H5adReadOptions::counts_scale out: counts come back from these.");
   }
   void require_logs() const {
     if (values_.kind == ValueKind::recovered && values_.scale != forced_)
-      refuse_option(content_text(values_), "Leave --counts-scale out: counts come back from these.");
+      refuse_option(content_text(values_),
+                    "Leave H5adReadOptions::counts_scale out: counts come back from these.");
     if (values_.kind == ValueKind::counts || values_.kind == ValueKind::near_counts)
-      refuse_option(concat("whole numbers: max ", values_.check.maximum), "Leave --counts-scale out.");
+      refuse_option(concat("whole numbers: max ", values_.check.maximum),
+                    "Leave H5adReadOptions::counts_scale out.");
     if (values_.kind == ValueKind::mostly_whole)
       refuse_option(content_text(values_), "These look like counts: mend the fractions.");
     if (!(linear_value(forced_, values_.check.maximum) <= largest_count))
       refuse_option(concat("max ", values_.check.maximum, ", the logarithm of more than 2^53"),
-                    "Name another scale, or leave --counts-scale out.");
+                    "Name another scale, or leave H5adReadOptions::counts_scale out.");
   }
 
   void say(std::string code, std::string text, std::int64_t count) {
@@ -138,12 +141,14 @@ class CountsChoice {
         with_commas(values_.check.looked_at), "): they rank as they are, as if in proportion to counts");
     const CountsScale hint = log_hint(matrix_.file());
     if (values_.kind == ValueKind::recovered && is_log(values_.scale))
-      text += concat("; but they look like ", scale_text(values_.scale), ", which --counts-scale ",
-                     to_string(values_.scale), " turns back into counts");
+      text += concat("; but they look like ", scale_text(values_.scale),
+                     ", which H5adReadOptions::counts_scale = ", to_string(values_.scale),
+                     " turns back into counts");
     else if (values_.kind == ValueKind::no_unit && hint != CountsScale::automatic &&
              values_.check.maximum * log_of_base(hint) < 36)
-      text += concat("; but uns[\"log1p\"] says that a logarithm was taken, which --counts-scale ",
-                     to_string(hint), " undoes");
+      text += concat(
+          "; but uns[\"log1p\"] says that a logarithm was taken, which H5adReadOptions::counts_scale = ",
+          to_string(hint), " undoes");
     say("STOFM-W3552", std::move(text), values_.check.fractional);
     slice_.counts_scale = "fractional values, ranked as they are";
     return reading_;
@@ -162,26 +167,27 @@ class CountsChoice {
     }
     if (all <= matrix_.columns()) return;
     for (const CountPlace& place : count_places(file, matrix_.path(), memory_limit_))
-      if (place.option == "--use-raw" && place.rank() < 4)
-        throw DataError(
-            {"STOFM-3529", file.path, matrix_.path(),
-             concat(content_text(values_), ", of ", with_commas(matrix_.columns()),
-                    " genes, where raw/X has ", with_commas(all)),
-             "raw counts",
-             concat("Use those of raw/X (--use-raw), ", content_text(place.values),
-                    ", or keep to these genes with --counts-scale ", to_string(values_.scale), ".")});
+      if (place.option == "H5adReadOptions::use_raw" && place.rank() < 4)
+        throw DataError({"STOFM-3529", file.path, matrix_.path(),
+                         concat(content_text(values_), ", of ", with_commas(matrix_.columns()),
+                                " genes, where raw/X has ", with_commas(all)),
+                         "raw counts",
+                         concat("Use those of raw/X (H5adReadOptions::use_raw), ", content_text(place.values),
+                                ", or keep to these genes with H5adReadOptions::counts_scale = ",
+                                to_string(values_.scale), ".")});
   }
   CountsReading recovered() {
     require_all_genes();
     if (forced_ == CountsScale::automatic && values_.whole < values_.cells) {
       const auto places = count_places(matrix_.file(), matrix_.path(), memory_limit_);
       if (const std::string exact = usable_places(places, 1); !exact.empty())
-        throw DataError({"STOFM-3529", matrix_.file().path, matrix_.path(),
-                         concat(content_text(values_), ", of which ", values_.whole, " of ", values_.cells,
-                                " cells come out whole"),
-                         "raw counts",
-                         concat("Give raw counts: ", exact, ", or keep to these with --counts-scale ",
-                                to_string(values_.scale), ".")});
+        throw DataError(
+            {"STOFM-3529", matrix_.file().path, matrix_.path(),
+             concat(content_text(values_), ", of which ", values_.whole, " of ", values_.cells,
+                    " cells come out whole"),
+             "raw counts",
+             concat("Give raw counts: ", exact, ", or keep to these with H5adReadOptions::counts_scale = ",
+                    to_string(values_.scale), ".")});
     }
     reading_.how = CountsReading::How::recover;
     reading_.scale = values_.scale;

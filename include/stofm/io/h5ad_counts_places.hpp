@@ -137,10 +137,11 @@ inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::str
     std::stable_partition(names.begin(), names.end(),
                           [](const std::string& layer) { return layer == "counts"; });
     for (const auto& layer : names)
-      look("layers/" + layer, "var", "layers[" + stofm::quoted(layer) + "]", "--layer " + shell_word(layer));
+      look("layers/" + layer, "var", "layers[" + stofm::quoted(layer) + "]",
+           "H5adReadOptions::layer = " + shell_word(layer));
   }
-  look("X", "var", "X", "--layer X");
-  look("raw/X", "raw/var", "raw/X", "--use-raw");
+  look("X", "var", "X", "H5adReadOptions::layer = X");
+  look("raw/X", "raw/var", "raw/X", "H5adReadOptions::use_raw");
   std::stable_sort(places.begin(), places.end(),
                    [](const CountPlace& a, const CountPlace& b) { return a.is_before(b); });
   return places;
@@ -204,14 +205,16 @@ inline std::string remedy_for(const Hdf5File& file, const std::string& path, con
           : as_is                                ? "Give raw counts"
                   : "Give the file with the raw counts, or with log1p of normalised ones";
   if (!as_is || values.other != CountsScale::automatic) return text + ".";
-  if (values.kind == ValueKind::mostly_whole) return text + ", or keep them with --counts-scale linear.";
+  if (values.kind == ValueKind::mostly_whole)
+    return text + ", or keep them with H5adReadOptions::counts_scale = linear.";
   const CountsScale hint = log_hint(file);
   if (values.kind == ValueKind::no_unit && hint != CountsScale::automatic &&
       values.check.maximum * log_of_base(hint) < 36)
-    text += concat(", or undo the logarithm of uns[\"log1p\"] with --counts-scale ", to_string(hint));
+    text += concat(", or undo the logarithm of uns[\"log1p\"] with H5adReadOptions::counts_scale = ",
+                   to_string(hint));
   return text +
          ", or, if the values of a cell are in proportion to its counts, rank them as they are with "
-         "--counts-scale linear.";
+         "H5adReadOptions::counts_scale = linear.";
 }
 
 }  // namespace stofm::io::detail

@@ -115,7 +115,7 @@ inline std::vector<std::uint8_t> read_gene_features(const Hdf5File& file, const 
     throw DataError({"STOFM-3560", file.path, var.path(),
                      concat("no gene: ", detail::type_counts(left_out), " features"),
                      "features of type \"Gene Expression\"",
-                     "Give the matrix of gene expression, or name its layer with --layer."});
+                     "Give the matrix of gene expression, or name its layer with H5adReadOptions::layer."});
   notices.push_back(
       {"STOFM-W3560", concat(detail::type_counts(left_out), " features are no genes: left out"), count});
   return gene;

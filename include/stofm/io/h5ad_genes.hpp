@@ -101,9 +101,10 @@ inline H5adGenes read_genes(const Hdf5File& file, const H5adFrame& var, const H5
                                            "feature_name", "gene_name",    "gene_names"};
   for (const std::string& key : {options.gene_key, options.symbol_key})
     if (!key.empty() && key != "index" && !var.has(key))
-      throw UsageError({"STOFM-3538", file.path, var.path() + "/" + key,
-                        "nothing; columns are " + detail::name_list(var.columns(), 20), "a column of text",
-                        "Name a column with --gene-key or --symbol-key, or \"index\"."});
+      throw UsageError(
+          {"STOFM-3538", file.path, var.path() + "/" + key,
+           "nothing; columns are " + detail::name_list(var.columns(), 20), "a column of text",
+           "Name a column with H5adReadOptions::gene_key or H5adReadOptions::symbol_key, or \"index\"."});
   const std::string index = detail::index_key(var);
   const std::vector<std::uint8_t> gene = read_gene_features(file, var, notices);
   H5adGenes genes;

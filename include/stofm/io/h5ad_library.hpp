@@ -144,7 +144,7 @@ inline CellGroups groups_of_key(const Hdf5File& file, const H5adFrame& obs, cons
   if (key.starts_with("index:"))
     if (auto groups = groups_of_names(key, obs.strings(obs.index()))) return *std::move(groups);
   throw UsageError({"STOFM-3538", file.path, "obs/" + key, "nothing; obs has " + name_list(obs.columns(), 20),
-                    "the column of the slices", "Name a column of obs with --library-key."});
+                    "the column of the slices", "Name a column of obs with H5adReadOptions::library_key."});
 }
 
 /// Row D28: fills Slice::library and library_names for all rows of the file. `key`: a column of obs, or
@@ -195,7 +195,7 @@ inline void read_library(const Hdf5File& file, const H5adFrame& obs, const H5adR
                                    rows, missing > 10 ? ", ..." : "");
   if (missing > 0 && !options.drop_no_library)
     throw DataError({"STOFM-3561", file.path, groups.name, found, "the slice of every cell",
-                     "Mend them, or leave these cells out with --drop-no-library."});
+                     "Mend them, or leave these cells out with H5adReadOptions::drop_no_library."});
   if (missing > 0) {
     if (kept.empty()) kept.assign(groups.code.size(), 1);
     for (std::size_t i = 0; i < kept.size(); ++i)

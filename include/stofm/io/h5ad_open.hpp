@@ -78,7 +78,8 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   slice.path = path;
   slice.identity = file.identity;
   if (options.use_raw && !options.layer.empty())
-    throw UsageError({"STOFM-3537", path, "", "--layer and --use-raw", "one of them", "Leave one out."});
+    throw UsageError({"STOFM-3537", path, "", "H5adReadOptions::layer and H5adReadOptions::use_raw",
+                      "one of them", "Leave one out."});
   slice.counts_source = options.use_raw                                 ? "raw/X"
                         : options.layer.empty() || options.layer == "X" ? "X"
                                                                         : "layers/" + options.layer;
@@ -90,7 +91,8 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
     const std::string candidates = detail::count_candidates(file, slice.counts_source);
     throw DataError({"STOFM-3505", path, slice.counts_source,
                      "nothing; counts may be in " + (candidates.empty() ? "no other place" : candidates),
-                     "a matrix of counts", "Choose one with --layer or --use-raw."});
+                     "a matrix of counts",
+                     "Choose one with H5adReadOptions::layer or H5adReadOptions::use_raw."});
   }
   if (obs.length() == 0)
     throw DataError({"STOFM-3527", path, "obs", "0 cells", "at least one cell", "Give a file with cells."});

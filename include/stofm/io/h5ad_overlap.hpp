@@ -297,11 +297,11 @@ class OverlapSearch {
          "the cells of one slice, or slices side by side",
          (better.empty() ? std::string("Embed them")
                          : "Use the places where they lie side by side, with " + better + ", or embed them") +
-             " as slices of their own with --library-key " + key +
+             " as slices of their own with H5adReadOptions::library_key = " + key +
              (std::count(by.groups.code.begin(), by.groups.code.end(), -1) == 0
                   ? std::string()
-                  : " --drop-no-library (some cells have no value)") +
-             "; --overlay embeds them as they lie."});
+                  : " H5adReadOptions::drop_no_library (some cells have no value)") +
+             "; H5adReadOptions::overlay embeds them as they lie."});
   }
 
   /// A column says that all cells are of one of these libraries (of which the others were cut away).
@@ -327,13 +327,13 @@ class OverlapSearch {
     for (std::int64_t i = 0; i < slice_.cells; ++i)
       part.push_back(static_cast<std::int32_t>(2 * i / slice_.cells));
     if (!measure_overlap(nearby, part, 2, file_.progress).is_possible()) return;
-    throw DataError(
-        {"STOFM-3562", file_.path, slice_.coordinates_source,
-         concat("cells that lie on top of each other: uns[\"spatial\"] has the libraries ",
-                name_list(libraries, 4), ", but no column of obs says which cell is of which"),
-         "the cells of one slice, or slices side by side",
-         "Add a column to obs that names the library of each cell and give it with --library-key; "
-         "--overlay embeds the cells as they lie."});
+    throw DataError({"STOFM-3562", file_.path, slice_.coordinates_source,
+                     concat("cells that lie on top of each other: uns[\"spatial\"] has the libraries ",
+                            name_list(libraries, 4), ", but no column of obs says which cell is of which"),
+                     "the cells of one slice, or slices side by side",
+                     "Add a column to obs that names the library of each cell and give it with "
+                     "H5adReadOptions::library_key; "
+                     "H5adReadOptions::overlay embeds the cells as they lie."});
   }
 
   const Hdf5File& file_;
@@ -357,11 +357,12 @@ inline void refuse_one_place(const Hdf5File& file, const H5adFrame& obs, const S
     if (are_places(other.xy)) others += (others.empty() ? "Use " : " or ") + other.option;
   }
   if (!others.empty()) others += ". ";
-  throw DataError(
-      {"STOFM-3563", file.path, slice.coordinates_source,
-       concat("all ", slice.cells, " cells at one place (", xy[0], ", ", xy[1], ")"), "a place for each cell",
-       others + "Without positions, embed --cells-only embeds each cell by its genes; --overlay goes on "
-                "as if they lay there."});
+  throw DataError({"STOFM-3563", file.path, slice.coordinates_source,
+                   concat("all ", slice.cells, " cells at one place (", xy[0], ", ", xy[1], ")"),
+                   "a place for each cell",
+                   others + "Without positions, EmbedOptions::target = cells_only embeds each cell by its "
+                            "genes; H5adReadOptions::overlay goes on "
+                            "as if they lay there."});
 }
 
 }  // namespace stofm::io::detail

@@ -46,8 +46,10 @@ inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& o
   }
   if (!obs.has(column))
     throw UsageError({"STOFM-3538", file.path, "obs/" + column,
-                      "nothing; obs has " + name_list(obs.columns(), 20), "the column of --only",
-                      "Name a column of obs with --only COLUMN or --only COLUMN=VALUE."});
+                      "nothing; obs has " + name_list(obs.columns(), 20),
+                      "the column of H5adReadOptions::only",
+                      "Name a column of obs with H5adReadOptions::only = COLUMN or H5adReadOptions::only = "
+                      "COLUMN=VALUE."});
   const H5adCategorical groups = obs.categorical(column);
   std::vector<char> wanted(groups.categories.size(), 0);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -64,15 +66,16 @@ inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& o
     out += kept[i] == 0;
   }
   if (out == static_cast<std::int64_t>(kept.size()))
-    throw DataError(
-        {"STOFM-3564", file.path, "obs/" + column,
-         "no cell that --only " + only + " would keep; its values are " + name_list(groups.categories, 10),
-         "at least one", "Give --only COLUMN=VALUE with one of these values."});
+    throw DataError({"STOFM-3564", file.path, "obs/" + column,
+                     "no cell that H5adReadOptions::only = " + only + " would keep; its values are " +
+                         name_list(groups.categories, 10),
+                     "at least one", "Give H5adReadOptions::only = COLUMN=VALUE with one of these values."});
   if (out == 0) return {};
-  notices.push_back({"STOFM-W3521",
-                     concat("left out: ", out, " of ", kept.size(), " cells, which are not --only ", only,
-                            "; their rows of the result are NaN, obs[\"stofm_embedded\"] marks the others"),
-                     out});
+  notices.push_back(
+      {"STOFM-W3521",
+       concat("left out: ", out, " of ", kept.size(), " cells, which are not H5adReadOptions::only = ", only,
+              "; their rows of the result are NaN, obs[\"stofm_embedded\"] marks the others"),
+       out});
   return kept;
 }
 
@@ -93,12 +96,12 @@ inline void say_off_tissue(const H5adFrame& obs, const std::vector<char>& kept, 
            plain_label(groups.categories[static_cast<std::size_t>(groups.codes[i])]) == "0";
   }
   if (off > 0)
-    notices.push_back(
-        {"STOFM-W3522",
-         concat(off, " of ", all,
-                " spots have obs[\"in_tissue\"] = 0 and count as cells; --only in_tissue leaves "
-                "them out"),
-         off});
+    notices.push_back({"STOFM-W3522",
+                       concat(off, " of ", all,
+                              " spots have obs[\"in_tissue\"] = 0 and count as cells; H5adReadOptions::only "
+                              "= in_tissue leaves "
+                              "them out"),
+                       off});
 }
 
 /// What is left of a list with an entry for each row of the file. `rows` empty: all of it.

@@ -89,7 +89,8 @@ STOFM_H5AD_INLINE void io::write_h5ad_result(const std::string& input, const std
   const FileIdentity read_from = result.input.known() ? result.input : detail::identity_of(source.fd);
   if (!options.in_place && same_file(output, input))
     throw UsageError({"STOFM-3011", output, "output", "the same file as the input " + input,
-                      "an output of its own", "Choose another output path, or ask for --in-place."});
+                      "an output of its own",
+                      "Choose another output path, or ask for H5adWriteOptions::in_place."});
   if (options.in_place) check_in_place(input);
   const std::shared_ptr<void> held = detail::hold_input(input, options.in_place, options.group);
   require_unchanged(input, read_from, detail::identity_of(source.fd));

@@ -24,14 +24,14 @@ inline void check_in_place(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return;
   const auto refuse = [&](const std::string& found, const char* remedy) {
-    throw UsageError(
-        {"STOFM-3016", path, "--in-place", found, "a file and a folder that can be written", remedy});
+    throw UsageError({"STOFM-3016", path, "H5adWriteOptions::in_place", found,
+                      "a file and a folder that can be written", remedy});
   };
   constexpr const char* elsewhere =
-      "Change that, or leave --in-place out: the result is then a new file (--output).";
+      "Change that, or leave H5adWriteOptions::in_place out: the result is then a new file.";
   if (::geteuid() != 0 && status.st_uid != ::geteuid())
     refuse(concat("a file of another user (uid ", status.st_uid, "), who would no longer own it"),
-           "Leave --in-place out: the result is then a new file (--output).");
+           "Leave H5adWriteOptions::in_place out: the result is then a new file.");
   if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 &&
       (errno == EACCES || errno == EPERM || errno == EROFS))
     refuse("a file that may not be written (" + errno_text(errno) + ")", elsewhere);

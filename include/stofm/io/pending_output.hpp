@@ -129,7 +129,7 @@ inline PendingOutput::PendingOutput(const std::filesystem::path& path, OutputOpt
   }
   if (exists && !options.overwrite)
     throw UsageError({"STOFM-3010", path_, "output", "a file that exists", "a new name",
-                      "Choose another output path or give --overwrite."});
+                      "Choose another output path or give OutputOptions::overwrite."});
   if (exists) {
     existed_ = true;
     mode_ = status.st_mode & 07777;
@@ -198,7 +198,7 @@ inline void PendingOutput::publish() {
   auto refuse = [this] {
     if (errno == EEXIST)
       throw UsageError({"STOFM-3010", path_, "output", "a file that appeared meanwhile", "a new name",
-                        "Choose another output path or give --overwrite."});
+                        "Choose another output path or give OutputOptions::overwrite."});
     detail::throw_errno(errno, path_, "rename");
   };
   using detail::RenameMode;

@@ -152,12 +152,16 @@ inline std::array<std::int64_t, 2> find_place_columns(const CsvTable& table,
   std::string list;
   for (std::size_t i = 0; i < (std::min<std::size_t>)(names.size(), 20); ++i)
     list += (i > 0 ? ", " : "") + quoted(names[i], 30);
-  throw FileError({"STOFM-3407", table.file(), "line 1",
-                   "the columns " + list + (names.size() > 20 ? ", ..." : ""),
-                   "columns of positions, spatial_1 and spatial_2 or the like",
-                   pairs.empty() ? std::string("Name them with --x NAME --y NAME.")
-                                 : concat("Name them with --x and --y (--x ", pairs.front().x, " --y ",
-                                          pairs.front().y, ", if these are lengths).")});
+  throw FileError(
+      {"STOFM-3407", table.file(), "line 1", "the columns " + list + (names.size() > 20 ? ", ..." : ""),
+       "columns of positions, spatial_1 and spatial_2 or the like",
+       pairs.empty()
+           ? std::string(
+                 "Name them with SpatialCsvOptions::x_column = NAME and SpatialCsvOptions::y_column = NAME.")
+           : concat("Name them with SpatialCsvOptions::x_column and SpatialCsvOptions::y_column "
+                    "(SpatialCsvOptions::x_column = ",
+                    pairs.front().x, " and SpatialCsvOptions::y_column = ", pairs.front().y,
+                    ", if these are lengths).")});
 }
 
 }  // namespace detail

@@ -130,10 +130,10 @@ inline void require_memory(const char* what, double parameters) {
   if (bytes <= available) return;
   constexpr double gib = 1024.0 * 1024.0 * 1024.0;
   const auto tenths = [](double value) { return std::round(value * 10.0) / 10.0; };
-  throw ResourceError({"STOFM-1315", "", what,
-                       concat("sizes whose parameters take ", tenths(bytes / gib), " GiB as float32"),
-                       concat("at most ", tenths(available / gib), " GiB (the machine, or --max-memory)"),
-                       "Check the sizes in config.json."});
+  throw ResourceError(
+      {"STOFM-1315", "", what, concat("sizes whose parameters take ", tenths(bytes / gib), " GiB as float32"),
+       concat("at most ", tenths(available / gib), " GiB (the machine, or memory_state().cap)"),
+       "Check the sizes in config.json."});
 }
 
 }  // namespace detail

@@ -88,7 +88,8 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
   if (bad > 0)
     throw DataError({"STOFM-4202", "", "coordinates",
                      concat(bad, " cells with NaN or inf, rows ", rows, bad > 5 ? ", ..." : ""),
-                     "finite x and y", "Drop these cells (--drop-bad-coords) or mend the file."});
+                     "finite x and y",
+                     "Drop these cells (H5adReadOptions::drop_bad_coords) or mend the file."});
   NormalisedCoordinates result;
   result.xy = Tensor<double>({n, 2});
   const double largest =

@@ -188,7 +188,7 @@ STOFM_INLINE pipeline::EmbedResult pipeline::embed_slice(const io::Slice& slice,
         {"STOFM-4342", slice.path, "memory",
          concat("about ", result.plan.estimated_bytes, " bytes needed for ", slice.cells, " cells"),
          concat("at most ", result.plan.allowed_bytes),
-         "Use smaller pieces (--split), fewer threads, or raise --max-memory."});
+         "Use smaller pieces (EmbedOptions::split), fewer threads, or raise EmbedOptions::max_memory."});
   Tensor<float> features = detail::cell_stage(slice, model, options, prepared, progress, result);
   if (options.target == EmbedTarget::cells_only) {
     result.embeddings = std::move(features);
@@ -223,7 +223,7 @@ STOFM_INLINE pipeline::EmbedResult pipeline::embed_slice(const io::Slice& slice,
          concat(
              coincident,
              " cells share their place with another cell and count as far from it, as the published weights "
-             "were trained; --geometry stable makes them neighbours"),
+             "were trained; EmbedOptions::geometry = stable makes them neighbours"),
          coincident});
   result.peak_memory = peak_resident_memory();
   return result;

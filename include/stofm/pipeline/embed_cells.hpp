@@ -142,11 +142,12 @@ inline CellEmbeddings embed_cells(const io::Slice& slice, const Model& model, co
   const auto zero = static_cast<std::int64_t>(result.zero_count_cells.size());
   const auto bare_cells = zero + static_cast<std::int64_t>(result.no_gene_cells.size());
   if (slice.cells > 0 && bare_cells == slice.cells)
-    throw DataError({zero == slice.cells ? "STOFM-4322" : "STOFM-4323", slice.path, slice.counts_source,
-                     zero == slice.cells
-                         ? concat("no count in any of ", slice.cells, " cells")
-                         : concat("no count of a vocabulary gene in any of ", slice.cells, " cells"),
-                     "counts", "Choose another matrix (--layer, --use-raw), or check the file."});
+    throw DataError(
+        {zero == slice.cells ? "STOFM-4322" : "STOFM-4323", slice.path, slice.counts_source,
+         zero == slice.cells ? concat("no count in any of ", slice.cells, " cells")
+                             : concat("no count of a vocabulary gene in any of ", slice.cells, " cells"),
+         "counts",
+         "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
   return result;
 }
 

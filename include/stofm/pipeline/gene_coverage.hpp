@@ -190,11 +190,12 @@ inline std::string coverage_remedy(const GeneCoverage& c, const GeneMappingOptio
       best = &share;
   if (best != nullptr && best->known > c.matched &&
       static_cast<double>(best->known) >= options.refuse_below * static_cast<double>(c.genes))
-    return concat("Name the column that knows them: --gene-key ", best->column, ".");
-  const std::string ids = "Give var a column of human or mouse Ensembl gene ids, and name it with --gene-key";
+    return concat("Name the column that knows them: H5adReadOptions::gene_key = ", best->column, ".");
+  const std::string ids =
+      "Give var a column of human or mouse Ensembl gene ids, and name it with H5adReadOptions::gene_key";
   if (c.matched == 0) return ids + ".";
   const double share = std::floor(c.matched_share() * 1000) / 1000;
-  return concat(ids, "; if this is right, accept it with --min-coverage ", share, ".");
+  return concat(ids, "; if this is right, accept it with GeneMappingOptions::refuse_below = ", share, ".");
 }
 
 /// Rows D09, D10, D14: refuses what can not be embedded with a meaning, remarks on what is thin.

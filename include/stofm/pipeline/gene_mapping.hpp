@@ -226,9 +226,10 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
               : c.mouse + c.orthologues > c.human   ? Species::mouse
                                                     : Species::human;
   if (options.species == Species::human && c.mouse > c.human && foreign * 2 <= c.genes)
-    throw DataError(
-        {"STOFM-4127", file, "gene names", concat(c.mouse, " mouse and ", c.human, " human genes"),
-         "human genes, as --species human says", "Map with --species mouse, or leave the option out."});
+    throw DataError({"STOFM-4127", file, "gene names",
+                     concat(c.mouse, " mouse and ", c.human, " human genes"),
+                     "human genes, as GeneMappingOptions::species = human says",
+                     "Map with GeneMappingOptions::species = mouse, or leave the option out."});
   judge_coverage(mapping, options, file, foreign, mouse_map.empty());
   add_mapping_notices(mapping, summed, options.control_features_count, mixed_species(c, sure));
   return mapping;

@@ -78,7 +78,7 @@ inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const doubl
       const double v = xy.row(i)[a];
       if (!std::isfinite(v))
         throw DataError({"STOFM-4205", "", concat("coordinates, row ", i), concat(v), "finite x and y",
-                         "Drop this cell (--drop-bad-coords) or mend the file."});
+                         "Drop this cell (H5adReadOptions::drop_bad_coords) or mend the file."});
       low = (std::min)(low, v);
       high = (std::max)(high, v);
     }

@@ -101,10 +101,11 @@ inline Tensor<float> context_embedding(const io::Slice& slice, const pipeline::M
   embed.validate();
   const std::int64_t passes = options.passes(), groups = options.groups();
   if (!model.se2 || !model.masked_cell_head)
-    throw UsageError({"STOFM-4757", model.file, "weights",
-                      model.se2 ? "no masked-cell head (lm_head)" : "no SE(2) Transformer",
-                      "an SE(2) Transformer with the masked-cell head of its pretraining",
-                      "Convert a checkpoint that has the head, or use another embedding (--use)."});
+    throw UsageError(
+        {"STOFM-4757", model.file, "weights",
+         model.se2 ? "no masked-cell head (lm_head)" : "no SE(2) Transformer",
+         "an SE(2) Transformer with the masked-cell head of its pretraining",
+         "Convert a checkpoint that has the head, or use another embedding (SliceFeatureOptions::kind)."});
   if (features.rank() != 2 || features.dim(0) != slice.cells || features.dim(1) != model.cell_width())
     throw ShapeError({"STOFM-4758", slice.path, op, to_string(features.shape()),
                       concat("[", slice.cells, ", ", model.cell_width(), "]"),

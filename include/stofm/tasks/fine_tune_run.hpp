@@ -366,7 +366,7 @@ inline FineTuneResult FineTuneRun::run() {
     if (resume && !options_.resume)
       throw UsageError({"STOFM-4743", options_.checkpoints.string(), "checkpoints",
                         concat("a run of ", resume->checkpoint.step, " steps"), "an empty directory",
-                        "Go on with --resume, or give another directory."});
+                        "Go on with FineTuneOptions::resume, or give another directory."});
     if (resume) {
       (void)train::check_same_run(*resume, outputs.config, outputs.data_sha256);
       notices.insert(notices.end(), resume->notices.begin(), resume->notices.end());

@@ -53,9 +53,10 @@ inline std::vector<SparseRows> shared_log_counts(std::span<const io::Slice* cons
   for (std::size_t s = 0; s < slices.size(); ++s) {
     const std::int64_t empty = log_normalise(rows[s], target);
     if (empty == rows[s].rows())
-      throw DataError({"STOFM-4754", slices[s]->path, slices[s]->counts_source,
-                       concat("no count of a shared gene in any of ", empty, " cells"), "counts",
-                       "Choose another matrix (--layer, --use-raw), or check the file."});
+      throw DataError(
+          {"STOFM-4754", slices[s]->path, slices[s]->counts_source,
+           concat("no count of a shared gene in any of ", empty, " cells"), "counts",
+           "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
     if (empty > 0)
       notices.push_back(
           {"STOFM-W4750",
@@ -116,9 +117,10 @@ inline Tensor<float> gene_component_scores(const GeneComponents& fit, const io::
   SparseRows rows = gene_counts(slice, gene_of, genes, progress);
   const std::int64_t empty = log_normalise(rows, fit.target);
   if (empty == rows.rows())
-    throw DataError({"STOFM-4754", slice.path, slice.counts_source,
-                     concat("no count of a shared gene in any of ", empty, " cells"), "counts",
-                     "Choose another matrix (--layer, --use-raw), or check the file."});
+    throw DataError(
+        {"STOFM-4754", slice.path, slice.counts_source,
+         concat("no count of a shared gene in any of ", empty, " cells"), "counts",
+         "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
   if (found == genes) return sparse_component_scores(fit.basis, rows);
   notices.push_back({"STOFM-W4752",
                      concat(slice.path, ": ", genes - found, " of the ", genes,

@@ -87,7 +87,7 @@ inline const std::string& head_text(const io::SafetensorsFile& file, const char*
   if (found == file.metadata().end())
     refuse_head("STOFM-4744", file.path(), "__metadata__", concat("no ", stofm::quoted(key)),
                 "a head that was saved by stofm",
-                "Give a file that was written with --save; a bundle of weights is given as the model.");
+                "Give a head that was saved; a bundle of weights is given as the model.");
   return found->second;
 }
 
@@ -245,10 +245,9 @@ inline Classifier load_classifier(const std::filesystem::path& path) {
   return io::detail::with_memory_errors(path, [&] {
     const auto file = io::SafetensorsFile::open(path);
     if (const std::string& format = detail::head_text(file, "format"); format != head_format)
-      detail::refuse_head(
-          "STOFM-4744", file.path(), "__metadata__/format", stofm::quoted(format, 40),
-          stofm::quoted(head_format),
-          "Give a file that was written with --save; a bundle of weights is given as the model.");
+      detail::refuse_head("STOFM-4744", file.path(), "__metadata__/format", stofm::quoted(format, 40),
+                          stofm::quoted(head_format),
+                          "Give a head that was saved; a bundle of weights is given as the model.");
     if (const std::string& version = detail::head_text(file, "format_version");
         version != head_format_version)
       detail::refuse_head("STOFM-4745", file.path(), "__metadata__/format_version",

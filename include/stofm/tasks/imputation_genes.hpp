@@ -79,7 +79,7 @@ inline ImputationGenes imputation_genes(const io::Slice& slice, std::span<const 
                                         const ImputationGeneOptions& options = {}) {
   if (references.empty())
     throw UsageError({"STOFM-4750", slice.path, "references", "none", "at least one",
-                      "Give slices or cells that have the genes (--reference)."});
+                      "Give slices or cells that have the genes as references."});
   std::vector<const io::Slice*> all{&slice};
   all.insert(all.end(), references.begin(), references.end());
   const SharedGenes shared = share_genes(all, model);
@@ -131,11 +131,12 @@ inline ImputationGenes imputation_genes(const io::Slice& slice, std::span<const 
   };
   for (const std::string& name : options.genes) add_named(name, false);
   if (!nowhere.empty())
-    throw DataError({"STOFM-4775", references[0]->path, "genes",
-                     concat(detail::listed_names(nowhere), " in no reference"),
-                     concat("genes of a reference (", others[0].size(),
-                            " in the first: ", detail::listed_names(others[0].shown, 3), ")"),
-                     "Give a reference that has these genes, or leave them out of --genes."});
+    throw DataError(
+        {"STOFM-4775", references[0]->path, "genes",
+         concat(detail::listed_names(nowhere), " in no reference"),
+         concat("genes of a reference (", others[0].size(),
+                " in the first: ", detail::listed_names(others[0].shown, 3), ")"),
+         "Give a reference that has these genes, or leave them out of ImputationGeneOptions::genes."});
   if (options.genes.empty())
     for (const GeneNames& names : others)
       for (std::size_t g = 0; g < names.shown.size(); ++g)
@@ -143,10 +144,12 @@ inline ImputationGenes imputation_genes(const io::Slice& slice, std::span<const 
   for (const std::string& name : options.hidden) add_named(name, true);
   if (!nowhere.empty())
     throw DataError({"STOFM-4776", slice.path, "genes to hide", detail::listed_names(nowhere),
-                     "genes that the slice and a reference have", "Hide other genes (--hold-out-genes)."});
+                     "genes that the slice and a reference have",
+                     "Hide other genes (ImputationGeneOptions::hidden)."});
   if (result.targets.size() == 0)
     throw DataError({"STOFM-4778", slice.path, "genes", "no gene that a reference has and the slice lacks",
-                     "at least one", "Name the genes to predict (--genes), or give another reference."});
+                     "at least one",
+                     "Name the genes to predict (ImputationGeneOptions::genes), or give another reference."});
 
   const auto targets_of = [&](const GeneNames& names) {
     std::vector<std::int32_t> target(names.shown.size(), -1);

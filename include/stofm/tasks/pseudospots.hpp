@@ -157,8 +157,9 @@ inline PseudospotPlan plan_pseudospots(TensorView<const double> xy, std::span<co
     throw DataError({"STOFM-4761", "", op,
                      concat("no square of ", size, " with ", options.min_cells, " labelled cells"),
                      "at least one",
-                     "Ask for larger squares (--size, --cells-per-spot), or for fewer cells "
-                     "in them (--min-cells)."});
+                     "Ask for larger squares (PseudospotOptions::size, PseudospotOptions::cells_per_spot), "
+                     "or for fewer cells "
+                     "in them (PseudospotOptions::min_cells)."});
   PseudospotPlan plan = detail::plan_of(spots, labels, types);
   for (std::int64_t s = 0; s < plan.spots(); ++s) {
     const Square& place = places[static_cast<std::size_t>(s)];
@@ -270,7 +271,8 @@ inline io::CountRows sum_pseudospots(const io::Slice& slice, const PseudospotPla
           if (!whole && rows.values[e] != std::floor(rows.values[e]))
             throw DataError({"STOFM-4762", slice.path, concat("[pseudospots] cell ", begin + i),
                              concat("a count of ", rows.values[e]), "whole numbers, to keep a part of them",
-                             "Leave out --depth and --platform-noise, or give raw counts."});
+                             "Leave out PseudospotOptions::depth and PseudospotOptions::platform_noise, or "
+                             "give raw counts."});
           sums[static_cast<std::size_t>(s)][rows.columns[e]] += rows.values[e];
         }
   }

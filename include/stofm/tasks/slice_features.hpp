@@ -84,10 +84,11 @@ inline void gene_features(std::span<const io::Slice* const> slices, const pipeli
   const std::int64_t allowed =
       options.embed.max_memory > 0 ? options.embed.max_memory : pipeline::free_memory() / 10 * 8;
   if (bytes > allowed)
-    throw ResourceError({"STOFM-4759", slices[0]->path, "memory",
-                         concat("about ", bytes, " bytes for ", shared.size(), " genes of ", cells, " cells"),
-                         concat("at most ", allowed),
-                         "Use principal components (--use pca), or raise --max-memory."});
+    throw ResourceError(
+        {"STOFM-4759", slices[0]->path, "memory",
+         concat("about ", bytes, " bytes for ", shared.size(), " genes of ", cells, " cells"),
+         concat("at most ", allowed),
+         "Use principal components (SliceFeatureOptions::kind = pca), or raise EmbedOptions::max_memory."});
   double target = 0;
   for (const SparseRows& rows : shared_log_counts(slices, shared, target, result.notices, progress))
     result.rows.push_back(dense_rows(rows));
@@ -115,9 +116,10 @@ inline std::vector<Tensor<float>> component_features(std::span<const io::Slice* 
     result.components = std::make_shared<GeneComponents>(std::move(fit.components));
   }
   if (result.components->count() < 1)
-    throw DataError({"STOFM-4754", slices[0]->path, slices[0]->counts_source,
-                     "counts that are the same in every cell", "counts that differ",
-                     "Choose another matrix (--layer, --use-raw), or check the file."});
+    throw DataError(
+        {"STOFM-4754", slices[0]->path, slices[0]->counts_source, "counts that are the same in every cell",
+         "counts that differ",
+         "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
   result.shared_genes = result.components->genes.size();
   return scores;
 }
@@ -202,7 +204,7 @@ inline SliceFeatures slice_features(std::span<const io::Slice* const> slices, co
     throw UsageError({"STOFM-4750", "", "[slice_features]", "no slices", "at least one", "Give slices."});
   if (needs_model(options.kind) && model == nullptr)
     throw UsageError({"STOFM-4757", "", "weights", "no model", "one, for an embedding of the model",
-                      "Give weights, or use genes or their components (--use)."});
+                      "Give weights, or use genes or their components (SliceFeatureOptions::kind)."});
   SliceFeatures result;
   if (needs_model(options.kind)) {
     detail::model_features(slices, *model, options, progress, result);

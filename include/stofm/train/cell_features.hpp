@@ -191,9 +191,10 @@ inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneM
     progress.report("cells", end, slice.cells, "cells");
   }
   if (std::find(present.begin(), present.end(), 1) == present.end())
-    throw DataError({"STOFM-4323", slice.path, slice.counts_source,
-                     concat("no count of a vocabulary gene in any of ", slice.cells, " cells"), "counts",
-                     "Choose another matrix (--layer, --use-raw), or check the file."});
+    throw DataError(
+        {"STOFM-4323", slice.path, slice.counts_source,
+         concat("no count of a vocabulary gene in any of ", slice.cells, " cells"), "counts",
+         "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
   if (options.centre) centre_rows(features, present);
   normalise_rows(features);
   return features;

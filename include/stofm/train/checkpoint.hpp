@@ -92,7 +92,8 @@ inline Notices check_same_run(const ResumePoint& resume, const nlohmann::json& c
   if (!force)
     throw UsageError({"STOFM-3804", resume.path.string(), "resume", "other options or data: " + list,
                       "those the checkpoint was made with",
-                      "Give the same ones, or --force to go on with the new ones (no longer the same run)."});
+                      "Give the same ones, or check_same_run(force) to go on with the new ones (no longer "
+                      "the same run)."});
   return {{"STOFM-W3803", "resumed with other options: " + list, static_cast<std::int64_t>(changed.size())}};
 }
 
@@ -151,7 +152,7 @@ inline std::optional<ResumePoint> load_newest_checkpoint(const std::filesystem::
     }
     if (!newest || use_older) return ResumePoint{std::move(*whole), entry->path, notices};
     newest->remedy = stofm::concat("The next older checkpoint, ", entry->path.filename().string(),
-                                   ", is whole: --resume-older goes on from it.");
+                                   ", is whole: load_newest(use_older) goes on from it.");
     throw FileError(*newest);
   }
   newest->remedy = "No older checkpoint of this run is whole: start anew, in another directory.";
@@ -168,8 +169,7 @@ inline CheckpointDirectory::CheckpointDirectory(const std::filesystem::path& dir
   std::filesystem::create_directories(directory_, error);
   if (error)
     throw UsageError({"STOFM-3812", directory.string(), "checkpoint directory", error.message(),
-                      "a directory that can be made",
-                      "Give another --output directory or change its permissions."});
+                      "a directory that can be made", "Give another directory or change its permissions."});
   lock_.emplace(directory_ / "lock");
   std::vector<std::filesystem::path> stale;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {

@@ -83,8 +83,7 @@ inline const std::string& checkpoint_text(const io::SafetensorsFile& file, const
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end())
     throw FileError({"STOFM-3801", file.path(), "__metadata__", stofm::concat("no ", stofm::quoted(key)),
-                     "a checkpoint of stofm",
-                     "Give the checkpoint directory of a run; see 'stofm pretrain --help'."});
+                     "a checkpoint of stofm", "Give the checkpoint directory of a run."});
   return found->second;
 }
 

@@ -90,7 +90,7 @@ inline void DirectoryLock::refuse_file(const char* found) {
   const std::string path = std::exchange(path_, std::string());
   descriptor_ = io::detail::Descriptor();
   throw UsageError({"STOFM-3813", path, "lock", found, "a lock of stofm, or nothing",
-                    "Remove or rename it, or give another --output directory."});
+                    "Remove or rename it, or give another directory."});
 }
 
 inline bool DirectoryLock::take() {
@@ -113,7 +113,7 @@ inline bool DirectoryLock::take() {
     const std::string path = std::exchange(path_, std::string());
     descriptor_ = io::detail::Descriptor();
     throw UsageError({"STOFM-3811", path, "lock", found, "one run per directory",
-                      "Wait for that run to end, stop it, or give another --output directory."});
+                      "Wait for that run to end, stop it, or give another directory."});
   }
   struct stat held {
   }, named{};

@@ -139,7 +139,7 @@ class CudaSe2Encoder {
 inline void CudaSe2Sizes::validate() const {
   const auto refuse = [](const char* what, std::int64_t found, const char* expected) {
     throw UsageError({"STOFM-6060", "", concat("[CudaSe2Encoder] ", what), std::to_string(found), expected,
-                      "Use --device cpu for this model."});
+                      "Compute this model on the CPU (Cpu{})."});
   };
   const auto quads = [](std::int64_t n, std::int64_t most) { return n >= 4 && n % 4 == 0 && n <= most; };
   if (!quads(input_dim, std::int64_t{1} << 20)) refuse("input_dim", input_dim, "a multiple of 4");

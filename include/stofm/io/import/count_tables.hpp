@@ -90,7 +90,7 @@ inline ImportSource open_slide_seq(const std::filesystem::path& folder, const Im
     throw FileError({"STOFM-3903", folder.string(),
                      counts.empty() ? "*MappedDGEForR.csv or *digital_expression.txt" : "*BeadLocations*.csv",
                      "no such table in this folder of Slide-seq", "counts and positions of the beads",
-                     "Name the tables with --counts and --positions."});
+                     "Name the tables with ImportOptions::counts and ImportOptions::positions."});
   const PositionTable positions = read_positions(places, {options.id, options.x, options.y}, context);
   detail::finish_matrix(open_gene_rows(counts, context), positions, source);
   return source;
@@ -111,7 +111,8 @@ inline ImportSource open_tenx(const std::filesystem::path& path, const ImportOpt
   else
     matrix = detail::open_space_ranger_matrix(path, raw, context);
   if (options.positions.empty()) {
-    std::string remedy = "Name the table of positions with --positions (CSV: the names of the cells, x, y).";
+    std::string remedy =
+        "Name the table of positions with ImportOptions::positions (CSV: the names of the cells, x, y).";
     const std::filesystem::path above = std::filesystem::absolute(path).lexically_normal().parent_path();
     for (const FoundFormat& found : detail::formats_of_folder(above))
       if (found.format != "10x")
@@ -136,9 +137,11 @@ inline ImportSource open_tables(const std::filesystem::path& path, const ImportO
                                            ? path.string()
                                            : options.counts;
   if (counts.empty() || options.positions.empty())
-    throw FileError({"STOFM-3903", path.string(), counts.empty() ? "--counts" : "--positions",
+    throw FileError({"STOFM-3903", path.string(),
+                     counts.empty() ? "ImportOptions::counts" : "ImportOptions::positions",
                      counts.empty() ? "a folder" : "a table of counts alone", "counts and positions",
-                     "Name the tables with --counts and --positions (the names of the cells, x, y)."});
+                     "Name the tables with ImportOptions::counts and ImportOptions::positions (the names of "
+                     "the cells, x, y)."});
   PositionTable positions = read_positions(options.positions, {options.id, options.x, options.y}, context);
   if (options.by_order) {
     const std::unordered_set<std::string> unique(positions.ids.begin(), positions.ids.end());
@@ -161,7 +164,8 @@ inline ImportSource open_tables(const std::filesystem::path& path, const ImportO
                 positions.ids.empty() ? std::string("none") : stofm::quoted(positions.ids.front(), 40),
                 ", ...) among the columns or the first rows"),
          "the names of the same cells",
-         "Name the column of the names with --id, or say --by-order if there are none."});
+         "Name the column of the names with ImportOptions::id, or say ImportOptions::by_order if there are "
+         "none."});
   CellRows rows;
   rows.counts = counts;
   DelimitedTable table(counts);

@@ -126,21 +126,22 @@ inline FoundFormat find_import_format(const std::filesystem::path& path, const s
   if (!asked.empty()) {
     for (const FoundFormat& one : found)
       if (one.format == asked) return one;
-    return {asked, found.empty() ? path : found.front().path, "--format"};
+    return {asked, found.empty() ? path : found.front().path, "ImportOptions::format"};
   }
   if (found.empty())
-    throw FileError({"STOFM-3901", path.string(), "",
-                     folder ? "a folder of none of the formats that are known"
-                            : "a file of none of the formats that are known",
-                     detail::format_list(),
-                     "Give the output folder of the instrument itself, or say what it is with --format."});
-  if (found.size() > 1)
     throw FileError(
-        {"STOFM-3902", path.string(), "",
-         concat(import_title(found[0].format), " (", found[0].evidence, ") and ",
-                import_title(found[1].format), " (", found[1].evidence, ")"),
-         "one format in a folder",
-         concat("Say which with --format ", found[0].format, " or --format ", found[1].format, ".")});
+        {"STOFM-3901", path.string(), "",
+         folder ? "a folder of none of the formats that are known"
+                : "a file of none of the formats that are known",
+         detail::format_list(),
+         "Give the output folder of the instrument itself, or say what it is with ImportOptions::format."});
+  if (found.size() > 1)
+    throw FileError({"STOFM-3902", path.string(), "",
+                     concat(import_title(found[0].format), " (", found[0].evidence, ") and ",
+                            import_title(found[1].format), " (", found[1].evidence, ")"),
+                     "one format in a folder",
+                     concat("Say which with ImportOptions::format = ", found[0].format,
+                            " or ImportOptions::format = ", found[1].format, ".")});
   return found.front();
 }
 

@@ -37,10 +37,12 @@ inline ImportSource open_import_source(const FoundFormat& found, const ImportOpt
                       concat("Leave ", option, " out.")});
   };
   if (options.bin > 0 && format != "visium-hd" && format != "stereo-seq")
-    refuse("--bin", "Visium HD or Stereo-seq");
-  if (!options.positions.empty() && !tables) refuse("--positions", "two tables, a 10x matrix or Slide-seq");
-  if (!options.counts.empty() && (!tables || format == "10x")) refuse("--counts", "two tables or Slide-seq");
-  if (options.by_order && format != "tables") refuse("--by-order", "two tables");
+    refuse("ImportOptions::bin", "Visium HD or Stereo-seq");
+  if (!options.positions.empty() && !tables)
+    refuse("ImportOptions::positions", "two tables, a 10x matrix or Slide-seq");
+  if (!options.counts.empty() && (!tables || format == "10x"))
+    refuse("ImportOptions::counts", "two tables or Slide-seq");
+  if (options.by_order && format != "tables") refuse("ImportOptions::by_order", "two tables");
   if (format == "visium") return open_visium(found.path, context);
   if (format == "visium-hd") return open_visium_hd(found.path, options, context);
   if (format == "xenium") return open_xenium(found.path, options.parquet, context);
@@ -50,8 +52,8 @@ inline ImportSource open_import_source(const FoundFormat& found, const ImportOpt
   if (format == "slide-seq") return open_slide_seq(found.path, options, context);
   if (format == "10x") return open_tenx(found.path, options, context);
   if (format == "tables") return open_tables(found.path, options, context);
-  throw UsageError({"STOFM-3919", found.path.string(), "--format", stofm::quoted(found.format, 40),
-                    format_list(), "Choose one of these."});
+  throw UsageError({"STOFM-3919", found.path.string(), "ImportOptions::format",
+                    stofm::quoted(found.format, 40), format_list(), "Choose one of these."});
 }
 
 /// Streams the counts of a source into a file and writes everything else.

@@ -147,8 +147,10 @@ namespace detail {
 inline std::pair<std::size_t, std::size_t> find_place_columns(const DelimitedTable& table,
                                                               const PositionColumns& columns) {
   if (!columns.x.empty() || !columns.y.empty())
-    return {table.require({columns.x}, "Name the columns of positions with --x and --y."),
-            table.require({columns.y}, "Name the columns of positions with --x and --y.")};
+    return {table.require({columns.x},
+                          "Name the columns of positions with ImportOptions::x and ImportOptions::y."),
+            table.require({columns.y},
+                          "Name the columns of positions with ImportOptions::x and ImportOptions::y.")};
   for (const auto& [x, y] :
        {std::pair{"x_centroid", "y_centroid"}, std::pair{"center_x", "center_y"},
         std::pair{"CenterX_global_px", "CenterY_global_px"},
@@ -159,9 +161,12 @@ inline std::pair<std::size_t, std::size_t> find_place_columns(const DelimitedTab
   const std::vector<CoordinatePair> pairs = find_coordinate_pairs(table.names());
   if (!pairs.empty() && pairs.front().kind >= PlaceKind::plain)
     return {table.require({pairs.front().x}, ""), table.require({pairs.front().y}, "")};
-  (void)table.require({"x", "x_centroid", "center_x"}, "Name the columns of positions with --x and --y.");
-  (void)table.require({"y", "y_centroid", "center_y"}, "Name the columns of positions with --x and --y.");
-  table.fail("no pair of columns of positions", "x and y", "Name them with --x and --y.");
+  (void)table.require({"x", "x_centroid", "center_x"},
+                      "Name the columns of positions with ImportOptions::x and ImportOptions::y.");
+  (void)table.require({"y", "y_centroid", "center_y"},
+                      "Name the columns of positions with ImportOptions::x and ImportOptions::y.");
+  table.fail("no pair of columns of positions", "x and y",
+             "Name them with ImportOptions::x and ImportOptions::y.");
 }
 
 /// True if every field of the first line but the first is a number: a record, no names.
@@ -192,7 +197,7 @@ inline PositionTable read_positions(const std::filesystem::path& path, const Pos
   const bool some = table.next();  // first: a table of R has one name less
   place = detail::find_place_columns(table, columns);
   if (!columns.id.empty()) {
-    id = table.require({columns.id}, "Name the column of cell names with --id.");
+    id = table.require({columns.id}, "Name the column of cell names with ImportOptions::id.");
   } else {
     positions.named = bare;
     for (const char* name :

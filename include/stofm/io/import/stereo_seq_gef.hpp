@@ -45,7 +45,8 @@ inline void open_gef_bins(const std::shared_ptr<Hdf5File>& file, std::int64_t bi
   if (!places) group = concat("geneExp/bin", bin);  // made of others before: its squares are told as they are
   if (open_hdf5_object(*file, group).kind != Hdf5Kind::group)
     throw FileError({"STOFM-3918", file->path, "geneExp", concat("neither bin1 nor bin", bin),
-                     "places (bin1) or squares of that side", "Choose a bin that the file has, with --bin."});
+                     "places (bin1) or squares of that side",
+                     "Choose a bin that the file has, with ImportOptions::bin."});
   const std::int64_t side = places ? bin : 1;
   Hdf5Records genes(*file, group + "/gene");
   const std::vector<std::int64_t> ends = read_gef_genes(genes, source.features, true);
@@ -134,8 +135,9 @@ inline ImportSource open_gef(const std::filesystem::path& path, std::int64_t bin
   const bool cells = is_group("cellBin"), bins = is_group("geneExp");
   if (cells && (bin == 0 || !bins)) {
     if (bin > 0)
-      throw UsageError({"STOFM-3919", path.string(), "--bin", "cells alone, no geneExp",
-                        "a .gef with geneExp", "Leave --bin out, or give the .gef of the bins."});
+      throw UsageError({"STOFM-3919", path.string(), "ImportOptions::bin", "cells alone, no geneExp",
+                        "a .gef with geneExp",
+                        "Leave ImportOptions::bin out, or give the .gef of the bins."});
     detail::open_gef_cells(file, context, source);
   } else if (bins) {
     detail::open_gef_bins(file, bin, context, source);

@@ -35,8 +35,8 @@ inline std::int64_t square_side(std::string_view name) {
 inline std::filesystem::path find_squares(const std::filesystem::path& path, std::int64_t& bin) {
   if (const std::int64_t side = square_side(path.filename().string()); side > 0) {
     if (bin > 0 && bin != side)
-      throw FileError({"STOFM-3918", path.string(), "--bin", concat("squares of ", side, " um"),
-                       concat(bin, " um"), "Give the folder above, or leave --bin out."});
+      throw FileError({"STOFM-3918", path.string(), "ImportOptions::bin", concat("squares of ", side, " um"),
+                       concat(bin, " um"), "Give the folder above, or leave ImportOptions::bin out."});
     bin = side;
     return path;
   }
@@ -60,8 +60,8 @@ inline std::filesystem::path find_squares(const std::filesystem::path& path, std
       bin = side;
       return entry;
     }
-  throw FileError({"STOFM-3918", folder.string(), "--bin", concat("squares of ", list, " um"),
-                   concat(asked, " um"), "Choose one of these with --bin."});
+  throw FileError({"STOFM-3918", folder.string(), "ImportOptions::bin", concat("squares of ", list, " um"),
+                   concat(asked, " um"), "Choose one of these with ImportOptions::bin."});
 }
 
 /// Positions out of barcodes. \throws FileError (STOFM-3914) for barcodes of another form

@@ -60,7 +60,7 @@ inline DistinctDistances distinct_distances(const PairDistances& distances) {
   const std::size_t count = distances.values.size();
   if (count > static_cast<std::size_t>((std::numeric_limits<std::int32_t>::max)()))
     throw ResourceError({"STOFM-1342", "", "[distinct_distances]", concat(count, " listed pairs"),
-                         "at most 2^31 - 1 in one sub-slice", "Use a smaller --split."});
+                         "at most 2^31 - 1 in one sub-slice", "Use a smaller EmbedOptions::split."});
   // Finite floats >= 0 sort as their bits do: least significant digit first, 11 bits at a time.
   struct Item {
     std::uint32_t bits;
