@@ -6,6 +6,9 @@ if(STOFM_PYTHON3)
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_layers.py" "${PROJECT_SOURCE_DIR}/include")
   add_test(NAME structure.option_names
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_option_names.py" "${PROJECT_SOURCE_DIR}")
+  add_test(NAME structure.contract_labels
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_contract_labels.py" "${PROJECT_SOURCE_DIR}/include"
+      "${PROJECT_SOURCE_DIR}/kernels")
   add_test(NAME docs.readme
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/readme_test.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME docs.model_card

@@ -3,7 +3,7 @@
 /// \file
 /// Recomputation ("checkpointing"): a part of the graph keeps its inputs only and is computed again in the
 /// backward pass. Memory for what the part saves: once, while its own gradients are computed. Time: one more
-/// forward pass of it. Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
+/// forward pass of it. *Source* Chen et al., "Training deep nets with sublinear memory cost", 2016.
 
 #include <utility>
 #include <vector>

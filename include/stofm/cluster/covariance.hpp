@@ -89,7 +89,7 @@ std::vector<double> sum_of_parts(std::int64_t n, std::size_t size, const Add& ad
 }  // namespace detail
 
 /// Means [C] of rows 0 <= i < n, n > 0; row_of(i): pointer to C floats. Sums of differences to the first row,
-/// so that identical rows have exactly no variance. Cost: one read. Deterministic: yes, any thread count.
+/// so that identical rows have exactly no variance. *Cost* one read. *Deterministic* yes, any thread count.
 template <class RowOf>
 std::vector<double> column_means(std::int64_t n, std::int64_t c, const RowOf& row_of) {
   std::vector<double> mean = detail::sum_of_parts(
@@ -105,8 +105,8 @@ std::vector<double> column_means(std::int64_t n, std::int64_t c, const RowOf& ro
   return mean;
 }
 
-/// Covariance [C, C] of the same rows, divided by n - 1 (n = 1: zeros). Cost: n C^2 operations in double,
-/// parallel; memory 16 C^2 doubles at most. Deterministic: yes, any thread count, kernel level and build.
+/// Covariance [C, C] of the same rows, divided by n - 1 (n = 1: zeros). *Cost* n C^2 operations in double,
+/// parallel; memory 16 C^2 doubles at most. *Deterministic* yes, any thread count, kernel level and build.
 template <class RowOf>
 std::vector<double> covariance(std::int64_t n, std::int64_t c, const RowOf& row_of,
                                const std::vector<double>& mean) {

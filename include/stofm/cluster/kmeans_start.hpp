@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// First centres for k-means: greedy k-means++ on a sample, each new centre the best of a few drawn with
-/// probability proportional to the squared distance to the centres so far. Source: Arthur and Vassilvitskii,
+/// probability proportional to the squared distance to the centres so far. *Source* Arthur and Vassilvitskii,
 /// "k-means++: the advantages of careful seeding" (2007); number of trials 2 + log(K) from the authors'
 /// implementation.
 
@@ -28,7 +28,7 @@ inline std::int64_t draw_weighted(const std::vector<double>& cumulative, double 
 
 /// Up to `k` centres [<= k, C] chosen among the rows, all different. Fewer come back only where there are
 /// fewer distinct rows. `sample_size` rows (all, if there are not more) are looked at; the rest only if the
-/// sample has too few distinct ones. Cost: K log K sample_size C operations. Deterministic: yes for a state
+/// sample has too few distinct ones. *Cost* K log K sample_size C operations. *Deterministic* yes for a state
 /// of `random`.
 inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, std::int64_t sample_size,
                                   Random& random) {

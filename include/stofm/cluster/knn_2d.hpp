@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Exact k nearest neighbours of points of the plane, each among the others.
-/// Ties: the lowest index wins (SPEC section 3). Source: ours, see point_tree_2d.hpp.
+/// Ties: the lowest index wins (SPEC section 3). *Source* ours, see point_tree_2d.hpp.
 
 #include <cstdint>
 #include <functional>
@@ -24,9 +24,9 @@ struct Neighbours2d {
 using NeighbourSearch = std::function<Neighbours2d(TensorView<const double> xy, std::int64_t k)>;
 
 /// The k nearest other points of each point; k is lowered to points - 1.
-/// Shapes: `xy` [N, 2], rows dense. Throws: ShapeError for other shapes or k < 0, DataError for a coordinate
-/// that is not finite (or beyond 1e150). Cost: O(N log N + N k), about 0.5 us a point at k = 9; memory 12 N k
-/// bytes for the result and about 120 N while it runs. Deterministic: yes, any thread count. 1,000 or
+/// *Shapes* `xy` [N, 2], rows dense. \throws ShapeError for other shapes or k < 0, DataError for a coordinate
+/// that is not finite (or beyond 1e150). *Cost* O(N log N + N k), about 0.5 us a point at k = 9; memory 12 N
+/// k bytes for the result and about 120 N while it runs. *Deterministic* yes, any thread count. 1,000 or
 /// 1,000,000 points at one place, lines and outliers cost no more.
 inline Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int64_t k) {
   detail::require_points_2d(xy, "[nearest_neighbours_2d]");

@@ -8,9 +8,9 @@
 ///
 /// One pass: nodes move to their best cluster while any is queued; each cluster is refined into
 /// well-connected parts; the parts become the nodes of a smaller graph, and so on until nothing merges.
-/// Passes repeat until one changes nothing. Source: Traag, Waltman, van Eck, "From Louvain to Leiden" (2019),
-/// algorithm A.2, with the refinement's random choice replaced by the best one (the limit theta -> 0), which
-/// makes the result a function of the graph and the seed.
+/// Passes repeat until one changes nothing. *Source* Traag, Waltman, van Eck, "From Louvain to Leiden"
+/// (2019), algorithm A.2, with the refinement's random choice replaced by the best one (the limit theta ->
+/// 0), which makes the result a function of the graph and the seed.
 ///
 /// Large graphs (LeidenWalk::local) are walked through differently, with the same guarantees: nodes are
 /// numbered so that neighbours lie together in memory and visited block by block; and as most clusters are
@@ -140,10 +140,10 @@ inline std::int64_t leiden_local(const WeightedGraph& graph, std::span<const dou
 }  // namespace detail
 
 /// Clusters of `graph`. No cap on their number; islands stay apart; a node without edges is a cluster of its
-/// own. Until stable, no node can move alone to gain modularity. Throws: UsageError for a resolution that is
-/// not positive, ShapeError for an inconsistent graph. Cost: everywhere 0.1 to 0.3 us per listed entry and
+/// own. Until stable, no node can move alone to gain modularity. \throws UsageError for a resolution that is
+/// not positive, ShapeError for an inconsistent graph. *Cost* everywhere 0.1 to 0.3 us per listed entry and
 /// pass, 7 to 60 passes; local about 0.5 us per entry in all; memory about 80 bytes a node and 12 an entry
-/// beyond the graph, local 20 and 8 more. Deterministic: yes for a seed, any thread count; no recursion.
+/// beyond the graph, local 20 and 8 more. *Deterministic* yes for a seed, any thread count; no recursion.
 inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& options = {}) {
   if (!(options.resolution > 0))
     throw UsageError({"STOFM-1212", "", "resolution", concat(options.resolution), "a number > 0",

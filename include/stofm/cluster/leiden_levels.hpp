@@ -18,7 +18,7 @@
 namespace stofm::cluster {
 
 namespace detail {
-/// The graph whose nodes are the parts. Entries of a row come in order of first meeting. Deterministic: yes,
+/// The graph whose nodes are the parts. Entries of a row come in order of first meeting. *Deterministic* yes,
 /// any thread count, as rows are made apart.
 template <class Weight>
 LeidenLevel aggregate(const LeidenRows<Weight>& rows, std::span<const double> degrees,
@@ -132,7 +132,7 @@ inline std::vector<std::uint8_t> changed_clusters(std::span<const std::int32_t> 
 }
 
 /// A pass over the clusters that are `open` alone: each other one is a single node, which may move or be
-/// joined, but stays whole. Clusters as in leiden_pass. Cost: one look at each entry, and a pass over the
+/// joined, but stays whole. Clusters as in leiden_pass. *Cost* one look at each entry, and a pass over the
 /// nodes of open clusters.
 inline void leiden_pass_within(const LeidenRows<float>& base, std::span<const double> degrees, double factor,
                                const std::vector<std::uint8_t>& open, std::vector<std::int32_t>& labels,

@@ -115,7 +115,7 @@ class ClusterRefinement {
 
 /// Splits each cluster into well-connected parts: from single nodes, those that are well connected to their
 /// cluster join the part that gains most. \return the part of each node, numbered from 0 in order of first
-/// node. Deterministic: yes, any thread count, as clusters do not see each other.
+/// node. *Deterministic* yes, any thread count, as clusters do not see each other.
 template <class Weight>
 std::vector<std::int32_t> refine(const LeidenRows<Weight>& rows, std::span<const double> degrees,
                                  double factor, const std::vector<std::int32_t>& cluster,

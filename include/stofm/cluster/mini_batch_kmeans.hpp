@@ -5,7 +5,7 @@
 ///
 /// Centres start by greedy k-means++ on a sample; each batch of points is assigned, then every point pulls
 /// its centre by 1 / (points this centre has seen); batches go on until their mean distance stops falling.
-/// Then all points are assigned and a few full steps (centre = mean of its points) finish it. Source:
+/// Then all points are assigned and a few full steps (centre = mean of its points) finish it. *Source*
 /// Sculley, "Web-scale k-means clustering" (2010); Arthur and Vassilvitskii, "k-means++" (2007). Batch size,
 /// sample size and the rule to stop are those of scikit-learn's MiniBatchKMeans. Number of clusters, if not
 /// given: ours.
@@ -202,10 +202,10 @@ inline void note_fewer_clusters(MiniBatchKMeansResult& result, std::int64_t want
 
 /// Clusters of `rows` [N, C] (float, rows dense).
 /// K is what is asked for or chosen; where there are fewer distinct points it becomes their number (said in
-/// notices). No cluster is empty. Throws: ShapeError for another shape, UsageError for options out of range,
-/// DataError (STOFM-1232) for no rows or a value that is not finite. Cost: one batch N_b K C operations, full
-/// steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
-/// Deterministic: yes for a seed, any thread count.
+/// notices). No cluster is empty. \throws ShapeError for another shape, UsageError for options out of range,
+/// DataError (STOFM-1232) for no rows or a value that is not finite. *Cost* one batch N_b K C operations,
+/// full steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
+/// *Deterministic* yes for a seed, any thread count.
 inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
                                                const MiniBatchKMeansOptions& options = {}) {
   detail::check_mini_batch_kmeans(rows, options);
@@ -234,7 +234,7 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
 
 /// The same for doubles in any layout (a column-major matrix of Eigen's, say): rows are taken relative to
 /// their mean, so that coordinates far from 0 keep their differences as floats. `centres` are rounded to
-/// float. Throws: as above; DataError (STOFM-1232) for a value that is not finite or beyond 1e16. Memory: a
+/// float. \throws as above; DataError (STOFM-1232) for a value that is not finite or beyond 1e16. Memory: a
 /// copy as floats.
 inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const double> rows,
                                                const MiniBatchKMeansOptions& options = {}) {

@@ -177,8 +177,8 @@ STOFM_UNFUSED inline void distances_dispatched(const float* rows, std::int64_t s
 }
 }  // namespace detail
 
-/// Fills `labels` [N] and `squared_distances` [N]. Cost: N K d of 3 operations; parallel. Deterministic: yes.
-/// \throws ShapeError if widths or counts differ, or there is no centre.
+/// Fills `labels` [N] and `squared_distances` [N]. *Cost* N K d of 3 operations; parallel. *Deterministic*
+/// yes. \throws ShapeError if widths or counts differ, or there is no centre.
 inline void nearest_centres(TensorView<const float> rows, const PackedPoints& centres,
                             std::span<std::int32_t> labels, std::span<float> squared_distances) {
   if (rows.rank() != 2 || rows.dim(1) != centres.dimension() || (rows.dim(1) > 1 && rows.stride(1) != 1) ||

@@ -20,10 +20,10 @@ namespace stofm::cluster {
 using Neighbours = Neighbours2d;
 
 /// The k nearest other points of each of `points` [N, C], any strides; k is lowered to N - 1. At equal
-/// distance the lowest index first. Two columns: nearest_neighbours_2d, the same answer. Throws: ShapeError
+/// distance the lowest index first. Two columns: nearest_neighbours_2d, the same answer. \throws ShapeError
 /// for another shape (STOFM-1207) or k < 0 (1205), DataError (1203) for a value that is not finite or beyond
-/// 1e150. Cost: O(N^2 C) on all threads; memory 12 N k bytes for the result and a copy of the points.
-/// Deterministic: yes, any thread count.
+/// 1e150. *Cost* O(N^2 C) on all threads; memory 12 N k bytes for the result and a copy of the points.
+/// *Deterministic* yes, any thread count.
 inline Neighbours nearest_neighbours(TensorView<const double> points, std::int64_t k) {
   constexpr const char* op = "[nearest_neighbours]";
   if (points.rank() != 2 || points.dim(1) < 1 || points.dim(0) > (std::numeric_limits<std::int32_t>::max)())

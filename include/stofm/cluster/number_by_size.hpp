@@ -11,7 +11,7 @@
 namespace stofm::cluster {
 
 /// Renumbers labels (any numbers >= 0) from 0, the largest cluster first; of equal sizes the one with the
-/// earlier first cell. \return sizes by new number. Cost: O(N + largest label).
+/// earlier first cell. \return sizes by new number. *Cost* O(N + largest label).
 inline std::vector<std::int64_t> number_by_size(std::vector<std::int32_t>& labels) {
   std::int32_t largest = -1;
   for (const std::int32_t label : labels) largest = (std::max)(largest, label);

@@ -25,8 +25,8 @@ struct Pca2 {
 
 /// PCA2 of `rows` [N, C] (float, rows dense, stride free).
 /// A component whose variance is rounding (below C 2^-52 of the first; N < 2: both) has zero scores and
-/// loadings. Throws: ShapeError; DataError (STOFM-1222) for a value that is not finite. Cost: three reads of
-/// the rows and N C^2 operations in double; memory 16 C^2 doubles at most, plus the scores. Deterministic:
+/// loadings. \throws ShapeError; DataError (STOFM-1222) for a value that is not finite. *Cost* three reads of
+/// the rows and N C^2 operations in double; memory 16 C^2 doubles at most, plus the scores. *Deterministic*
 /// yes, any thread count.
 inline Pca2 pca2(TensorView<const float> rows) {
   if (rows.rank() != 2 || (rows.dim(0) > 0 && rows.dim(1) > 1 && rows.stride(1) != 1))

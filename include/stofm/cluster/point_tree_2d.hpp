@@ -71,8 +71,8 @@ class PointTree2d {
 
   /// Calls visit_one(point, candidates) for queries [begin, end). `candidates` holds the k nearest in front,
   /// in no order, and behind them every other point that is as near as the k-th when squared distances are
-  /// rounded to float (and some farther ones); never the point itself. The callee may reorder it. Cost: 2k to
-  /// 3k candidates a query.
+  /// rounded to float (and some farther ones); never the point itself. The callee may reorder it. *Cost* 2k
+  /// to 3k candidates a query.
   template <class Visit>
   void visit(std::int64_t begin, std::int64_t end, Visit&& visit_one) const {
     std::vector<Candidate2d> found(static_cast<std::size_t>(4 * k_ + 64)), spare;

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// The few largest eigenpairs of a dense symmetric matrix: Householder tridiagonalisation, bisection by Sturm
-/// counts, inverse iteration. Source: Golub and Van Loan, "Matrix Computations", 8.3 to 8.4.
+/// counts, inverse iteration. *Source* Golub and Van Loan, "Matrix Computations", 8.3 to 8.4.
 
 #include <algorithm>
 #include <cmath>
@@ -115,8 +115,8 @@ inline void solve_shifted(const Tridiagonal& t, double x, double tiny, std::vect
 
 /// The `count` largest eigenpairs of the symmetric matrix `a` (n x n row-major, only the lower half is read,
 /// destroyed). Vectors of equal eigenvalues are orthogonal; their basis is arbitrary but the same in every
-/// run. Signs are arbitrary. Throws: ShapeError. Cost: 4/3 n^3 operations, O(n) memory beyond `a`.
-/// Deterministic: yes.
+/// run. Signs are arbitrary. \throws ShapeError. *Cost* 4/3 n^3 operations, O(n) memory beyond `a`.
+/// *Deterministic* yes.
 inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t size, std::int64_t count) {
   if (size < 0 || count < 0 || count > size ||
       static_cast<std::int64_t>(a.size()) != checked_mul(size, size, "eigenpairs"))

@@ -9,8 +9,8 @@
 ///
 /// rho_i is the first non-zero distance of row i; sigma_i is found by bisection so that the row sums to
 /// log2(n_neighbors). Float arithmetic, as in the reference.
-/// Source: SPEC section 3; McInnes, Healy, Melville, "UMAP" (2018), algorithms 2 and 3, with the constants of
-/// umap-learn.
+/// *Source* SPEC section 3; McInnes, Healy, Melville, "UMAP" (2018), algorithms 2 and 3, with the constants
+/// of umap-learn.
 
 #include <cmath>
 #include <cstdint>
@@ -122,9 +122,9 @@ inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row,
 }  // namespace detail
 
 /// The graph of `z` [N, 2]. Fewer points than n_neighbors: 1 + N / 2 neighbours are used instead (as scanpy
-/// does); one point or none gives a graph without edges. Throws: as nearest_neighbours_2d; UsageError for
-/// n_neighbors < 2. Cost: O(N log N), about 2 us a point; memory about 300 bytes a point. Deterministic: yes,
-/// any thread count.
+/// does); one point or none gives a graph without edges. \throws as nearest_neighbours_2d; UsageError for
+/// n_neighbors < 2. *Cost* O(N log N), about 2 us a point; memory about 300 bytes a point. *Deterministic*
+/// yes, any thread count.
 inline WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions& options = {}) {
   if (options.n_neighbors < 2)
     throw UsageError({"STOFM-1206", "", "n_neighbors", std::to_string(options.n_neighbors), "at least 2",

@@ -35,8 +35,8 @@ inline void require_labels(const WeightedGraph& graph, std::span<const std::int3
 
 /// Modularity with resolution g: sum over clusters c of e_c / 2m - g (k_c / 2m)^2, where e_c sums the weights
 /// of the listed entries inside c, k_c the weighted degrees of its nodes, 2m everything. 0 for a graph
-/// without edges. Source: Newman, "Analysis of weighted networks" (2004); resolution: Reichardt and Bornholdt
-/// (2006).
+/// without edges. *Source* Newman, "Analysis of weighted networks" (2004); resolution: Reichardt and
+/// Bornholdt (2006).
 inline double modularity(const WeightedGraph& graph, std::span<const std::int32_t> labels,
                          double resolution = 1.0) {
   detail::require_labels(graph, labels, "[modularity]");

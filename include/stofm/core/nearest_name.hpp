@@ -11,7 +11,7 @@
 
 namespace stofm {
 
-/// Insertions, deletions and replacements of bytes that turn one text into the other. Cost: product of the
+/// Insertions, deletions and replacements of bytes that turn one text into the other. *Cost* product of the
 /// lengths
 inline std::int64_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::int64_t> row(b.size() + 1);

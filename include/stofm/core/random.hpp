@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Counter-based random numbers (Philox4x32-10): a draw is a pure function of (seed, stream, counter), so it
-/// is the same on any thread, in any order, and after a resume. Source: Salmon et al., "Parallel random
+/// is the same on any thread, in any order, and after a resume. *Source* Salmon et al., "Parallel random
 /// numbers: as easy as 1, 2, 3", SC 2011; constants from there.
 
 #include <array>

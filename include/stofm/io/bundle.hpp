@@ -63,7 +63,7 @@ struct BundleReadOptions {
 ///   3703 metadata missing or of another type, 3704 hashes and tensors do not pair, 3705 a hash differs, 3706
 ///   a configuration without tensors or the reverse, 3707 a gene table that is no text; as
 ///   SafetensorsFile::open and parse_json besides. ResourceError without memory.
-/// Cost: reads the file once; memory is that of the tensors as float32.
+/// *Cost* reads the file once; memory is that of the tensors as float32.
 STOFM_INLINE Bundle read_bundle(const std::filesystem::path& path, const BundleReadOptions& options = {});
 
 /// Writes a bundle with fresh hashes, whole or not at all. The same content gives the same bytes, those of

@@ -68,7 +68,7 @@ inline PlaceKind place_kind(const std::string& low, bool rows_and_columns) {
 }  // namespace detail
 
 /// All pairs among `names`: the best kind first, within a kind in the order of the names.
-/// Cost: O(names * their length * log names).
+/// *Cost* O(names * their length * log names).
 inline std::vector<CoordinatePair> find_coordinate_pairs(std::span<const std::string> names) {
   std::vector<std::string> sorted(names.begin(), names.end());
   std::sort(sorted.begin(), sorted.end());

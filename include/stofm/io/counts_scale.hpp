@@ -110,7 +110,7 @@ inline ValueRange range_of(CountsScale scale, StoredPrecision precision, double 
 }
 
 /// \param ranges ascending, all above 0
-/// Cost: O(values) where a unit is found, mostly O(1000) where there is none.
+/// *Cost* O(values) where a unit is found, mostly O(1000) where there is none.
 inline CellUnit find_unit(std::span<const ValueRange> ranges) {
   CellUnit result;
   result.values = ranges.size();

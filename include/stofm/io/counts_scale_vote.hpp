@@ -104,7 +104,7 @@ inline ScaleVotes count_votes(const std::vector<std::vector<double>>& cells, Cou
 }  // namespace detail
 
 /// \param cells values above 0 of each, as stored \param forced a scale that was asked for: `whole` is of it
-/// where nothing is carried. Cost: four scales, or eight, of one unit a cell.
+/// where nothing is carried. *Cost* four scales, or eight, of one unit a cell.
 inline ScaleVerdict vote_on_scale(const std::vector<std::vector<double>>& cells, StoredPrecision precision,
                                   CountsScale forced = CountsScale::automatic) {
   static constexpr std::array scales{CountsScale::linear, CountsScale::log1p, CountsScale::log2,

@@ -214,7 +214,7 @@ class CsvParser {
   std::int64_t line_ = 1, blank_line_ = 0;
 };
 
-/// Parses a table. Cost: one pass; memory about the text plus 8 bytes a field.
+/// Parses a table. *Cost* one pass; memory about the text plus 8 bytes a field.
 /// \throws FileError STOFM-3401 empty, 3402 encoding, 3403 quote without end, 3404 stray quote or carriage
 /// return, 3405 number of fields, 3406 too large, with the line.
 inline CsvTable parse_csv(std::string_view text, const std::string& file, const CsvOptions& options = {}) {

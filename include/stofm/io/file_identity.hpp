@@ -64,7 +64,7 @@ inline FileIdentity file_identity(const std::string& path) {
 inline void require_unchanged(const std::string& path, const FileIdentity& then, const FileIdentity& now) {
   if (then.known() && !(now == then)) detail::throw_changed(path, then, now);
 }
-/// As above, for what `path` names at the moment. Cost: one stat.
+/// As above, for what `path` names at the moment. *Cost* one stat.
 inline void require_unchanged(const std::string& path, const FileIdentity& then) {
   require_unchanged(path, then, file_identity(path));
 }

@@ -84,7 +84,7 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
 
 }  // namespace detail
 
-/// Looks at a path, and at the first bytes of a file that is no HDF5. Cost: a look into a folder.
+/// Looks at a path, and at the first bytes of a file that is no HDF5. *Cost* a look into a folder.
 inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::string_view head = {}) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return detail::foreign_folder(path);

@@ -116,7 +116,7 @@ struct CountPlace {
 };
 
 /// X, up to 20 layers and raw/X, but not `but`, each looked at, best first. What can't be opened is left out.
-/// Cost: that of look_at_values for each; for error paths.
+/// *Cost* that of look_at_values for each; for error paths.
 inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::string& but,
                                             std::int64_t memory_limit) {
   std::vector<CountPlace> places;

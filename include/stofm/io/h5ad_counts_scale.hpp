@@ -159,7 +159,7 @@ inline std::vector<std::vector<double>> sample_cells(H5adMatrix& matrix,
 }  // namespace detail
 
 /// Looks at `matrix`. \param column_of_gene below 0: a column that is no gene and is not looked at; empty:
-/// all are \throws FileError damage. Cost: see above; a CSC matrix with fractional values is transposed.
+/// all are \throws FileError damage. *Cost* see above; a CSC matrix with fractional values is transposed.
 inline H5adValues look_at_values(H5adMatrix& matrix, const std::vector<std::int32_t>& column_of_gene,
                                  CountsScale forced = CountsScale::automatic) {
   H5adValues values;

@@ -7,7 +7,7 @@
 /// Encodings known: plain arrays; string-array; categorical (group with categories and codes, or an integer
 /// array with
 /// __categories/<name>, anndata < 0.8); nullable-integer, -boolean and -string-array (values and mask).
-/// Source: anndata's on-disk format page, and files of anndata 0.7 to 0.13.
+/// *Source* anndata's on-disk format page, and files of anndata 0.7 to 0.13.
 
 #include <cmath>
 #include <cstdint>

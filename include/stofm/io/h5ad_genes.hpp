@@ -92,8 +92,8 @@ inline void keep_genes(std::vector<std::string>& names, const std::vector<std::u
 /// Reads the names of the genes of `var`. Usually ids are var["ensembl_id"] or ["gene_ids"], else the index,
 /// and symbols gene_symbol and its other names, else the index; every other column of text goes along, so
 /// that whoever knows genes can look at what it holds. With a gene key ids are that column, and it alone
-/// counts. \throws UsageError a key that is no column; DataError no gene; FileError damage. Cost: all text of
-/// var.
+/// counts. \throws UsageError a key that is no column; DataError no gene; FileError damage. *Cost* all text
+/// of var.
 inline H5adGenes read_genes(const Hdf5File& file, const H5adFrame& var, const H5adReadOptions& options,
                             Notices& notices) {
   static constexpr std::array id_names{"ensembl_id", "gene_ids"};

@@ -125,7 +125,7 @@ inline H5adInfo describe_open_h5ad(const Hdf5File& file) {
 }  // namespace detail
 
 /// Describes `path`, in a child process like read_h5ad. Parts that can not be used carry the reason as a
-/// note. \throws FileError not an .h5ad file, or too damaged to list. Cost: metadata only.
+/// note. \throws FileError not an .h5ad file, or too damaged to list. *Cost* metadata only.
 inline H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& options = {}) {
   const std::shared_ptr<InputLock> input_lock = InputLock::share(path);
   if (options.isolation == H5adIsolation::none) {

@@ -171,7 +171,7 @@ inline std::int64_t new_h5ad_bytes(const NewH5ad& made) {
 /// Writes the file `output`. options.in_place has no meaning here.
 /// \throws UsageError the output exists (STOFM-3010), has no directory (3012), contents that do not fit each
 /// other (3544, 3542); ResourceError disk, processes, other bytes on the disk than were written (5038). Then
-/// nothing has changed. Cost: one write and one read; no copy of X or layers in memory
+/// nothing has changed. *Cost* one write and one read; no copy of X or layers in memory
 inline void write_new_h5ad(const std::string& output, const NewH5ad& made,
                            const H5adWriteOptions& options = {}) {
   const OutputOptions reserve{.overwrite = options.overwrite,

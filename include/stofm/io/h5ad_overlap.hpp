@@ -9,9 +9,9 @@
 /// name says sample, section or field of view, where the values are the libraries of uns["spatial"], and
 /// where the file is one group behind the other, as concatenated files are; elsewhere, and for cell types,
 /// clusters and regions always, the positions must say so by themselves (io/slice_overlap.hpp). Groups side
-/// by side are no reason for a word. Cost: that of reading these columns (at most 256 that are not named like
-/// slices), O(cells log^2 cells) once and 10 ms to 0.3 s for each of them. Nothing where there is no such
-/// column.
+/// by side are no reason for a word. *Cost* that of reading these columns (at most 256 that are not named
+/// like slices), O(cells log^2 cells) once and 10 ms to 0.3 s for each of them. Nothing where there is no
+/// such column.
 
 #include <algorithm>
 #include <array>

@@ -102,7 +102,7 @@ inline H5adTables unpack_tables(const std::string& path, std::string bytes,
 /// Reads the parts of `path` that are asked for; no counts are needed. With H5adIsolation::child_process
 /// libhdf5 runs in a forked child that ends with the call. \throws UsageError a column or key that is not
 /// there (STOFM-3552), no labels (3553); FileError no numbers (3554), damage; DataError positions;
-/// ResourceError memory. Cost: one read of what is asked for, held once, blocks of 8 MiB beside it.
+/// ResourceError memory. *Cost* one read of what is asked for, held once, blocks of 8 MiB beside it.
 inline H5adTables read_h5ad_tables(const std::string& path, const H5adTablesRequest& request,
                                    const H5adReadOptions& options = {}) {
   const std::shared_ptr<InputLock> input_lock = InputLock::share(path);

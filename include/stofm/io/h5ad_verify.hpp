@@ -198,8 +198,8 @@ class H5adVerifier {
 }  // namespace detail
 
 /// Reads `result` back from the closed file `path`, which messages call `name`. The caller holds hdf5_mutex()
-/// and a Hdf5Quiet. \throws ResourceError (STOFM-5038) if anything differs or can not be read. Cost: one read
-/// of the results
+/// and a Hdf5Quiet. \throws ResourceError (STOFM-5038) if anything differs or can not be read. *Cost* one
+/// read of the results
 inline void verify_h5ad_result(const std::string& path, const std::string& name, const H5adResult& result,
                                const std::function<void()>& progress = {}) {
   detail::H5adVerifier(path, name, progress).require(result);

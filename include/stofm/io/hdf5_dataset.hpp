@@ -115,7 +115,7 @@ class Hdf5Dataset {
   }
 
   /// Reads rows [begin, end) of dimension 0 (all of the other one) as stored in the file, not converted.
-  /// out: (end - begin) * row_bytes(). Cost: the chunks touched are decoded once while they stay in the
+  /// out: (end - begin) * row_bytes(). *Cost* the chunks touched are decoded once while they stay in the
   /// cache.
   void read_rows(std::int64_t begin, std::int64_t end, std::span<std::byte> out) {
     if (begin < 0 || end < begin || end > dims_.front() ||

@@ -142,7 +142,7 @@ inline std::string inflate_bounded(const std::vector<std::byte>& in, std::size_t
 /// \param stored bytes as stored; replaced by the decoded chunk
 /// \param mask bit i set: filter i was skipped for this chunk
 /// \param limit the chunk's size; no stage may grow beyond it (plus a checksum)
-/// \return "" or what is wrong. Cost: O(limit) time and memory.
+/// \return "" or what is wrong. *Cost* O(limit) time and memory.
 inline std::string decode_hdf5_chunk(const std::vector<Hdf5Filter>& filters, std::uint32_t mask,
                                      std::size_t limit, std::vector<std::byte>& stored) {
   for (std::size_t i = filters.size(); i-- > 0;) {

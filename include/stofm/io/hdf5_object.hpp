@@ -60,7 +60,7 @@ inline Hdf5File open_hdf5_file(const std::string& path) {
 }
 
 /// libhdf5 reads zeros behind the end of a file: what it gave is good only if the file is still as long as it
-/// was. \throws FileError (STOFM-3502) if it is shorter now. Cost: one fstat.
+/// was. \throws FileError (STOFM-3502) if it is shorter now. *Cost* one fstat.
 inline void require_uncut(const Hdf5File& file, const std::string& where) {
   const FileIdentity now = detail::identity_of(file.raw->fd);
   if (now.bytes >= file.superblock.file_size) return;

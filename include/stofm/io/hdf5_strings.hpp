@@ -6,7 +6,7 @@
 /// Variable strings are references into global heap collections, which are parsed here: "GCOL", version 1,
 /// three zero bytes, size of the collection, then objects {index u16, uses u16, four zero bytes, size, data
 /// padded to 8}. So the true length is known (a NUL inside shows), sums are bounded by the file, and a
-/// dangling reference is an error. Source: HDF5 File Format Specification 3.0, section III.E.
+/// dangling reference is an error. *Source* HDF5 File Format Specification 3.0, section III.E.
 
 #include <cstdint>
 #include <map>
@@ -141,7 +141,7 @@ inline std::vector<std::string> read_compact_strings(const Hdf5Dataset& data) {
 
 /// All strings of a data set, valid UTF-8 without NUL; padding is taken off. `rank`: 1, or 2 for a table,
 /// which is read row-major (a bad string is then named by its element).
-/// \throws FileError not strings, a bad string (with its row). Cost: O(bytes).
+/// \throws FileError not strings, a bad string (with its row). *Cost* O(bytes).
 inline std::vector<std::string> read_strings(Hdf5Dataset& data, std::int64_t memory_limit, int rank = 1) {
   if (data.rank() != rank || !data.type().is_string())
     data.fail("STOFM-3523", concat(to_string(data.type()), " of rank ", data.rank()),

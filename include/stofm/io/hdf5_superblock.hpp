@@ -6,7 +6,7 @@
 /// The superblock stands at offset 0, 512, 1024, 2048, ... behind the signature \x89HDF\r\n\x1a\n. Versions 0
 /// and 1 keep the end-of-file address as the third of four addresses from byte 24 (28) on, versions 2 and 3
 /// as the third from byte 12 on; version 3 has consistency flags in byte 11 (1: open for writing, 4: SWMR).
-/// Source: HDF5 File Format Specification 3.0, section II.A.
+/// *Source* HDF5 File Format Specification 3.0, section II.A.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -94,7 +94,7 @@ inline std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::
 
 /// Reads and checks the superblock of an open file (a descriptor below 0: errno says why it could not be
 /// opened). `path`: its name for messages.
-/// \throws FileError not a regular file, not HDF5 (and what it looks like), truncated, not closed. Cost: a
+/// \throws FileError not a regular file, not HDF5 (and what it looks like), truncated, not closed. *Cost* a
 /// few reads.
 inline Hdf5Superblock check_superblock(const std::string& path, const detail::RawDescriptor& file) {
   struct stat status {};

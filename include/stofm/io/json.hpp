@@ -58,7 +58,7 @@ class JsonBuilder {
 }  // namespace detail
 
 /// Parses one JSON text strictly. `file` and `where` appear in messages only.
-/// Cost: one pass to check and one to build; memory in proportion to the text, bounded by `limits`.
+/// *Cost* one pass to check and one to build; memory in proportion to the text, bounded by `limits`.
 /// \throws FileError (STOFM-32xx, see scan_json) with byte, line and column.
 inline nlohmann::json parse_json(std::string_view text, const std::string& file,
                                  const JsonLimits& limits = {}, const std::string& where = "") {

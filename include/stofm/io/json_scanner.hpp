@@ -336,7 +336,7 @@ class JsonScanner {
 }  // namespace detail
 
 /// Scans one JSON text and reports its parts to `handler`. Keys are reported before the check for repeated
-/// ones, which happens at the end of each object. Cost: one pass; memory grows with the keys of the open
+/// ones, which happens at the end of each object. *Cost* one pass; memory grows with the keys of the open
 /// objects. \throws FileError STOFM-3201 syntax, 3202 UTF-8, 3203 encoding, 3204 depth, 3205 size, 3206 key
 /// twice, 3207 number too large, 3208 lone surrogate, 3209 too many values, 3210 string too long, 3211 text
 /// after the end.

@@ -21,7 +21,7 @@ inline constexpr int lzf_filter_id = 32000;
 
 /// Decompresses `input` into `output`; never reads or writes outside of the two.
 /// \return bytes written, or nothing if the stream is damaged or needs more room than `output` has.
-/// Cost: O(output). Deterministic.
+/// *Cost* O(output). Deterministic.
 inline std::optional<std::size_t> lzf_decompress(std::span<const std::byte> input,
                                                  std::span<std::byte> output) {
   std::size_t in = 0;

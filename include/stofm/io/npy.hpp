@@ -30,7 +30,7 @@ class NpyFile {
   const Shape& shape() const { return header_.shape; }
 
   /// The array as T, row-major. Real T takes float16/32/64 (rounded), integer T integers and bool that fit.
-  /// Cost: one read; Fortran order takes the memory twice. \throws FileError STOFM-3309 type, 3310 a value
+  /// *Cost* one read; Fortran order takes the memory twice. \throws FileError STOFM-3309 type, 3310 a value
   /// does not fit.
   template <Scalar T>
   Tensor<T> read() const {

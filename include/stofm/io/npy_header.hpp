@@ -4,7 +4,7 @@
 /// The header of a .npy file (formats 1.0, 2.0, 3.0): magic, version, length, a Python dict with descr,
 /// fortran_order and shape. The dict is read by a small strict parser, nothing of Python is evaluated.
 ///
-/// Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+/// *Source* https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 #include <array>
 #include <charconv>

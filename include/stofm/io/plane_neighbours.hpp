@@ -14,7 +14,7 @@
 namespace stofm::io {
 
 /// A k-d tree with median splits over points [n, 2], all finite: balanced for any input. Deterministic.
-/// Cost: O(n log^2 n) to build, 8 bytes a point besides the points, which must outlive it.
+/// *Cost* O(n log^2 n) to build, 8 bytes a point besides the points, which must outlive it.
 class PlaneTree {
  public:
   struct Neighbour {

@@ -18,7 +18,7 @@ namespace stofm::io {
 /// \throws FileError damaged, refused or foreign files (STOFM-35xx); DataError content that can not be
 /// embedded;
 ///   UsageError options that do not fit the file; ResourceError memory, processes
-/// Cost: all of obs' index shape, var's names, coordinates, indptr; a look at up to 3 x 2^20 stored values.
+/// *Cost* all of obs' index shape, var's names, coordinates, indptr; a look at up to 3 x 2^20 stored values.
 STOFM_H5AD_INLINE Slice read_h5ad(const std::string& path, const H5adReadOptions& options = {});
 
 }  // namespace stofm::io

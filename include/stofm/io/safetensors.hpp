@@ -54,9 +54,9 @@ class SafetensorsFile {
   const Notices& notices() const { return header_.notices; }
 
   /// One tensor as T, dense. Real T: from F16, BF16, F32, F64, rounded to nearest. Integer T: from integers
-  /// and BOOL, where every value fits. Cost: one read of the bytes; conversions go through a buffer of 1 MiB.
-  /// \throws FileError STOFM-3120 no such tensor, 3121 dtype does not convert, 3122 a value does not fit,
-  /// 3003 the file was cut meanwhile; ResourceError without memory.
+  /// and BOOL, where every value fits. *Cost* one read of the bytes; conversions go through a buffer of 1
+  /// MiB. \throws FileError STOFM-3120 no such tensor, 3121 dtype does not convert, 3122 a value does not
+  /// fit, 3003 the file was cut meanwhile; ResourceError without memory.
   template <Scalar T>
   Tensor<T> read(std::string_view name) const {
     const SafetensorsInfo& tensor = info(name);

@@ -6,7 +6,7 @@
 ///
 /// Strict, because the file comes from anywhere: every key once, ranges in the order of the data without
 /// holes, overlaps or anything behind them, sizes that multiply out. Nothing is allocated from a declared
-/// size. Source: https://github.com/huggingface/safetensors (format), rows S01 to S26 of the reliability
+/// size. *Source* https://github.com/huggingface/safetensors (format), rows S01 to S26 of the reliability
 /// sheet.
 
 #include <cstdint>
@@ -266,7 +266,7 @@ class SafetensorsHeaderReader {
 }  // namespace detail
 
 /// Parses and checks a whole header. `text` is the JSON (behind the 8-byte length), `data_bytes` what follows
-/// it. Cost: two passes over the header, n log n in the tensors; memory in proportion to the header. \throws
+/// it. *Cost* two passes over the header, n log n in the tensors; memory in proportion to the header. \throws
 /// FileError STOFM-31xx (format) or 32xx (JSON), with byte positions of the file.
 inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::int64_t data_bytes,
                                                   const std::string& file,

@@ -76,7 +76,7 @@ struct Slice {
 };
 
 /// Do the three lists of `rows` fit each other? Readers are anybody's code, and what follows goes by the
-/// offsets. Columns and values are looked at where they are used. \throws DataError (STOFM-4320). Cost: one
+/// offsets. Columns and values are looked at where they are used. \throws DataError (STOFM-4320). *Cost* one
 /// pass over the offsets
 inline void require_consistent(const CountRows& rows, const std::string& path) {
   const auto fail = [&](std::string found, std::string expected) {

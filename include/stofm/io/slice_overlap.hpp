@@ -37,7 +37,7 @@ class SliceNeighbourhoods {
   static constexpr std::size_t near = 16;
   static constexpr std::int64_t most_asked = 20000;
 
-  /// `xy`: [2 n], x and y side by side, all finite; kept. Cost: O(n log^2 n), about 1 s for a million cells;
+  /// `xy`: [2 n], x and y side by side, all finite; kept. *Cost* O(n log^2 n), about 1 s for a million cells;
   /// at most 20,000 cells are asked for their neighbours. `progress` is called now and then.
   SliceNeighbourhoods(std::vector<double> xy, const std::function<void()>& progress = {})
       : xy_(std::move(xy)) {
@@ -161,7 +161,7 @@ class GroupGround {
 
 /// Measures one grouping. `group`: [cells] 0 to groups - 1, or -1 for a cell without one, which is left out.
 /// Groups of fewer than 20 cells are not looked at; of more than 32 others, 32 spread evenly. Nothing is
-/// found where groups with enough cells hold less than half of the cells. Cost: at most 1.6e8 distances (0.3
+/// found where groups with enough cells hold less than half of the cells. *Cost* at most 1.6e8 distances (0.3
 /// s), and that only for many groups that lie on each other nowhere.
 inline SliceOverlap measure_overlap(const SliceNeighbourhoods& slice, std::span<const std::int32_t> group,
                                     std::int32_t groups, const std::function<void()>& progress = {}) {
@@ -257,7 +257,7 @@ inline SliceOverlap measure_overlap(const SliceNeighbourhoods& slice, std::span<
 /// Groups that `found` shows on each other stand in each other's gaps: moved by some spacings (each its own
 /// way), their cells come closer than they were. Sections that know nothing of each other do not change by
 /// that, so these groups are of one tissue, whatever their column is called. False where the cells stand too
-/// loosely to tell. Cost: that of SliceNeighbourhoods and measure_overlap.
+/// loosely to tell. *Cost* that of SliceNeighbourhoods and measure_overlap.
 inline bool is_one_tissue(const SliceNeighbourhoods& slice, std::span<const std::int32_t> group,
                           std::int32_t groups, const SliceOverlap& found,
                           const std::function<void()>& progress = {}) {

@@ -6,7 +6,7 @@
 /// position 0 only, with keys and values folded into the one query:
 ///   score_j = q (W_k x_j) = (W_k^T q) x_j,   context = sum_j p_j (W_v x_j + b_v) = W_v (sum_j p_j x_j) + b_v
 /// (q b_k is the same for every j and leaves the softmax alone).
-/// Source: SPEC section 2; Hugging Face `BertModel` without pooler.
+/// *Source* SPEC section 2; Hugging Face `BertModel` without pooler.
 
 #include <algorithm>
 #include <numeric>

@@ -4,7 +4,7 @@
 /// The cell encoder as a differentiable function of its parameters: the same names and numbers as
 /// `CellEncoder` (model/cell_encoder.hpp), on a tape, with dropout. Sequences are packed, not padded. The
 /// last layer is computed for the rows that are asked for (position 0, hidden genes): the others only give
-/// keys and values there. Source: SPEC section 2; Hugging Face `BertModel` (dropout after the embeddings, on
+/// keys and values there. *Source* SPEC section 2; Hugging Face `BertModel` (dropout after the embeddings, on
 /// attention weights, and before each residual sum).
 
 #include <cmath>

@@ -4,8 +4,8 @@
 /// The sizes and switches of the two encoders as plain structs. They know no file:
 /// `pipeline/model_config.hpp` fills them from JSON. Names are the keys of the released configuration files,
 /// so that a message about a field is a message about a key. No size has a default: every one comes from the
-/// configuration that was converted with the weights. Source: SPEC sections 2 and 5; keys of the authors' and
-/// of Hugging Face's `config.json`.
+/// configuration that was converted with the weights. *Source* SPEC sections 2 and 5; keys of the authors'
+/// and of Hugging Face's `config.json`.
 
 #include <algorithm>
 #include <array>
@@ -24,7 +24,7 @@ namespace stofm::model {
 /// (erf).
 inline constexpr std::array<const char*, 2> activation_names{"gelu", "relu"};
 
-/// What a node of a sub-slice is; row numbers of the type embedding. Source: SPEC section 4.
+/// What a node of a sub-slice is; row numbers of the type embedding. *Source* SPEC section 4.
 enum class NodeType : std::int32_t { cell = 0, cls = 1, virtual_cell = 2, padding = 3 };
 /// Rows of the SE(2) type embedding.
 inline constexpr std::int64_t node_types = 4;

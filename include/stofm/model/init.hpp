@@ -5,7 +5,7 @@
 ///
 /// Every tensor draws from a Philox stream of its own, named by a hash of the tensor's name, so that its
 /// values depend on the seed, its name and its shape alone: not on the other tensors, their order, or the
-/// number of layers. Source: SPEC section 6, "Init"; Hugging Face's BertModel for the zero row of <pad>.
+/// number of layers. *Source* SPEC section 6, "Init"; Hugging Face's BertModel for the zero row of <pad>.
 
 #include <algorithm>
 #include <cmath>
@@ -30,8 +30,8 @@ struct InitOptions {
 /// Parameters of the SE(2) Transformer, without the heads of pretraining: Linear and Embedding weights N(0,
 /// sd^2), biases 0, LayerNorm 1 and 0; q, k, v Xavier uniform with gain 1/sqrt(2), out_proj with gain 1;
 /// Gaussian means and widths U(0, 3), its affine map the identity. \throws as Se2Config::validate();
-/// UsageError STOFM-1320 for a standard deviation that is not a number >= 0. Cost: one or two draws an
-/// element. Deterministic: yes; the order of evaluation does not matter.
+/// UsageError STOFM-1320 for a standard deviation that is not a number >= 0. *Cost* one or two draws an
+/// element. *Deterministic* yes; the order of evaluation does not matter.
 template <Real T = float>
 NamedTensors<T> initial_parameters(const Se2Config& config, const InitOptions& options = {});
 
@@ -65,7 +65,8 @@ Tensor<T> normal_tensor(const Shape& shape, Random random, double standard_devia
   return result;
 }
 
-/// U(-a, a) with a = gain * sqrt(6 / (rows + columns)). Source: Glorot and Bengio, AISTATS 2010, equation 16.
+/// U(-a, a) with a = gain * sqrt(6 / (rows + columns)). *Source* Glorot and Bengio, AISTATS 2010,
+/// equation 16.
 template <Real T>
 Tensor<T> xavier_tensor(const Shape& shape, Random random, double gain) {
   const double a = gain * std::sqrt(6.0 / static_cast<double>(shape[0] + shape[1]));

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// The head of pretraining that predicts the features of a masked cell from its hidden state, without
-/// gradients: lm_head.2 relu(lm_head.0 h). (model/pretraining_heads.hpp is the trained one.) Source: SPEC
+/// gradients: lm_head.2 relu(lm_head.0 h). (model/pretraining_heads.hpp is the trained one.) *Source* SPEC
 /// section 6.
 
 #include <memory>
@@ -39,7 +39,7 @@ class MaskedCellHead {
   std::int64_t width() const { return second_.outputs(); }
 
   /// Predictions [m, input_dim] of hidden states [m, embedding_dim]; their length means nothing. \throws
-  /// ShapeError. Cost: 4 m E^2 FLOP. Deterministic: yes, any thread count.
+  /// ShapeError. *Cost* 4 m E^2 FLOP. *Deterministic* yes, any thread count.
   Tensor<float> predict(const Tensor<float>& states) const {
     LinearOptions options;
     options.activation = Activation::relu;

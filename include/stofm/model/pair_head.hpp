@@ -6,7 +6,7 @@
 ///   e = 2 (y - target):  dw2 = e relu(z), dz = e w2 [z > 0], dW0 = dz p^T, dp = W0^T dz.
 /// The gradients are computed with the loss, 16 pairs side by side, and only scaled in backward: the sole
 /// thing that is as long as the pairs is dp, in the memory of the gradient that backward needs anyway.
-/// Source: SPEC section 6 (PDR).
+/// *Source* SPEC section 6 (PDR).
 
 #include <cstdint>
 #include <span>

@@ -3,7 +3,7 @@
 /// \file
 /// Named parameters: what a model is built from and lists, and the check that a set of tensors is the set a
 /// configuration asks for. Names are those of the released checkpoints.
-/// Source: RELIABILITY rows S27, S28, S29, S31, S32.
+/// *Source* RELIABILITY rows S27, S28, S29, S31, S32.
 
 #include <cmath>
 #include <functional>
@@ -49,7 +49,7 @@ struct ParameterReport {
 /// \throws FileError STOFM-1301 (missing: the first ten names and the count), STOFM-1302 (shape: both shapes
 /// and the
 ///   keys that set it); DataError STOFM-1303 (NaN or inf: tensor, index, count).
-/// Cost: reads every element once.
+/// *Cost* reads every element once.
 template <Real T>
 ParameterReport check_parameters(std::span<const ParameterSpec> specs, const NamedTensors<T>& tensors,
                                  const std::function<bool(const std::string&)>& is_known_unused,

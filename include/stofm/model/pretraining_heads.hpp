@@ -7,7 +7,7 @@
 ///   does not
 ///        change the cosine, so the reference's normalisation is left out)
 ///   PDR  (prediction - D)^2, prediction = pair_head.2 relu(pair_head.0 P_L) at the labelled pairs
-/// Source: SPEC section 6.
+/// *Source* SPEC section 6.
 
 #include <cstdint>
 #include <span>

@@ -6,7 +6,7 @@
 ///   layer l: S_l = (Q/sqrt(d)) K^T + P_(l-1), P_0 = Phi(D), P_l = S_l; x += softmax(S_l) V W_o^T; x +=
 ///   FFN(x)
 /// with LayerNorm after (post-LN) or before (pre-LN) each part. P_l = P_0 + sum_{j<=l} Q_j K_j^T, so no N x N
-/// buffer is kept: attention sees constant + listed entries + concatenated queries and keys. Source: SPEC
+/// buffer is kept: attention sees constant + listed entries + concatenated queries and keys. *Source* SPEC
 /// section 5, identities 1 and 3.
 
 #include <span>
@@ -54,7 +54,7 @@ struct Se2EncoderOptions {
 template <Real T>
 class Se2Encoder {
  public:
-  /// \throws as Se2Config::validate() and check_parameters(). Cost: a copy of the q, k, v weights, and the
+  /// \throws as Se2Config::validate() and check_parameters(). *Cost* a copy of the q, k, v weights, and the
   /// bias table.
   Se2Encoder(const Se2Config& config, const NamedTensors<T>& weights, const Se2EncoderOptions& options = {});
 
@@ -68,7 +68,7 @@ class Se2Encoder {
   /// \param distances of the N nodes; listed entries may be in any pattern
   /// \param token_types [N], values of NodeType; padding may stand anywhere and takes no part
   /// \throws ShapeError if the sizes do not fit; DataError for a bad type or distance.
-  /// Deterministic: the same bits on any number of threads.
+  /// *Deterministic* the same bits on any number of threads.
   Se2Output<T> forward(TensorView<const T> token_embeddings, const PairDistances& distances,
                        std::span<const std::int32_t> token_types,
                        const Se2ForwardOptions& options = {}) const;

@@ -7,7 +7,8 @@
 ///   x += dropout(attention_l(x) W_o^T + b_o);  x += dropout(fc2(dropout'(act(fc1 x)))), LayerNorm before or
 ///   after each
 /// and dropout'' on the attention weights. Pair states are never stored: see
-/// autograd/rules/pair_attention.hpp. Source: SPEC section 5; places of dropout: the authors' released model.
+/// autograd/rules/pair_attention.hpp. *Source* SPEC section 5; places of dropout: the authors' released
+/// model.
 
 #include <cmath>
 #include <memory>

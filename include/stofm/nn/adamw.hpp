@@ -5,7 +5,7 @@
 ///     x <- x - rate * decay * x
 ///     m <- m + (1 - beta1)(g - m),   v <- beta2 v + (1 - beta2) g^2
 ///     x <- x - rate / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
-/// Source: Loshchilov & Hutter, ICLR 2019; order of operations as torch.optim.AdamW.
+/// *Source* Loshchilov & Hutter, ICLR 2019; order of operations as torch.optim.AdamW.
 
 #include <algorithm>
 #include <map>

@@ -3,7 +3,7 @@
 /// \file
 /// Dropout: y = x * keep / (1 - p), keep drawn from a key (core/random_key.hpp) and the index of the element.
 /// Nothing is saved for backward but the key: the mask is drawn again, grad_x = grad_y * keep / (1 - p).
-/// Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form that PyTorch uses.
+/// *Source* Srivastava et al., JMLR 15 (2014), in the "inverted" form that PyTorch uses.
 
 #include "stofm/autograd/tape.hpp"
 #include "stofm/ops/dropout.hpp"

@@ -4,7 +4,7 @@
 /// Activation functions: identity, relu, and gelu in its exact form x (1 + erf(x / sqrt 2)) / 2.
 /// Gradient: grad_x = grad_y * activation'(x), where relu'(x) = 1 for x > 0 and 0 for x <= 0; gelu'(x) =
 /// Phi(x) + x phi(x), Phi and phi the distribution and density of the standard normal.
-/// Source: the configuration keys `activation_fn` and `hidden_act` of the published models.
+/// *Source* the configuration keys `activation_fn` and `hidden_act` of the published models.
 
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/core/parallel.hpp"

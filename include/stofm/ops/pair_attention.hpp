@@ -9,7 +9,7 @@
 /// y):
 ///   dV_l = (A o M)^T dy,  dQ_j += scale_j G_l K_j,  dK_j += scale_j G_l^T Q_j for all j <= l,  dB += G_l.
 /// A is computed again from S and the saved log sum of exp of each row; no [nodes, nodes] array exists. Rows
-/// of G_l sum to zero, so the background gets a gradient from `values` (P_L) only. Source: SPEC section 5,
+/// of G_l sum to zero, so the background gets a gradient from `values` (P_L) only. *Source* SPEC section 5,
 /// identities 1 and 3: the sum over layers is one product of concatenated queries and keys, and a constant
 /// per row does not change a softmax; the recomputation is that of FlashAttention (Dao et al. 2022).
 

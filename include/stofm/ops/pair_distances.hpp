@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// The distances of one sub-slice, without an N x N matrix: about 86 % of the pairs of a real sub-slice carry
-/// one constant ("not neighbours"), so only the others are listed. Source: SPEC section 4 (what the entries
+/// one constant ("not neighbours"), so only the others are listed. *Source* SPEC section 4 (what the entries
 /// mean) and identity 3 (how many there are).
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct PairDistances : PairList {
   std::vector<float> values;  ///< [entries], normalised coordinates (100 = diagonal of the slice)
 };
 
-/// Lists every entry of a dense [N, N] matrix that differs from `far_distance`. Cost: O(N^2).
+/// Lists every entry of a dense [N, N] matrix that differs from `far_distance`. *Cost* O(N^2).
 inline PairDistances pair_distances_from_dense(TensorView<const float> dense) {
   if (dense.rank() != 2 || dense.dim(0) != dense.dim(1))
     throw ShapeError({"STOFM-1020", "", "[pair_distances_from_dense]", to_string(dense.shape),
@@ -42,7 +42,7 @@ inline PairDistances pair_distances_from_dense(TensorView<const float> dense) {
   return result;
 }
 
-/// The dense [N, N] matrix, for tests and for looking. Cost: O(N^2) memory.
+/// The dense [N, N] matrix, for tests and for looking. *Cost* O(N^2) memory.
 inline Tensor<float> to_dense(const PairDistances& distances) {
   auto dense = Tensor<float>::full({distances.nodes, distances.nodes}, far_distance);
   for (std::int64_t i = 0; i < distances.nodes; ++i)

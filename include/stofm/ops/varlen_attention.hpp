@@ -6,7 +6,7 @@
 /// k^T) and M = keep mask / (1 - p):
 ///   y = (P * M) v,   d_i = <grad_y_i, y_i>,   S = scale P * (M * (grad_y v^T) - d)
 ///   grad_v = (P * M)^T grad_y,   grad_q = S k,   grad_k = S^T q
-/// Source: Dao et al., "FlashAttention", 2022, appendix B (d from the output, P and M computed again);
+/// *Source* Dao et al., "FlashAttention", 2022, appendix B (d from the output, P and M computed again);
 /// dropout on the weights as Hugging Face's BertSelfAttention.
 
 #include <span>

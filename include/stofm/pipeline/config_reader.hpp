@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Reads one JSON object key by key and refuses what it does not know, with the nearest key it does know.
-/// Source: RELIABILITY rows J03, J04, J07, J09.
+/// *Source* RELIABILITY rows J03, J04, J07, J09.
 
 #include <algorithm>
 #include <cmath>

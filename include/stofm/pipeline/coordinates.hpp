@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Coordinates of a slice in the units of the model: centre of the bounding box at 0, its diagonal 100 long.
-/// Source: SPEC section 3.
+/// *Source* SPEC section 3.
 
 #include <algorithm>
 #include <cmath>
@@ -47,7 +47,7 @@ inline std::int64_t count_outliers(TensorView<const double> xy) {
 }
 }  // namespace detail
 
-/// Cells of [N, 2] whose place is that of another cell. Cost: O(N log N).
+/// Cells of [N, 2] whose place is that of another cell. *Cost* O(N log N).
 inline std::int64_t count_cells_at_one_place(TensorView<const double> xy) {
   std::vector<std::pair<double, double>> places;
   for (std::int64_t i = 0; i < xy.dim(0); ++i) places.emplace_back(xy.row(i)[0], xy.row(i)[1]);
@@ -61,8 +61,8 @@ inline std::int64_t count_cells_at_one_place(TensorView<const double> xy) {
 }
 
 /// Centres and scales, in double. `xy` [N, 2] in any unit, with any offset. All cells at one place (one cell,
-/// too): zeros. Throws: ShapeError for another shape or N = 0, DataError (STOFM-4202) for a coordinate that
-/// is not finite, with the count and the first rows. Cost: O(N). Deterministic: yes.
+/// too): zeros. \throws ShapeError for another shape or N = 0, DataError (STOFM-4202) for a coordinate that
+/// is not finite, with the count and the first rows. *Cost* O(N). *Deterministic* yes.
 inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.dim(0) < 1)
     throw ShapeError({"STOFM-4201", "", "coordinates", to_string(xy.shape),

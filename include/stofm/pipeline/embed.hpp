@@ -3,7 +3,7 @@
 /// \file
 /// A slice in, one vector per cell out: tokens, cell encoder, virtual cells, pieces, SE(2) Transformer.
 /// Cell embeddings are overwritten by the final ones piece by piece (every cell is in exactly one, and
-/// virtual cells were averaged before), so a slice holds one [cells, 256] matrix, not two. Source: SPEC
+/// virtual cells were averaged before), so a slice holds one [cells, 256] matrix, not two. *Source* SPEC
 /// sections 1 to 5.
 
 #include <chrono>

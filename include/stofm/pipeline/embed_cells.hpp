@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// The gene scale: counts of a slice -> tokens -> cell embeddings, streamed in blocks of cells, so that
-/// neither the counts nor the tokens of the whole slice are ever in memory. Source: SPEC sections 1 and 2.
+/// neither the counts nor the tokens of the whole slice are ever in memory. *Source* SPEC sections 1 and 2.
 
 #include <algorithm>
 #include <cmath>
@@ -97,7 +97,7 @@ inline void require_finite_row(const float* row, std::int64_t width, std::int64_
 /// Streams the slice through tokenizer and cell encoder.
 /// \throws DataError if every cell is without counts (row D06) or without a vocabulary gene, or for a result
 /// that is not
-///   finite; Interrupted; as for_token_blocks. Deterministic: the same bits at any thread count and with any
+///   finite; Interrupted; as for_token_blocks. *Deterministic* the same bits at any thread count and with any
 ///   blocks.
 inline CellEmbeddings embed_cells(const io::Slice& slice, const Model& model, const GeneMapping& mapping,
                                   std::int64_t max_tokens, const Progress& progress = {},

@@ -4,7 +4,7 @@
 /// The micro scale: every piece of a slice through the SE(2) Transformer, the hidden states of its cells back
 /// into one matrix. On the CPU, pieces are built, computed and dropped one by one (or one a thread); on a
 /// device in batches, the next one being built while one is computed: by the device, or by all threads.
-/// Source: SPEC sections 4 and 5.
+/// *Source* SPEC sections 4 and 5.
 
 #include <algorithm>
 #include <atomic>

@@ -12,7 +12,7 @@
 namespace stofm::pipeline {
 
 /// The plan alone (a dry run). No counts are read. \throws as embed_slice before its work starts, except that
-/// too little memory is no refusal here: compare estimated_bytes with allowed_bytes. Cost: O(cells log
+/// too little memory is no refusal here: compare estimated_bytes with allowed_bytes. *Cost* O(cells log
 /// cells).
 STOFM_INLINE EmbedPlan plan_embed(const io::Slice& slice, const Model& model,
                                   const EmbedOptions& options = {});
@@ -20,8 +20,8 @@ STOFM_INLINE EmbedPlan plan_embed(const io::Slice& slice, const Model& model,
 /// Embeds every cell of a slice.
 /// \throws UsageError (options; a half of the model missing), DataError (genes, counts, coordinates, given
 /// embeddings),
-///   ResourceError if the estimate exceeds what is allowed, Interrupted. Cost: see plan_embed.
-/// Deterministic: the same bits for the same slice, model, options and build, at any thread count. The order
+///   ResourceError if the estimate exceeds what is allowed, Interrupted. *Cost* see plan_embed.
+/// *Deterministic* the same bits for the same slice, model, options and build, at any thread count. The order
 /// of cells in the file decides ties (of neighbours, of clusters) only.
 STOFM_INLINE EmbedResult embed_slice(const io::Slice& slice, const Model& model,
                                      const EmbedOptions& options = {}, const Progress& progress = {});

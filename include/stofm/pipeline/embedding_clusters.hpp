@@ -35,7 +35,7 @@ inline std::int64_t embedding_cluster_count(std::int64_t n) {
 
 /// k-means of the rows of an embedding [N, C], numbered by falling size (of equals, the one with the first
 /// cell). All libraries of a file at once, so that a number means the same in each.
-/// \throws as cluster::mini_batch_kmeans. Cost: about 6 N K C multiplications a start. Deterministic: yes
+/// \throws as cluster::mini_batch_kmeans. *Cost* about 6 N K C multiplications a start. *Deterministic* yes
 /// for a seed, any thread count.
 inline EmbeddingClusters cluster_embedding(TensorView<const float> embeddings,
                                            const EmbeddingClusterOptions& options = {}) {

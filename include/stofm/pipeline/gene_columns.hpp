@@ -96,7 +96,7 @@ inline void find_repeated(GeneList& list) {
   if (count * 2 > names.size()) list.repeated = names[at];
 }
 
-/// Fills the numbers of a list. Cost: O(names).
+/// Fills the numbers of a list. *Cost* O(names).
 inline void measure(GeneList& list, const std::vector<std::uint8_t>& control, const GeneTable& table,
                     const MouseMap& mouse_map, const GeneMappingOptions& options) {
   find_repeated(list);

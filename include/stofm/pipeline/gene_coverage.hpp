@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// What the gene columns of a slice mean to the model, and the report of it: what was matched, where the
-/// names stand, what was cut off them, which species they are of. Refusals and notices. Source: SPEC section
+/// names stand, what was cut off them, which species they are of. Refusals and notices. *Source* SPEC section
 /// 1, RELIABILITY rows D09 to D15.
 
 #include <algorithm>

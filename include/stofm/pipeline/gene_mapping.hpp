@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// From the gene columns of a slice to tokens, gene by gene: a human Ensembl id directly, a mouse id through
-/// the map, else a symbol. Source: SPEC section 1, RELIABILITY rows D09 to D15.
+/// the map, else a symbol. *Source* SPEC section 1, RELIABILITY rows D09 to D15.
 
 #include <cstdint>
 #include <numeric>
@@ -241,7 +241,7 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
 /// reach one token are both kept (SPEC). Every list of names of the slice is looked at, unless the user chose
 /// one. \throws DataError if no gene or less than `refuse_below` of them is known, for another species than
 /// human and mouse,
-///   or if mouse ids meet no map; ShapeError for lists of different length. Cost: O(columns) per list.
+///   or if mouse ids meet no map; ShapeError for lists of different length. *Cost* O(columns) per list.
 inline GeneMapping map_genes(const io::Slice& slice, const GeneTable& table, const MouseMap& mouse_map,
                              const GeneMappingOptions& options = {}) {
   detail::GeneLists all;

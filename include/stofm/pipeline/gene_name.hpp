@@ -3,7 +3,7 @@
 /// \file
 /// What kind of name a gene column carries: Ensembl gene ids of human, mouse or another species, other
 /// Ensembl ids, control features of imaging platforms, no name at all ("nan", "-"), or anything else (a
-/// symbol). Source: Ensembl stable ids (prefix ENS, species letters, feature letter, digits); 10x Xenium,
+/// symbol). *Source* Ensembl stable ids (prefix ENS, species letters, feature letter, digits); 10x Xenium,
 /// Vizgen MERSCOPE and NanoString CosMx feature names; genome prefixes of Cell Ranger for several species.
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 /// \file
 /// The gene vocabulary (Ensembl id, symbol, token id, non-zero median) and the mouse-to-human map, parsed
 /// from the two texts that a bundle carries. Token ids: 0 is <pad>, 1 is <mask>, genes are 2, 3, ... without
-/// a gap, and <cls> is the id after the last gene. Source: SPEC section 1; the Geneformer V1 dictionaries.
+/// a gap, and <cls> is the id after the last gene. *Source* SPEC section 1; the Geneformer V1 dictionaries.
 
 #include <algorithm>
 #include <array>
@@ -47,7 +47,7 @@ struct GeneTable {
   /// may stand in the table too, then all three and with their ids. \p source names the text in messages.
   /// \throws FileError for a malformed line, a token id that is doubled, missing, negative or too large, a
   /// gene twice,
-  ///   a median that is not a finite number > 0. Cost: O(text).
+  ///   a median that is not a finite number > 0. *Cost* O(text).
   static GeneTable parse(std::string_view text, const std::string& source = "genes/table");
 
   /// Fills `learnt` from a text with one Ensembl id a line; an empty text leaves it empty.

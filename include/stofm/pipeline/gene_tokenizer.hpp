@@ -5,8 +5,8 @@
 ///   v_g = count_g / n_counts * 10,000 / median_g   for genes of the vocabulary with count_g > 0, in float64,
 ///   n_counts = sum of the cell over all genes of the slice (control features left out);
 ///   tokens in descending v, ties by column; <cls> in front; cut to `max_tokens`.
-/// Source: SPEC section 1 (Geneformer's tokenizer as the authors use it), RELIABILITY rows D05, D07, D08, D17
-/// to D20.
+/// *Source* SPEC section 1 (Geneformer's tokenizer as the authors use it), RELIABILITY rows D05, D07, D08,
+/// D17 to D20.
 
 #include <algorithm>
 #include <cmath>
@@ -165,8 +165,8 @@ void close_gaps(std::vector<T>& packed, const std::vector<std::int64_t>& room_of
 
 /// Encodes a block of cells. \p file names the slice in messages.
 /// \throws DataError for a negative, NaN or infinite count or a column outside the mapping (row D17).
-/// Cost: O(nnz log nnz-per-cell), parallel over cells; the result does not depend on threads, on the order of
-/// a row or on how the slice is cut into blocks.
+/// *Cost* O(nnz log nnz-per-cell), parallel over cells; the result does not depend on threads, on the order
+/// of a row or on how the slice is cut into blocks.
 inline TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& mapping,
                                const TokenizerOptions& options = {}, const std::string& file = "") {
   options.validate();

@@ -73,8 +73,8 @@ struct PieceBox {
 /// Joins every sliver of `pieces` (as split_cells(xy, split_num) gives them) to the piece whose bounding box
 /// is nearest to the middle of its own; of equally near ones the one with more cells, then the one with the
 /// lower corner. The smallest sliver goes first. Afterwards no piece has fewer than sliver_limit(split_num)
-/// cells, or there is one piece; cells in a piece ascend. Shapes: `xy` [N, 2], rows dense, finite. Cost:
-/// O(N + slivers x pieces). Deterministic: yes; which cells go together does not depend on the order of the
+/// cells, or there is one piece; cells in a piece ascend. *Shapes* `xy` [N, 2], rows dense, finite. *Cost*
+/// O(N + slivers x pieces). *Deterministic* yes; which cells go together does not depend on the order of the
 /// cells, except through pieces that split_cells cut in index order.
 inline void merge_slivers(std::vector<std::vector<std::int64_t>>& pieces, TensorView<const double> xy,
                           std::int64_t split_num) {

@@ -34,7 +34,7 @@ struct ModelParts {
 
 /// Builds and checks. \throws FileError if the vocabulary and the rows of the token embedding differ (row
 /// J12), if the projection does not fit the SE(2) Transformer, or as GeneTable::parse and the encoders;
-/// UsageError without any encoder. Cost: copies of some weights and the distance bias table (some 10 ms).
+/// UsageError without any encoder. *Cost* copies of some weights and the distance bias table (some 10 ms).
 STOFM_INLINE Model make_model(ModelParts parts, const ModelOptions& options = {});
 
 }  // namespace stofm::pipeline

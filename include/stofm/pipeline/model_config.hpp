@@ -4,7 +4,7 @@
 /// config.json -> plain configurations. Every key of the file must be known: it sets a size, it is checked to
 /// have the one value that is computed, or it is listed as having no effect on the result. A misspelt key is
 /// refused with the nearest known one. Key sets: the authors' `SToFMConfig` (with what Hugging Face's
-/// PretrainedConfig writes) and Hugging Face's `BertConfig`. Source: RELIABILITY rows J03 to J09; SPEC
+/// PretrainedConfig writes) and Hugging Face's `BertConfig`. *Source* RELIABILITY rows J03 to J09; SPEC
 /// sections 2 and 5.
 
 #include <cstdint>

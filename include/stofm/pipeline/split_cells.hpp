@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Cuts a slice into pieces of about `split_num` cells: squares of one grid. Source: SPEC section 4.
+/// Cuts a slice into pieces of about `split_num` cells: squares of one grid. *Source* SPEC section 4.
 
 #include <algorithm>
 #include <cmath>
@@ -47,12 +47,12 @@ inline void append_pieces(std::vector<std::vector<std::int64_t>>& pieces, std::v
 }  // namespace detail
 
 /// Pieces of a slice, each a list of ascending cell indices; every cell is in exactly one.
-/// Shapes: `xy` [N, 2], any unit, rows dense. N <= split_num: one piece. Else squares of side sqrt(W H / s),
+/// *Shapes* `xy` [N, 2], any unit, rows dense. N <= split_num: one piece. Else squares of side sqrt(W H / s),
 /// s = N / split_num + 1; columns outer, rows inner; empty squares skipped; a square with 2 split_num cells
 /// or more is cut in index order. Ours: where one side of the bounding box is 0 (or 1e-12 of the other, which
 /// is rounding), the cells are cut along the other into s + 1 stretches of length extent / s; where both are,
-/// they are one square. Throws: ShapeError, UsageError (STOFM-4203) for split_num < 1. Cost: O(N log N).
-/// Deterministic: yes.
+/// they are one square. \throws ShapeError, UsageError (STOFM-4203) for split_num < 1. *Cost* O(N log N).
+/// *Deterministic* yes.
 inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const double> xy,
                                                           std::int64_t split_num = 1000) {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1)

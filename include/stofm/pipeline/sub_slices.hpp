@@ -7,7 +7,7 @@
 /// Nodes in order: CLS at (0, 0), all virtual cells, the cells of the piece. A cell lists its m - 1 nearest
 /// other nodes, m = min(50, nodes - 1); an entry that only one of two nodes lists holds for both; virtual
 /// cells list everything; CLS is at distance 0 of everything and so is a node of itself. Never an N x N
-/// matrix. Source: SPEC section 4.
+/// matrix. *Source* SPEC section 4.
 
 #include <bit>
 #include <cmath>
@@ -23,7 +23,7 @@
 
 namespace stofm::pipeline {
 
-/// Types of nodes. Source: SPEC section 4.
+/// Types of nodes. *Source* SPEC section 4.
 enum class NodeType : std::int32_t { cell = 0, cls = 1, virtual_cell = 2, padding = 3 };
 
 struct SubSliceOptions {
@@ -177,10 +177,10 @@ STOFM_UNFUSED inline void list_distances(SubSlice& sub, const SubSliceOptions& o
 }  // namespace detail
 
 /// Builds one piece.
-/// Shapes: `cells` indices into `xy` [N, 2] (normalised); `virtual_xy` [K, 2]; rows dense. Distances:
-/// Euclidean in double, rounded to float. Throws: ShapeError for other shapes, a cell outside [0, N) or
-/// neighbours < 2; DataError for a coordinate that is not finite. Cost: about 1.5 us a cell plus 8 bytes per
-/// listed pair (14 % of n^2 at n = 1,050); one thread: call it for several pieces at once. Deterministic:
+/// *Shapes* `cells` indices into `xy` [N, 2] (normalised); `virtual_xy` [K, 2]; rows dense. Distances:
+/// Euclidean in double, rounded to float. \throws ShapeError for other shapes, a cell outside [0, N) or
+/// neighbours < 2; DataError for a coordinate that is not finite. *Cost* about 1.5 us a cell plus 8 bytes per
+/// listed pair (14 % of n^2 at n = 1,050); one thread: call it for several pieces at once. *Deterministic*
 /// yes.
 inline SubSlice build_sub_slice(std::span<const std::int64_t> cells, TensorView<const double> xy,
                                 TensorView<const double> virtual_xy, const SubSliceOptions& options = {}) {

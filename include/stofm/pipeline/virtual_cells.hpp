@@ -5,7 +5,7 @@
 ///
 ///     n = xy / max_i |xy_i|     p = PCA2(F) / max_i |PCA2(F)_i|     z = alpha n + (1 - alpha) p
 ///
-/// Source: SPEC section 3.
+/// *Source* SPEC section 3.
 
 #include <chrono>
 #include <cmath>
@@ -77,8 +77,8 @@ inline double seconds_since(std::chrono::steady_clock::time_point begin) {
 }  // namespace detail
 
 /// z [N, 2] from normalised coordinates `xy` [N, 2] and cell embeddings `features` [N, C].
-/// Identical features or identical coordinates add nothing. Throws: ShapeError, DataError (a value that is
-/// not finite), UsageError for alpha outside [0, 1]. Cost: see pca2. Deterministic: yes.
+/// Identical features or identical coordinates add nothing. \throws ShapeError, DataError (a value that is
+/// not finite), UsageError for alpha outside [0, 1]. *Cost* see pca2. *Deterministic* yes.
 inline Tensor<double> cluster_features(TensorView<const double> xy, TensorView<const float> features,
                                        double alpha = 0.2) {
   detail::require_cells(xy, features, "[cluster_features]");
@@ -92,7 +92,7 @@ inline Tensor<double> cluster_features(TensorView<const double> xy, TensorView<c
 }
 
 /// Means of coordinates and features over the cells of each label. `clusters`: labels are below it; each has
-/// a cell. Sums in double in the order of cells. Throws: ShapeError. Cost: O(N C). Deterministic: yes.
+/// a cell. Sums in double in the order of cells. \throws ShapeError. *Cost* O(N C). *Deterministic* yes.
 inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int64_t clusters,
                                      TensorView<const double> xy, TensorView<const float> features) {
   detail::require_cells(xy, features, "[mean_of_clusters]");
@@ -137,8 +137,8 @@ inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int6
 }
 
 /// Clusters and virtual cells of a slice: `xy` [N, 2] normalised, `features` [N, C] cell embeddings.
-/// Throws: as cluster_features; UsageError for options out of range. Cost: leiden 10 to 40 us a cell up to
-/// 100,000 cells and about 10 above, kmeans about 1. Deterministic: yes for a seed, any thread count.
+/// \throws as cluster_features; UsageError for options out of range. *Cost* leiden 10 to 40 us a cell up to
+/// 100,000 cells and about 10 above, kmeans about 1. *Deterministic* yes for a seed, any thread count.
 inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<const float> features,
                                        const VirtualCellOptions& options = {}) {
   auto clock = std::chrono::steady_clock::now();

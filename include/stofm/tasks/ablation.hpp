@@ -21,7 +21,7 @@
 namespace stofm::tasks {
 
 /// Embedding [cells, width] of a slice without virtual cells. options.cell_embeddings as in embed_slice.
-/// \throws as embed_slice. Cost: as embed_slice without clustering. Deterministic: yes, any thread count.
+/// \throws as embed_slice. *Cost* as embed_slice without clustering. *Deterministic* yes, any thread count.
 inline Tensor<float> embed_without_virtual_cells(const io::Slice& slice, const pipeline::Model& model,
                                                  const pipeline::EmbedOptions& options,
                                                  const pipeline::Progress& progress = {}) {
@@ -65,8 +65,8 @@ struct AblationTask {
 
 /// One figure of a row: head fitted to a draw of the training cells, judged by all test cells.
 /// \param rows by slice: [cells, C]; \param draw share of the training cells of each class in (0, 1].
-/// Throws: DataError for no labelled test cells (STOFM-4701) or one class (4710); as fit_frozen_head. Cost:
-/// that of the head. Deterministic: yes for a key, any thread count.
+/// \throws DataError for no labelled test cells (STOFM-4701) or one class (4710); as fit_frozen_head. *Cost*
+/// that of the head. *Deterministic* yes for a key, any thread count.
 inline ClassificationScores ablation_scores(const AblationTask& task, std::span<const Tensor<float>> rows,
                                             double draw, const RandomKey& key,
                                             const FrozenHeadOptions& head = {}) {

@@ -3,7 +3,7 @@
 /// \file
 /// How sure a score is: intervals by drawing squares of tissue, not cells. Cells beside each other share
 /// their surroundings and their mistakes; drawn one by one they would make every score look surer than it is.
-/// Source: block bootstrap (Lahiri, Resampling Methods for Dependent Data, 2003), percentile interval.
+/// *Source* block bootstrap (Lahiri, Resampling Methods for Dependent Data, 2003), percentile interval.
 
 #include <algorithm>
 #include <cmath>
@@ -21,8 +21,8 @@
 namespace stofm::tasks {
 
 /// Which square each cell lies in, from 0, squares without cells have no number. `xy` [cells, 2] is cut into
-/// squares of one size so that the bounding box has about `squares` of them. Throws: ShapeError (STOFM-4704),
-/// DataError for a place that is not finite (4703). Cost: O(N log squares).
+/// squares of one size so that the bounding box has about `squares` of them. \throws ShapeError (STOFM-4704),
+/// DataError for a place that is not finite (4703). *Cost* O(N log squares).
 inline std::vector<std::int32_t> tissue_squares(TensorView<const double> xy, std::int64_t squares = 64) {
   constexpr const char* op = "[tissue_squares]";
   detail::require_rows(op, xy);
@@ -74,7 +74,7 @@ inline double quantile_of_sorted(std::span<const double> sorted, double share) {
 /// every slice gets as many of its own blocks as it has, with repetition. `score(times)` returns the scores
 /// [scores] where block b counts `times[b]` times, NaN where one is not defined; it is called from several
 /// threads. A score has an interval where at least half of the draws define it. No interval with fewer than
-/// 8 blocks. Cost: draws x score. Deterministic: yes for a seed, any thread count.
+/// 8 blocks. *Cost* draws x score. *Deterministic* yes for a seed, any thread count.
 template <class Score>
 std::vector<ScoreInterval> block_bootstrap(std::span<const std::int64_t> blocks_of_slice, std::size_t scores,
                                            std::int64_t draws, std::uint64_t seed, const Score& score) {

@@ -45,9 +45,9 @@ class CellTypeSums {
   }
 
   /// Adds cells; `labels` [rows]: type of each in [0, types), or -1 for a cell that is left out. Cells
-  /// without counts count as cells but have no shares. Throws: ShapeError for another number of labels
+  /// without counts count as cells but have no shares. \throws ShapeError for another number of labels
   /// (STOFM-4700) or a column out of range (4731); DataError for a label out of range (4702) or a count that
-  /// is negative or not finite (4732). Cost: O(entries).
+  /// is negative or not finite (4732). *Cost* O(entries).
   void add(const io::CountRows& counts, std::span<const std::int32_t> labels) {
     constexpr const char* op = "[cell_type_profiles]";
     detail::require_same_count(op, static_cast<std::size_t>(counts.rows()), labels.size(), "rows and labels");

@@ -29,8 +29,8 @@ struct ConfusionMatrix {
 };
 
 /// Counts of `truth` against `predicted` [N each], labels in [0, classes).
-/// Throws: ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a label out of range
-/// (4702). Cost: O(N + classes^2). Matrices of several slices may be added entry by entry.
+/// \throws ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a label out of range
+/// (4702). *Cost* O(N + classes^2). Matrices of several slices may be added entry by entry.
 inline ConfusionMatrix confusion_matrix(std::span<const std::int32_t> truth,
                                         std::span<const std::int32_t> predicted, std::int64_t classes) {
   constexpr const char* op = "[confusion_matrix]";
@@ -69,7 +69,7 @@ struct ClassificationScores {
   std::vector<ClassScores> by_class;  ///< [classes], also those that occur on neither side
 };
 
-/// \throws DataError STOFM-4701 for a matrix without cells. Cost: O(classes^2).
+/// \throws DataError STOFM-4701 for a matrix without cells. *Cost* O(classes^2).
 inline ClassificationScores classification_scores(const ConfusionMatrix& matrix) {
   ClassificationScores scores;
   scores.by_class.resize(static_cast<std::size_t>(matrix.classes));
@@ -113,7 +113,7 @@ inline ClassificationScores classification_scores(const ConfusionMatrix& matrix)
   return scores;
 }
 
-/// The same from labels. Throws: as confusion_matrix.
+/// The same from labels. \throws as confusion_matrix.
 inline ClassificationScores classification_scores(std::span<const std::int32_t> truth,
                                                   std::span<const std::int32_t> predicted,
                                                   std::int64_t classes) {

@@ -65,14 +65,14 @@ struct Classifier {
 };
 
 /// What a model computes, as 64 hex digits: SHA-256 over configurations and weights of both encoders, by
-/// name. Two bundles with the same weights have the same. Cost: about 1 ms a MiB of weights.
+/// name. Two bundles with the same weights have the same. *Cost* about 1 ms a MiB of weights.
 inline std::string model_identity(const pipeline::Model& model);
 
 /// Probabilities [cells, classes] of every cell of a slice; rows sum to 1, classes without labels get 0.
 /// \param slice prepared with the features that the classifier was trained on (`classifier.input`)
 /// \throws UsageError STOFM-4747 for a classifier of another model, 4748 for one that is not fine-tuned;
 /// ShapeError STOFM-4749 for features of another width; DataError for a state that is not finite;
-/// Interrupted. Cost: that of the SE(2) part of embedding. Deterministic: yes, any thread count.
+/// Interrupted. *Cost* that of the SE(2) part of embedding. *Deterministic* yes, any thread count.
 inline Tensor<double> predict_classes(const Classifier& classifier, const pipeline::Model& model,
                                       const train::PreparedSlice& slice,
                                       const pipeline::Progress& progress = {});

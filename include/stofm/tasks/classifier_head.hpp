@@ -10,7 +10,7 @@
 /// D is the direct way: fine-tuning begins with the logistic regression of the frozen states there, and the
 /// hidden layer adds what a linear head can't say.
 /// States come out of a LayerNorm in most models, cell embeddings have length 1: without the scaling the
-/// second half would hardly count. Source: ours; the paper's heads are of the same size.
+/// second half would hardly count. *Source* ours; the paper's heads are of the same size.
 
 #include <cstdint>
 #include <string>

@@ -69,8 +69,8 @@ inline Tensor<float> cluster_features(TensorView<const float> rows, std::span<co
 }
 
 /// Leiden clusters of a graph of neighbours that is there already (embedding_graph): `clusters` of them, or
-/// at `resolution` where that is 0; nothing else of `options` counts but the seed. Throws: as
-/// leiden_clusters, cluster::leiden. Deterministic: yes for a seed, any thread count.
+/// at `resolution` where that is 0; nothing else of `options` counts but the seed. \throws as
+/// leiden_clusters, cluster::leiden. *Deterministic* yes for a seed, any thread count.
 inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, const ClusterOptions& options) {
   EmbeddingClusters result;
   result.method = ClusterMethod::leiden;
@@ -93,9 +93,9 @@ inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, cons
 
 /// Clusters of `rows` [N, C] (float, rows dense); `slice_of` [N] as in standardised_by_slice, may be empty.
 /// K clusters come back, but for a mixture one of whose components is nobody's most probable (see sizes).
-/// Throws: ShapeError (STOFM-4700, 4704); UsageError for options out of range (4722); DataError for no rows
-/// (4701), values that are not finite (4703), fewer cells or distinct rows than K (4720). Cost: that of the
-/// method. Deterministic: yes for a seed, any thread count.
+/// \throws ShapeError (STOFM-4700, 4704); UsageError for options out of range (4722); DataError for no rows
+/// (4701), values that are not finite (4703), fewer cells or distinct rows than K (4720). *Cost* that of the
+/// method. *Deterministic* yes for a seed, any thread count.
 inline EmbeddingClusters cluster_embedding(TensorView<const float> rows,
                                            std::span<const std::int32_t> slice_of,
                                            const ClusterOptions& options) {
@@ -160,9 +160,9 @@ struct StabilityOptions {
 };
 
 /// For each number K, `pairs` pairs of random parts of the cells are clustered as `options` say and compared
-/// on the cells that both hold. Throws: as cluster_embedding; UsageError for options out of range
-/// (STOFM-4722). Cost: 2 pairs (largest - smallest + 1) clusterings. Deterministic: yes for a seed, any
-/// thread count. Source: Lange et al., "Stability-based validation of clustering solutions" (2004).
+/// on the cells that both hold. \throws as cluster_embedding; UsageError for options out of range
+/// (STOFM-4722). *Cost* 2 pairs (largest - smallest + 1) clusterings. *Deterministic* yes for a seed, any
+/// thread count. *Source* Lange et al., "Stability-based validation of clustering solutions" (2004).
 inline ClusterStability cluster_stability(TensorView<const float> rows,
                                           std::span<const std::int32_t> slice_of,
                                           const ClusterOptions& options,

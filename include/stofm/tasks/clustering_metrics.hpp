@@ -112,8 +112,8 @@ inline ClusteringScores clustering_scores(const Contingency& table, double n) {
 }  // namespace detail
 
 /// Agreement of clusters `found` with classes `truth` [N each]; labels are any numbers >= 0.
-/// Throws: ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a negative label
-/// (4702). Cost: O(N log N). One class and one cluster: everything is 1. Source: Hubert and Arabie (1985);
+/// \throws ShapeError for other lengths (STOFM-4700), DataError for no cells (4701) or a negative label
+/// (4702). *Cost* O(N log N). One class and one cluster: everything is 1. *Source* Hubert and Arabie (1985);
 /// Rosenberg and Hirschberg (2007).
 inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
                                           std::span<const std::int32_t> found) {
@@ -125,8 +125,8 @@ inline ClusteringScores clustering_scores(std::span<const std::int32_t> truth,
   return detail::clustering_scores(detail::contingency(truth, found), static_cast<double>(truth.size()));
 }
 
-/// The same from counts, cells by class (rows) and cluster (columns), to the last bit. Throws: DataError for
-/// no cells (STOFM-4701). Cost: O(classes^2)
+/// The same from counts, cells by class (rows) and cluster (columns), to the last bit. \throws DataError for
+/// no cells (STOFM-4701). *Cost* O(classes^2)
 inline ClusteringScores clustering_scores(const ConfusionMatrix& matrix) {
   detail::Contingency table;
   std::vector<std::int64_t> in_row(static_cast<std::size_t>(matrix.classes), 0), in_column(in_row);

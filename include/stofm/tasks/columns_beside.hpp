@@ -12,7 +12,7 @@
 namespace stofm::tasks {
 
 /// [N, A] and [N, B] -> [N, A + B]. \param op names the caller in messages; \param width A + B, if that is
-/// known. \throws ShapeError (STOFM-4713) for another number of cells or columns. Cost: one copy.
+/// known. \throws ShapeError (STOFM-4713) for another number of cells or columns. *Cost* one copy.
 inline Tensor<float> columns_beside(const char* op, const Tensor<float>& left, const Tensor<float>& right,
                                     std::int64_t width = 0) {
   if (left.rank() != 2 || right.rank() != 2 || right.dim(0) != left.dim(0) ||

@@ -15,8 +15,8 @@
 namespace stofm::tasks {
 
 /// Rows [cells, width] from scores [cells, P] of one slice: the first `width` components, centred over the
-/// slice, each row of length 1 (zeros stay zeros); columns beyond P are 0. Cost: O(cells width).
-/// Deterministic: yes, any thread count.
+/// slice, each row of length 1 (zeros stay zeros); columns beyond P are 0. *Cost* O(cells width).
+/// *Deterministic* yes, any thread count.
 inline Tensor<float> component_cells(const Tensor<float>& scores, std::int64_t width) {
   const std::int64_t n = scores.dim(0), p = scores.dim(1), kept = (std::min)(p, width);
   auto cells = Tensor<float>::zeros({n, width});

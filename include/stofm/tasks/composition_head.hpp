@@ -11,8 +11,8 @@
 /// fine-tuned classifiers (classifier_head.hpp), begun near equal shares; AdamW, cosine schedule with warm-up
 /// over a tenth of the steps. It knows no counts, so it has no interval and no misfit. The likelihood of
 /// deconvolve.hpp tells shares better wherever we measured (docs/deconvolve.md): this is for comparison, and
-/// for models that are more than the bundled one. Source: ours; learning from simulated mixtures as in Menden
-/// et al., "Deep learning-based cell composition analysis from tissue expression profiles" (2020).
+/// for models that are more than the bundled one. *Source* ours; learning from simulated mixtures as in
+/// Menden et al., "Deep learning-based cell composition analysis from tissue expression profiles" (2020).
 
 #include <algorithm>
 #include <cmath>
@@ -105,11 +105,11 @@ inline std::pair<Tensor<float>, Tensor<float>> composition_inputs(const Composit
 
 }  // namespace detail
 
-/// Fits a head to spots with the shares `known` [spots, types] (rows sum to 1). Throws: UsageError for
+/// Fits a head to spots with the shares `known` [spots, types] (rows sum to 1). \throws UsageError for
 /// options out of range (STOFM-4740); ShapeError for sides of other numbers of rows (4700), rows that are not
 /// dense (4704); DataError for no spots (4701), a feature that is not finite (4703), shares that are negative
-/// or do not sum to 1 (4764). Cost: about 6 spots hidden (E + C) operations an epoch. Deterministic: yes for
-/// a seed, any thread count.
+/// or do not sum to 1 (4764). *Cost* about 6 spots hidden (E + C) operations an epoch. *Deterministic* yes
+/// for a seed, any thread count.
 inline CompositionHead fit_composition_head(const CompositionRows& rows, TensorView<const double> known,
                                             const CompositionHeadOptions& options = {}) {
   constexpr const char* op = "[fit_composition_head]";
@@ -181,8 +181,8 @@ inline CompositionHead fit_composition_head(const CompositionRows& rows, TensorV
   return head;
 }
 
-/// Shares [spots, types] of `rows`, each row sums to 1. Throws: ShapeError for other widths than those of the
-/// head (STOFM-4749), as above. Cost: 2 spots hidden (E + C). Deterministic: yes, any thread count.
+/// Shares [spots, types] of `rows`, each row sums to 1. \throws ShapeError for other widths than those of the
+/// head (STOFM-4749), as above. *Cost* 2 spots hidden (E + C). *Deterministic* yes, any thread count.
 inline Tensor<double> predict_composition(const CompositionHead& head, const CompositionRows& rows) {
   constexpr const char* op = "[predict_composition]";
   detail::check_composition_rows(op, rows);

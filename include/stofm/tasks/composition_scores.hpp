@@ -25,8 +25,8 @@ struct CompositionScores {
 };
 
 /// Scores of `found` against `truth` [spots, types each]. Rows with a value that is not finite on either
-/// side, or a truth that sums to 0, are left out. `low` and `high` [spots, types] may be empty. Throws:
-/// ShapeError (STOFM-4700, 4704); DataError where no row is left (4701). Cost: O(N log N) a type.
+/// side, or a truth that sums to 0, are left out. `low` and `high` [spots, types] may be empty. \throws
+/// ShapeError (STOFM-4700, 4704); DataError where no row is left (4701). *Cost* O(N log N) a type.
 inline CompositionScores composition_scores(TensorView<const double> truth, TensorView<const double> found,
                                             TensorView<const double> low = {},
                                             TensorView<const double> high = {}) {

@@ -4,7 +4,7 @@
 /// X_stofm_context: each cell as the model predicts it from its surroundings. In every pass some cells of a
 /// piece are masked as in pretraining and predicted by its masked-cell head; each cell is masked in as many
 /// passes, and the unit vectors predicted for it are averaged. So the embedding says what belongs at a place,
-/// not what the cell there is. Source: SPEC section 6.
+/// not what the cell there is. *Source* SPEC section 6.
 
 #include <algorithm>
 #include <cmath>
@@ -88,10 +88,10 @@ inline void predict_masked(const pipeline::Model& model, const pipeline::SubSlic
 /// Predictions [cells, input_dim] for every cell of a slice from its surroundings. `features` [cells,
 /// input_dim]: what the SE(2) Transformer is given of each cell, such as the cell embeddings of embed_slice;
 /// of `embed` geometry, clustering and seed of the virtual cells are used. A piece of one cell is predicted
-/// from its virtual cells alone. Throws: UsageError for a model without an SE(2) Transformer or masked-cell
+/// from its virtual cells alone. \throws UsageError for a model without an SE(2) Transformer or masked-cell
 /// head (STOFM-4757), options out of range (4756); ShapeError (4758) for features that do not fit; DataError
-/// for values that are not finite (4703, 4321); Interrupted. Cost: options.passes() forward passes of every
-/// piece, on the CPU. Deterministic: yes for a seed, any thread count.
+/// for values that are not finite (4703, 4321); Interrupted. *Cost* options.passes() forward passes of every
+/// piece, on the CPU. *Deterministic* yes for a seed, any thread count.
 inline Tensor<float> context_embedding(const io::Slice& slice, const pipeline::Model& model,
                                        const Tensor<float>& features,
                                        const pipeline::EmbedOptions& embed = {},

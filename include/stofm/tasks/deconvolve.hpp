@@ -15,7 +15,7 @@
 /// A prior adds k counts to each spot, with the mean shares of all spots, or half of these and half of the
 /// mean of its neighbours. k is `prior_counts` times the median misfit of the spots (mixture_interval.hpp):
 /// where counts scatter more than chance has it, each of them says less. It is at most a tenth of the spot.
-/// The baseline is non-negative least squares. Source: Cable et al., "Robust decomposition of cell type
+/// The baseline is non-negative least squares. *Source* Cable et al., "Robust decomposition of cell type
 /// mixtures in spatial transcriptomics" (2022).
 
 #include <algorithm>
@@ -120,11 +120,11 @@ inline double effect_spread(const io::CountRows& spots, const std::vector<double
 }
 
 /// Proportions of the types of `profiles` in each row of `spots`, whose columns are the genes of the
-/// profiles. Types without cells get 0. Throws: UsageError for options out of range (STOFM-4733); ShapeError
+/// profiles. Types without cells get 0. \throws UsageError for options out of range (STOFM-4733); ShapeError
 /// for a column or a neighbour out of range (4731), neighbours that are no rows (4700); DataError for a count
-/// that is negative or not finite (4732), profiles without a type that has cells (4734). Cost: entries x
-/// types operations an iteration, 50 to 1,000 iterations, parallel over spots. Deterministic: yes, any thread
-/// count.
+/// that is negative or not finite (4732), profiles without a type that has cells (4734). *Cost* entries x
+/// types operations an iteration, 50 to 1,000 iterations, parallel over spots. *Deterministic* yes, any
+/// thread count.
 inline Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfiles& profiles,
                                 const DeconvolutionOptions& options = {}) {
   constexpr const char* op = "[deconvolve]";

@@ -16,8 +16,8 @@
 namespace stofm::tasks {
 
 /// Graph of `neighbours` (each point among the others, as nearest_neighbours(points, k) gives them; scanpy's
-/// n_neighbors counts the point itself, so its 15 are k = 14). Throws: ShapeError (STOFM-4714) where an index
-/// is out of range. Cost: O(N k log k), parallel; memory about 24 N k bytes. Deterministic: yes, any thread
+/// n_neighbors counts the point itself, so its 15 are k = 14). \throws ShapeError (STOFM-4714) where an index
+/// is out of range. *Cost* O(N k log k), parallel; memory about 24 N k bytes. *Deterministic* yes, any thread
 /// count.
 inline cluster::WeightedGraph embedding_graph(const Neighbours& neighbours) {
   const std::int64_t n = neighbours.queries, k = neighbours.k;

@@ -5,7 +5,7 @@
 ///
 /// Validation cells: of every class and slice with at least ten labelled cells, one of these is drawn and the
 /// nearest labelled cells of the same class around it are taken, a share of them: one patch a class, so that
-/// neighbours of training cells do not judge, and no class is lost. Source: ours.
+/// neighbours of training cells do not judge, and no class is lost. *Source* ours.
 
 #include <algorithm>
 #include <cmath>
@@ -24,7 +24,7 @@ namespace stofm::tasks::detail {
 /// Fewest labelled cells of a class in a slice that give some of them away.
 inline constexpr std::int64_t validated_class_cells = 10;
 
-/// Marks validation cells: by slice, [cells] 1 or 0. Cost: O(N log N) a class. Deterministic.
+/// Marks validation cells: by slice, [cells] 1 or 0. *Cost* O(N log N) a class. Deterministic.
 inline std::vector<std::uint8_t> validation_cells(const train::PreparedSlice& slice,
                                                   std::span<const std::int32_t> labels, std::int64_t classes,
                                                   double share, const RandomKey& key) {

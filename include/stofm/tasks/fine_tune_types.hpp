@@ -15,8 +15,8 @@
 /// logistic regression of the frozen states (tasks/frozen_head.hpp), so that tuning starts where that ends.
 /// Whether it gets further is not said: with the bundled weights and one slice of a thousand cells to learn
 /// from it does not (docs/segment.md). Everything is drawn by (seed, pass, piece): the same bits at any
-/// number of threads and after a resume. Source: our choice; the paper fine-tunes on labelled slices and does
-/// not say how.
+/// number of threads and after a resume. *Source* our choice; the paper fine-tunes on labelled slices and
+/// does not say how.
 
 #include <cstdint>
 #include <filesystem>
@@ -100,8 +100,8 @@ struct FineTuneResult {
 /// \throws UsageError STOFM-4742 without an SE(2) Transformer, 4740 options, 4743 a checkpoint directory with
 /// a run in it; ShapeError 4741 labels of another number, 4749 features of another width; DataError 4702 a
 /// label out of range, 4701 no labels, 4710 labels of one class only; as run_training, CheckpointDirectory
-/// and check_same_run; Interrupted. Cost: about 3 times that of embedding per pass; a minute for 5,000 cells
-/// and 30 epochs with a small model on two cores. Deterministic: yes, any thread count, also resumed.
+/// and check_same_run; Interrupted. *Cost* about 3 times that of embedding per pass; a minute for 5,000 cells
+/// and 30 epochs with a small model on two cores. *Deterministic* yes, any thread count, also resumed.
 inline FineTuneResult fine_tune_classifier(const pipeline::Model& model,
                                            std::span<const LabelledSlice> slices,
                                            const std::vector<std::string>& classes,
@@ -116,7 +116,7 @@ struct LabelledRows {
 
 /// The quick way: logistic regression on features that stay as they are. \param identity of the model that
 /// the rows hang on (`model_identity`), or empty \throws as fit_logistic_regression over the cells of all
-/// slices together. Deterministic: yes, any thread count.
+/// slices together. *Deterministic* yes, any thread count.
 inline Classifier fit_probe(std::span<const LabelledRows> slices, const std::vector<std::string>& classes,
                             const ClassifierInput& input, const std::string& identity = {},
                             const LogisticRegressionOptions& options = {}) {

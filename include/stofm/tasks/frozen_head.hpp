@@ -30,8 +30,8 @@ struct FrozenHead {
 /// Fits `rows` [N, C] to `labels` [N], -1: not used. While choosing, the strength is scaled by the cells of
 /// the whole over those at hand, so that it weighs the same against the loss. Of equals the first in the list
 /// wins. Where the classes are too small to hold a cell out (fewer than 3 each) the largest strength up to
-/// 0.1 is taken. Throws: as fit_logistic_regression; UsageError (STOFM-4792) for no strength. Cost: that of
-/// one fit more than there are strengths. Deterministic: yes, any thread count.
+/// 0.1 is taken. \throws as fit_logistic_regression; UsageError (STOFM-4792) for no strength. *Cost* that of
+/// one fit more than there are strengths. *Deterministic* yes, any thread count.
 inline FrozenHead fit_frozen_head(TensorView<const float> rows, std::span<const std::int32_t> labels,
                                   std::int64_t classes, const RandomKey& key,
                                   const FrozenHeadOptions& options = {}) {

@@ -5,7 +5,7 @@
 ///
 ///     log p_k(x) = log w_k - 1/2 (C log 2 pi + |L_k^-1 (x - m_k)|^2) - sum log diag L_k,   S_k = L_k L_k^T
 ///
-/// Source: Dempster, Laird, Rubin (1977); kinds of covariance and the rule to stop as scikit-learn's
+/// *Source* Dempster, Laird, Rubin (1977); kinds of covariance and the rule to stop as scikit-learn's
 /// GaussianMixture.
 
 #include <Eigen/Cholesky>
@@ -193,7 +193,7 @@ inline double expect(TensorView<const float> rows, const MixtureState& state, Te
 }  // namespace detail
 
 /// Mixture of K Gaussians over `rows` [N, C] (float, rows dense) from the clusters `start` [N], labels in
-/// [0, K). Throws: as gaussian_mixture.
+/// [0, K). \throws as gaussian_mixture.
 inline GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
                                              std::span<const std::int32_t> start,
                                              const GaussianMixtureOptions& options) {
@@ -256,10 +256,10 @@ inline GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
 }
 
 /// Mixture of K Gaussians over `rows` [N, C], from k-means with K clusters.
-/// Throws: ShapeError (STOFM-4704); UsageError for options out of range (4722); DataError for no rows or
+/// \throws ShapeError (STOFM-4704); UsageError for options out of range (4722); DataError for no rows or
 /// values that are not finite (1232), fewer distinct rows than K (4720), a covariance that is not positive
-/// (4721). Cost: 2 N K C^2 operations in double a step (diagonal: N K C), 10 to 100 steps; memory 16 K C^2
-/// doubles and 8 N K bytes. Deterministic: yes for a seed, any thread count.
+/// (4721). *Cost* 2 N K C^2 operations in double a step (diagonal: N K C), 10 to 100 steps; memory 16 K C^2
+/// doubles and 8 N K bytes. *Deterministic* yes for a seed, any thread count.
 inline GaussianMixture gaussian_mixture(TensorView<const float> rows, const GaussianMixtureOptions& options) {
   KMeansOptions start = options.start;
   start.clusters = options.components;

@@ -78,9 +78,9 @@ inline void note_shared_genes(std::span<const io::Slice* const> slices, const Sh
 }  // namespace detail
 
 /// Fits components on all cells of all slices together. `model` (may be null) for its gene table alone.
-/// Throws: as share_genes and gene_counts; UsageError for components < 1 (STOFM-4708); DataError for a slice
-/// without counts (4754). Cost: one pass over the counts, then that of sparse_components; memory 8 bytes a
-/// count. Deterministic: yes, any thread count.
+/// \throws as share_genes and gene_counts; UsageError for components < 1 (STOFM-4708); DataError for a slice
+/// without counts (4754). *Cost* one pass over the counts, then that of sparse_components; memory 8 bytes a
+/// count. *Deterministic* yes, any thread count.
 inline FittedGeneComponents fit_gene_components(std::span<const io::Slice* const> slices,
                                                 const pipeline::Model* model = nullptr,
                                                 const GeneComponentOptions& options = {},
@@ -100,8 +100,8 @@ inline FittedGeneComponents fit_gene_components(std::span<const io::Slice* const
 }
 
 /// Scores [cells, P] of any slice. Genes of the fit that it lacks count as their mean, and it is said how
-/// many they are. Throws: as gene_counts; DataError where fewer than `least_share` of the genes are there
-/// (STOFM-4755), or no counts (4754). Cost: one pass over the counts. Deterministic: yes, any thread count.
+/// many they are. \throws as gene_counts; DataError where fewer than `least_share` of the genes are there
+/// (STOFM-4755), or no counts (4754). *Cost* one pass over the counts. *Deterministic* yes, any thread count.
 inline Tensor<float> gene_component_scores(const GeneComponents& fit, const io::Slice& slice,
                                            const pipeline::Model* model, Notices& notices,
                                            double least_share = 0.5,

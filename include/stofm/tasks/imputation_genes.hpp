@@ -70,10 +70,10 @@ inline std::string listed_names(const std::vector<std::string>& names, std::size
 
 }  // namespace detail
 
-/// Finds the genes. Throws: UsageError for no references (STOFM-4750); DataError where slice and references
+/// Finds the genes. \throws UsageError for no references (STOFM-4750); DataError where slice and references
 /// share no gene (4751), a gene asked for is in no reference (4775), a hidden one not in the slice or in no
 /// reference (4776), fewer than 2 genes remain to learn from (4777), nothing is left to predict (4778).
-/// Cost: O(columns).
+/// *Cost* O(columns).
 inline ImputationGenes imputation_genes(const io::Slice& slice, std::span<const io::Slice* const> references,
                                         const pipeline::Model* model,
                                         const ImputationGeneOptions& options = {}) {

@@ -196,10 +196,10 @@ inline void score_measured(ImputeResult& result, std::span<const std::uint8_t> e
 }  // namespace detail
 
 /// Predicts genes of `references` for the cells of `slice`. `model` may be null: genes are then matched by
-/// names alone and surroundings are those of the neighbours at most. Throws: UsageError for hold_out outside
+/// names alone and surroundings are those of the neighbours at most. \throws UsageError for hold_out outside
 /// [0, 0.5] (STOFM-4774) or numbers out of range (4773); as imputation_genes, impute_targets, embed_slice and
-/// the readers. Cost: as impute_targets; one embedding of each slice with Surroundings::model; memory 4 F
-/// bytes a cell, 8 bytes a count of a reference. Deterministic: yes for a seed, any thread count.
+/// the readers. *Cost* as impute_targets; one embedding of each slice with Surroundings::model; memory 4 F
+/// bytes a cell, 8 bytes a count of a reference. *Deterministic* yes for a seed, any thread count.
 inline ImputeResult impute(const io::Slice& slice, std::span<const io::Slice* const> references,
                            const pipeline::Model* model, const ImputeOptions& options = {},
                            const pipeline::Progress& progress = {}) {

@@ -8,11 +8,11 @@
 
 namespace stofm::tasks {
 
-/// Predicts the targets for `cells` [N, F]. Genes that other references have are fitted apart. Throws:
+/// Predicts the targets for `cells` [N, F]. Genes that other references have are fitted apart. \throws
 /// UsageError for no sources (STOFM-4750), penalties or numbers out of range (4773); ShapeError where sizes
 /// do not fit (4700, 4704, 4713); DataError for fewer than `fewest_reference_cells` cells to learn from
-/// (4772) or values that are not finite. Cost: ridge F^2 + F times the genes of a cell for each cell, F^3 for
-/// each penalty, F^2 for each target; memory 16 F targets bytes. Deterministic: yes, any thread count.
+/// (4772) or values that are not finite. *Cost* ridge F^2 + F times the genes of a cell for each cell, F^3
+/// for each penalty, F^2 for each target; memory 16 F targets bytes. *Deterministic* yes, any thread count.
 inline constexpr std::int64_t fewest_reference_cells = 20;
 inline GeneImputation impute_targets(std::span<const ImputationSource> sources, TensorView<const float> cells,
                                      const GeneImputationOptions& options = {},

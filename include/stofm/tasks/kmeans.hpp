@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// k-means over all rows (Lloyd) with restarts: each from greedy k-means++, the one with the least inertia is
-/// kept. Source: Lloyd (1982); Arthur and Vassilvitskii (2007). cluster/mini_batch_kmeans.hpp is the quicker
+/// kept. *Source* Lloyd (1982); Arthur and Vassilvitskii (2007). cluster/mini_batch_kmeans.hpp is the quicker
 /// one for very many rows.
 
 #include <cstdint>
@@ -30,10 +30,10 @@ struct KMeansResult {
   int restart = 0;                   ///< which it was
 };
 
-/// Clusters of `rows` [N, C] (float, rows dense), none empty. Throws: ShapeError (STOFM-4704, 1231);
+/// Clusters of `rows` [N, C] (float, rows dense), none empty. \throws ShapeError (STOFM-4704, 1231);
 /// UsageError for K, restarts or iterations < 1 (4722); DataError for no rows or a value that is not finite
-/// below 1e17 (1232), fewer distinct rows than K (4720). Cost: N K C operations an iteration, 10 to 50 of
-/// them a restart. Deterministic: yes for a seed, any thread count.
+/// below 1e17 (1232), fewer distinct rows than K (4720). *Cost* N K C operations an iteration, 10 to 50 of
+/// them a restart. *Deterministic* yes for a seed, any thread count.
 inline KMeansResult kmeans(TensorView<const float> rows, const KMeansOptions& options) {
   constexpr const char* op = "[kmeans]";
   detail::require_rows(op, rows);

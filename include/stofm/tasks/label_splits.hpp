@@ -81,8 +81,8 @@ inline CellRoles role_of_labelled(std::span<const std::int32_t> labels, CellRole
 
 /// The `share` of the labelled cells that lie furthest in one direction are the test, the others train.
 /// `xy` [cells, 2]; direction d of `directions`: angle 2 pi d / directions against the x axis. At equal
-/// places the later cell is further. Throws: ShapeError (STOFM-4700, 4704), UsageError (4790, 4791).
-/// Cost: O(N log N).
+/// places the later cell is further. \throws ShapeError (STOFM-4700, 4704), UsageError (4790, 4791).
+/// *Cost* O(N log N).
 inline CellRoles hold_out_by_place(TensorView<const double> xy, std::span<const std::int32_t> labels,
                                    std::int64_t direction, std::int64_t directions = 5, double share = 0.2) {
   constexpr const char* op = "[hold_out_by_place]";
@@ -115,7 +115,7 @@ inline CellRoles hold_out_by_place(TensorView<const double> xy, std::span<const 
 }
 
 /// Which of `folds` parts each cell belongs to, -1 without a label: every class is dealt to the parts in turn
-/// in random order. Throws: UsageError (STOFM-4791) unless folds >= 2. Cost: O(N).
+/// in random order. \throws UsageError (STOFM-4791) unless folds >= 2. *Cost* O(N).
 inline std::vector<std::int32_t> stratified_folds(std::span<const std::int32_t> labels, std::int64_t folds,
                                                   const RandomKey& key) {
   if (folds < 2)
@@ -132,7 +132,7 @@ inline std::vector<std::int32_t> stratified_folds(std::span<const std::int32_t> 
 }
 
 /// About `share` of the cells of each class are the test, the others train; a class of one cell trains.
-/// Throws: UsageError (STOFM-4790). Cost: O(N).
+/// \throws UsageError (STOFM-4790). *Cost* O(N).
 inline CellRoles hold_out_at_random(std::span<const std::int32_t> labels, const RandomKey& key,
                                     double share = 0.2) {
   detail::require_share("[hold_out_at_random]", share);
@@ -147,7 +147,7 @@ inline CellRoles hold_out_at_random(std::span<const std::int32_t> labels, const 
   return roles;
 }
 
-/// Slice `held_out` is the test, all others train. Throws: UsageError (STOFM-4791).
+/// Slice `held_out` is the test, all others train. \throws UsageError (STOFM-4791).
 inline std::vector<CellRoles> leave_slice_out(std::span<const std::vector<std::int32_t>> labels,
                                               std::size_t held_out) {
   if (held_out >= labels.size())
@@ -165,8 +165,8 @@ struct LabelBudget {
   std::int64_t per_class = 0;  ///< at most so many of each class over all slices; 0: no limit
 };
 
-/// Training cells beyond the budget lose their role; which ones is random. Throws: ShapeError (STOFM-4700),
-/// UsageError (4790) for a share outside (0, 1] or a number below 0. Cost: O(N).
+/// Training cells beyond the budget lose their role; which ones is random. \throws ShapeError (STOFM-4700),
+/// UsageError (4790) for a share outside (0, 1] or a number below 0. *Cost* O(N).
 inline void keep_some_labels(std::span<CellRoles> roles, std::span<const std::vector<std::int32_t>> labels,
                              const LabelBudget& budget, const RandomKey& key) {
   constexpr const char* op = "[keep_some_labels]";
@@ -194,8 +194,8 @@ inline void keep_some_labels(std::span<CellRoles> roles, std::span<const std::ve
 }
 
 /// About `share` of the training cells of each class become validation; a class keeps at least one cell for
-/// training, so that classes of one cell are not validated. Throws: ShapeError (STOFM-4700), UsageError
-/// (4790). Cost: O(N).
+/// training, so that classes of one cell are not validated. \throws ShapeError (STOFM-4700), UsageError
+/// (4790). *Cost* O(N).
 inline void hold_out_validation(std::span<CellRoles> roles, std::span<const std::vector<std::int32_t>> labels,
                                 const RandomKey& key, double share = 0.2) {
   constexpr const char* op = "[hold_out_validation]";

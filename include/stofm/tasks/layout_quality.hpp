@@ -21,9 +21,9 @@ struct LayoutQuality {
 /// Quality of `layout` [N, D] as a picture of `rows` [N, C] at `k` neighbours, Euclidean in both.
 /// Trustworthiness is scikit-learn's: 1 - 2 / (N k (2 N - 3 k - 1)) sum over neighbours in the picture of
 /// (rank in the embedding - k) where that is above 0. With `sample` M < N points only these are looked at,
-/// each among all. Throws: ShapeError (STOFM-4700, 4704); UsageError unless 1 <= k < N / 2 (4706); DataError
-/// (4703). Cost: M N C operations in double besides the neighbours. Deterministic: yes, any thread count.
-/// Source: Venna and Kaski, "Neighborhood preservation in nonlinear projection methods" (2001).
+/// each among all. \throws ShapeError (STOFM-4700, 4704); UsageError unless 1 <= k < N / 2 (4706); DataError
+/// (4703). *Cost* M N C operations in double besides the neighbours. *Deterministic* yes, any thread count.
+/// *Source* Venna and Kaski, "Neighborhood preservation in nonlinear projection methods" (2001).
 inline LayoutQuality layout_quality(TensorView<const float> rows, TensorView<const float> layout,
                                     std::int64_t k = 15, std::int64_t sample = 0, std::uint64_t seed = 0) {
   constexpr const char* op = "[layout_quality]";

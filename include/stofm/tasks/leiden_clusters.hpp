@@ -35,7 +35,7 @@ struct LeidenSearchResult {
 
 /// Merges clusters of `labels` until `clusters` are left. The smallest (of equals the lowest number) joins
 /// the one that modularity gains most with (or loses least), among those it has edges to; one without edges
-/// joins the next smallest. Cost: O(entries + C log C). Throws: as modularity(). Deterministic: yes.
+/// joins the next smallest. *Cost* O(entries + C log C). \throws as modularity(). *Deterministic* yes.
 inline void merge_smallest_clusters(const cluster::WeightedGraph& graph, std::vector<std::int32_t>& labels,
                                     std::int64_t clusters, double resolution) {
   cluster::detail::require_labels(graph, labels, "[merge_smallest_clusters]");
@@ -94,9 +94,9 @@ inline void merge_smallest_clusters(const cluster::WeightedGraph& graph, std::ve
 
 /// Exactly K clusters of `graph`. The resolution starts at 1, is doubled or halved until K lies between two
 /// runs, then bisected (geometric mean); the first run with K clusters is taken. If none has K, the run with
-/// the fewest clusters above K (of equals the lowest resolution) is merged down. Throws: DataError for K
-/// above the number of nodes (STOFM-4720); UsageError for K < 1 or options below 1 (4722). Cost: one run of
-/// Leiden for each of about 5 to 15 resolutions. Deterministic: yes, for a seed.
+/// the fewest clusters above K (of equals the lowest resolution) is merged down. \throws DataError for K
+/// above the number of nodes (STOFM-4720); UsageError for K < 1 or options below 1 (4722). *Cost* one run of
+/// Leiden for each of about 5 to 15 resolutions. *Deterministic* yes, for a seed.
 inline LeidenSearchResult leiden_clusters(const cluster::WeightedGraph& graph,
                                           const LeidenSearchOptions& options) {
   constexpr const char* op = "[leiden_clusters]";

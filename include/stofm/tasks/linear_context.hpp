@@ -9,7 +9,7 @@
 ///
 /// Means are those of each slice; lambda is `ridge` times the mean variance of the columns of r times N.
 /// Other predictors, such as the model's own prediction (X_stofm_context), may stand beside the means in r;
-/// then all columns of r are standardised within their slice. Source: our own;
+/// then all columns of r are standardised within their slice. *Source* our own;
 /// bench/tasks/zero_shot_regions.py measures it.
 
 #include <Eigen/Cholesky>
@@ -72,10 +72,10 @@ inline std::vector<double> column_means(TensorView<const float> rows) {
 }  // namespace detail
 
 /// Predictions of `rows` (by slice [cells, C], one width) from their surroundings, by slice [cells, C]; one
-/// model for all slices. `beside` (by slice [cells, B], or empty): other predictors of each cell. Throws:
+/// model for all slices. `beside` (by slice [cells, B], or empty): other predictors of each cell. \throws
 /// ShapeError (STOFM-4700, 4704, 4713); UsageError for rings that do not ascend (4706), no rings or a
-/// negative ridge (4756); DataError for values that are not finite (4703). Cost: neighbour_means, N (4 C)^2
-/// operations; memory 16 C N bytes. Deterministic: yes, any thread count.
+/// negative ridge (4756); DataError for values that are not finite (4703). *Cost* neighbour_means, N (4 C)^2
+/// operations; memory 16 C N bytes. *Deterministic* yes, any thread count.
 inline std::vector<Tensor<float>> linear_context(std::span<const io::Slice* const> slices,
                                                  std::span<const Tensor<float>> rows,
                                                  const LinearContextOptions& options = {},

@@ -31,8 +31,8 @@ struct SparseRows {
 };
 
 /// Counts of genes: `gene_of` [columns of the slice] says which of `genes` a column is, -1: none; columns of
-/// one gene are added up. Throws: as the reader; ShapeError (STOFM-4752) where gene_of does not fit;
-/// DataError (4753) for a count that is negative or not finite. Cost: one pass over the counts; 8 bytes an
+/// one gene are added up. \throws as the reader; ShapeError (STOFM-4752) where gene_of does not fit;
+/// DataError (4753) for a count that is negative or not finite. *Cost* one pass over the counts; 8 bytes an
 /// entry.
 inline SparseRows gene_counts(const io::Slice& slice, std::span<const std::int32_t> gene_of,
                               std::int64_t genes, const pipeline::Progress& progress = {}) {
@@ -101,7 +101,7 @@ inline double median_total(std::span<const SparseRows> slices) {
   return all.size() % 2 == 1 ? all[middle] : 0.5 * (all[middle - 1] + all[middle]);
 }
 
-/// Counts into log-normalised counts, in place. Rows without a count stay empty. Cost: a log1p an entry,
+/// Counts into log-normalised counts, in place. Rows without a count stay empty. *Cost* a log1p an entry,
 /// parallel. \return number of rows without a count
 inline std::int64_t log_normalise(SparseRows& rows, double target) {
   const std::vector<double> totals = row_totals(rows);
@@ -115,7 +115,7 @@ inline std::int64_t log_normalise(SparseRows& rows, double target) {
   return std::count(totals.begin(), totals.end(), 0.0);
 }
 
-/// The same rows, dense: [rows, width]. Cost: 4 rows width bytes.
+/// The same rows, dense: [rows, width]. *Cost* 4 rows width bytes.
 inline Tensor<float> dense_rows(const SparseRows& rows) {
   checked_mul(rows.rows(), rows.width, "genes of all cells");
   auto dense = Tensor<float>::zeros({rows.rows(), rows.width});

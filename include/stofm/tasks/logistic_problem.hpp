@@ -138,7 +138,7 @@ class LogisticProblem {
     std::vector<double> curvature;  ///< [logits]: mean of weight p (1 - p)
   };
 
-  /// Loss, gradient and probabilities, in double. Cost: 4 n logits C operations.
+  /// Loss, gradient and probabilities, in double. *Cost* 4 n logits C operations.
   Point evaluate(std::vector<double> coefficients) const {
     const std::int64_t n = cells(), width = features(), per_part = task_part_rows(n);
     Point point;
@@ -207,7 +207,7 @@ class LogisticProblem {
     return point;
   }
 
-  /// Second derivative at `point` times `direction`, in single precision. Cost: 4 n logits C operations.
+  /// Second derivative at `point` times `direction`, in single precision. *Cost* 4 n logits C operations.
   std::vector<double> curvature_times(const Point& point, const std::vector<double>& direction) const {
     const std::int64_t n = cells(), width = features() + 1;
     Tensor<float> v({logits_, width}), along({n, logits_}), back({logits_, n}), product({width, logits_});

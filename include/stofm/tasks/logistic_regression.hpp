@@ -9,8 +9,8 @@
 /// Two classes have one logit, that of the second (W is one row). These are the objectives of scikit-learn's
 /// LogisticRegression, whose optimum is reached by another way: Newton's directions from conjugate gradients
 /// (products with the second derivative in single precision) with a line search; loss and gradient in double,
-/// so that the end does not depend on the precision of the directions. Source: Nocedal and Wright, "Numerical
-/// Optimization", 7.1.
+/// so that the end does not depend on the precision of the directions. *Source* Nocedal and Wright,
+/// "Numerical Optimization", 7.1.
 
 #include <algorithm>
 #include <cmath>
@@ -144,11 +144,11 @@ inline LogisticProblem::Point minimise(const LogisticProblem& problem,
 }  // namespace detail
 
 /// Fits `rows` [N, C] (float, rows dense) to `labels` [N] in [0, classes); -1: no label, not used.
-/// Classes without cells are allowed; the head gives them the probability 0. Throws: ShapeError (STOFM-4700,
+/// Classes without cells are allowed; the head gives them the probability 0. \throws ShapeError (STOFM-4700,
 /// 4704); UsageError for options out of range (4712); DataError for a label out of range (4702), a value that
 /// is not finite (4703), no labelled cells (4701), one class only (4710). Not converging is no error: see
-/// `report`. Cost: 4 N C classes operations in double a step, 5 to 20 steps, and as many again in single for
-/// each of about 10 to 60 products a step; memory 8 N C bytes. Deterministic: yes, any thread count.
+/// `report`. *Cost* 4 N C classes operations in double a step, 5 to 20 steps, and as many again in single for
+/// each of about 10 to 60 products a step; memory 8 N C bytes. *Deterministic* yes, any thread count.
 inline LogisticRegression fit_logistic_regression(TensorView<const float> rows,
                                                   std::span<const std::int32_t> labels, std::int64_t classes,
                                                   const LogisticRegressionOptions& options = {}) {
@@ -216,8 +216,8 @@ inline LogisticRegression fit_logistic_regression(TensorView<const float> rows,
 }
 
 /// Probabilities [N, classes] of `rows` [N, C]; rows sum to 1, classes that had no cells get 0.
-/// Throws: ShapeError for another width than that of the head (STOFM-4711) or another layout (4704);
-/// DataError for a value that is not finite (4703). Cost: 2 N C classes, parallel. Deterministic: yes, any
+/// \throws ShapeError for another width than that of the head (STOFM-4711) or another layout (4704);
+/// DataError for a value that is not finite (4703). *Cost* 2 N C classes, parallel. *Deterministic* yes, any
 /// thread count.
 inline Tensor<double> predict_probabilities(const LogisticRegression& model, TensorView<const float> rows) {
   constexpr const char* op = "[predict_probabilities]";

@@ -11,7 +11,7 @@
 /// Two things make it wider. Cells of one type differ, and so does the tissue from the reference: variances
 /// are multiplied by Pearson's statistic of the fit a degree of freedom, where it is above 1. And where
 /// shares are of cells: n cells of a type have counts with a variance of n times the square of what the
-/// reference says of one. Coverage was measured on spots of known composition: docs/deconvolve.md. Source:
+/// reference says of one. Coverage was measured on spots of known composition: docs/deconvolve.md. *Source*
 /// McCullagh and Nelder, "Generalized Linear Models" (1989), quasi-likelihood.
 
 #include <Eigen/Dense>
@@ -50,7 +50,7 @@ struct MixtureInterval {
   double dispersion = 1;          ///< Pearson's statistic a degree of freedom, at least 1
 };
 
-/// \param w weights at the maximum. Cost: entries x types^2 + types^3.
+/// \param w weights at the maximum. *Cost* entries x types^2 + types^3.
 inline MixtureInterval mixture_interval(const MixtureGenes& m, const SpotCounts& spot,
                                         const std::vector<double>& w, const MixtureIntervalOptions& o) {
   const auto types = static_cast<Eigen::Index>(m.types.size());

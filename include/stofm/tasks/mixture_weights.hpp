@@ -7,7 +7,7 @@
 ///     w_t <- (w_t sum_g y_g s_tg / (sum_u w_u s_ug) + k q_t) / (sum_g s_tg + k / sum_g y_g)
 ///
 /// where k counts with the shares q of a prior are added (a gamma prior, k = 0: none); or by least squares.
-/// Source: Shepp and Vardi, "Maximum likelihood reconstruction for emission tomography" (1982); Varadhan and
+/// *Source* Shepp and Vardi, "Maximum likelihood reconstruction for emission tomography" (1982); Varadhan and
 /// Roland, "Simple and globally convergent methods for accelerating the convergence of any EM algorithm"
 /// (2008).
 
@@ -98,7 +98,7 @@ inline double poisson_step(const MixtureGenes& m, const SpotCounts& spot, const 
 }
 
 /// Most likely weights. Two steps say where the third should go (SQUAREM); where that leads astray, which the
-/// length of the next step tells, it is taken back. \return whether it converged. Cost: entries x types a
+/// length of the next step tells, it is taken back. \return whether it converged. *Cost* entries x types a
 /// step.
 inline bool poisson_weights(const MixtureGenes& m, const SpotCounts& spot, const MixtureSearch& search,
                             std::vector<double>& w) {

@@ -18,9 +18,9 @@ namespace stofm::tasks {
 
 /// For each cell the means of `rows` [cells, C] over its nearest `counts` (ascending, >= 1) other cells of
 /// its library, one block of C columns a count: [cells, C counts]. Ties: the lowest index; a library of fewer
-/// cells has fewer neighbours, a single cell stands for its own surroundings. Throws: ShapeError
+/// cells has fewer neighbours, a single cell stands for its own surroundings. \throws ShapeError
 /// (STOFM-4704, 4700); UsageError for counts that do not ascend from 1 (4706); DataError for a place that is
-/// not finite. Cost: O(N log N + N k C), k the last count; memory 12 N k bytes. Deterministic: yes, any
+/// not finite. *Cost* O(N log N + N k C), k the last count; memory 12 N k bytes. *Deterministic* yes, any
 /// thread count.
 inline Tensor<float> neighbour_means(const io::Slice& slice, TensorView<const float> rows,
                                      std::span<const std::int64_t> counts) {

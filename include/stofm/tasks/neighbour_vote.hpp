@@ -15,9 +15,9 @@ namespace stofm::tasks {
 
 /// The most frequent of the `labels` [N] of each cell and of its k nearest cells at `xy` [N, 2] of one slice.
 /// -1: no label, which has no vote but may get one. Of equals the cell's own label wins, else the lowest; no
-/// votes: -1. k = 0 changes nothing. Good for regions, which are wide; it votes rare cell types away. Throws:
+/// votes: -1. k = 0 changes nothing. Good for regions, which are wide; it votes rare cell types away. \throws
 /// ShapeError (STOFM-4700, 1201 to 1205); DataError for a label below -1 (4702), a place that is not finite.
-/// Cost: O(N log N + N k). Deterministic: yes, any thread count.
+/// *Cost* O(N log N + N k). *Deterministic* yes, any thread count.
 inline std::vector<std::int32_t> vote_of_neighbours(TensorView<const double> xy,
                                                     std::span<const std::int32_t> labels, std::int64_t k) {
   constexpr const char* op = "[vote_of_neighbours]";

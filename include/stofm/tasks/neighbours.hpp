@@ -98,10 +98,10 @@ inline constexpr std::int64_t neighbour_tile = 128, neighbour_block = 512;
 }  // namespace detail
 
 /// The k nearest of `points` [N, C] for each of `queries` [M, C] (float, rows dense). `same`: the queries are
-/// the points, and none is its own neighbour. k is lowered to the number there are. Throws: ShapeError for
+/// the points, and none is its own neighbour. k is lowered to the number there are. \throws ShapeError for
 /// other layouts (STOFM-4704) or widths (4713); UsageError for k < 1 (4706); DataError for a value that is
-/// not finite (4703). Cost: at most 2 M N min(C, 128) operations in float, the less the more clustered the
-/// rows are; memory 12 M k bytes for the result, about 20 (M + N) min(C, 128) while it runs. Deterministic:
+/// not finite (4703). *Cost* at most 2 M N min(C, 128) operations in float, the less the more clustered the
+/// rows are; memory 12 M k bytes for the result, about 20 (M + N) min(C, 128) while it runs. *Deterministic*
 /// yes, at any thread count and kernel level.
 inline Neighbours nearest_neighbours(TensorView<const float> points, TensorView<const float> queries,
                                      std::int64_t k, bool same, const NeighbourOptions& options = {}) {

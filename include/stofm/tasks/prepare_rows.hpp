@@ -12,7 +12,7 @@ namespace stofm::tasks {
 /// \param rows [cells, C], in the order of the slice; shared, not copied, if dense
 /// \param options clustering, clusters, alpha, resolution, seed, split, geometry and merge_slivers are used
 /// \throws ShapeError STOFM-4519 for another number of rows; DataError STOFM-4341 without cells, 4703 for a
-/// value that is not finite; as prepare_slice. Cost: about 12 us a cell. Deterministic: yes, any thread
+/// value that is not finite; as prepare_slice. *Cost* about 12 us a cell. *Deterministic* yes, any thread
 /// count.
 inline train::PreparedSlice prepare_rows(const io::Slice& slice, const Tensor<float>& rows,
                                          const pipeline::EmbedOptions& options = {}) {

@@ -31,9 +31,9 @@ struct PrincipalComponentsOptions {
 };
 
 /// Components of `rows` [N, C] (float, rows dense). Directions whose variance is rounding (below C 2^-52 of
-/// the first) are left out, so there may be none. Throws: ShapeError (STOFM-4704); UsageError for components
-/// < 1 (4708); DataError for no rows (4701) or a value that is not finite (4703). Cost: N C^2 operations in
-/// double and 4/3 C^3; memory 16 C^2 doubles at most. Deterministic: yes, any thread count.
+/// the first) are left out, so there may be none. \throws ShapeError (STOFM-4704); UsageError for components
+/// < 1 (4708); DataError for no rows (4701) or a value that is not finite (4703). *Cost* N C^2 operations in
+/// double and 4/3 C^3; memory 16 C^2 doubles at most. *Deterministic* yes, any thread count.
 inline PrincipalComponents principal_components(TensorView<const float> rows,
                                                 const PrincipalComponentsOptions& options = {}) {
   constexpr const char* op = "[principal_components]";
@@ -60,7 +60,7 @@ inline PrincipalComponents principal_components(TensorView<const float> rows,
 }
 
 /// Scores [N, P] of `rows` [N, C]: (row - mean) . loading. \throws ShapeError STOFM-4713 for another width.
-/// Cost: N P C operations in double, parallel. Deterministic: yes, any thread count.
+/// *Cost* N P C operations in double, parallel. *Deterministic* yes, any thread count.
 inline Tensor<float> component_scores(const PrincipalComponents& components, TensorView<const float> rows) {
   constexpr const char* op = "[component_scores]";
   detail::require_rows(op, rows);

@@ -35,8 +35,8 @@ inline bool normalize_composition(std::span<double> row) {
   return true;
 }
 
-/// Figures of `predicted` against `truth` [spots, types each], rows that sum to 1. Throws: as column_scores.
-/// Cost: O(N log N) a type.
+/// Figures of `predicted` against `truth` [spots, types each], rows that sum to 1. \throws as column_scores.
+/// *Cost* O(N log N) a type.
 inline ProportionScores proportion_scores(TensorView<const double> truth,
                                           TensorView<const double> predicted) {
   ProportionScores scores;

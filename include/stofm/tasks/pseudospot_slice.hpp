@@ -13,7 +13,7 @@
 namespace stofm::tasks {
 
 /// The spots of `plan`, with counts of sum_pseudospots on the genes of `cells`. Positions are those of the
-/// plan: random spots lie on a grid that means nothing. Throws: as sum_pseudospots. Cost: that of it.
+/// plan: random spots lie on a grid that means nothing. \throws as sum_pseudospots. *Cost* that of it.
 inline io::Slice pseudospot_slice(const io::Slice& cells, const PseudospotPlan& plan,
                                   const PseudospotOptions& options = {}) {
   io::Slice spots;

@@ -79,7 +79,7 @@ inline PseudospotPlan plan_of(const std::vector<std::vector<std::int64_t>>& spot
   return plan;
 }
 
-/// How many of `count` things happen that each have probability `share`. Cost: O(count).
+/// How many of `count` things happen that each have probability `share`. *Cost* O(count).
 inline double thinned(double count, double share, Random& random) {
   if (share >= 1) return count;
   double kept = 0;
@@ -91,9 +91,9 @@ inline double thinned(double count, double share, Random& random) {
 
 /// Squares of a grid over the places `xy` [cells, 2] of cells with these labels (-1: left out), rows of
 /// squares from below, in each from the left. Where no size is given it is found by bisection, so that
-/// squares with cells have `cells_per_spot` of them on the mean. Throws: UsageError for options out of range
+/// squares with cells have `cells_per_spot` of them on the mean. \throws UsageError for options out of range
 /// (STOFM-4760); ShapeError for other numbers of places and labels (4700); DataError for a label out of range
-/// (4702), a place that is not finite (4703), no square with enough cells (4761). Cost: O(cells log cells) a
+/// (4702), a place that is not finite (4703), no square with enough cells (4761). *Cost* O(cells log cells) a
 /// size, 60 sizes.
 inline PseudospotPlan plan_pseudospots(TensorView<const double> xy, std::span<const std::int32_t> labels,
                                        std::int64_t types, const PseudospotOptions& options = {}) {
@@ -174,7 +174,7 @@ inline PseudospotPlan plan_pseudospots(TensorView<const double> xy, std::span<co
 
 /// `options.random` spots of cells drawn with replacement: as many cells as a Poisson number of mean
 /// `cells_per_spot` says, `min_cells` at least, of one to six types, each as likely as any other. Rare types
-/// are as frequent as common ones, so that all can be judged. Throws: as above.
+/// are as frequent as common ones, so that all can be judged. \throws as above.
 inline PseudospotPlan plan_random_pseudospots(std::span<const std::int32_t> labels, std::int64_t types,
                                               const PseudospotOptions& options) {
   constexpr const char* op = "[pseudospots]";
@@ -248,10 +248,10 @@ inline std::vector<double> pseudospot_shares(std::int64_t genes, const Pseudospo
   return share;
 }
 
-/// Counts of the spots: sums over their cells, thinned. Cells are streamed in blocks of `block`. Throws: as
-/// io::read_count_rows; DataError for thinning counts that are not whole numbers (STOFM-4762). Cost: one pass
-/// over the counts; memory: entries of the spots, or a block of cells if that is more.
-/// Deterministic: yes; a spot's counts depend on the seed, its number and its genes.
+/// Counts of the spots: sums over their cells, thinned. Cells are streamed in blocks of `block`. \throws as
+/// io::read_count_rows; DataError for thinning counts that are not whole numbers (STOFM-4762). *Cost* one
+/// pass over the counts; memory: entries of the spots, or a block of cells if that is more. *Deterministic*
+/// yes; a spot's counts depend on the seed, its number and its genes.
 inline io::CountRows sum_pseudospots(const io::Slice& slice, const PseudospotPlan& plan,
                                      const PseudospotOptions& options = {}, std::int64_t block = 4096) {
   const std::vector<double> share = pseudospot_shares(slice.genes(), options);

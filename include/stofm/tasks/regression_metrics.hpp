@@ -64,13 +64,13 @@ inline std::vector<double> ranks(std::span<const double> values) {
 // The functions of two lists below throw ShapeError for other lengths (STOFM-4700), DataError for no values
 // (4701) or one that is not finite (4703).
 
-/// Pearson's correlation. NaN where a side is constant (also: one value), as in SciPy. Cost: O(N).
+/// Pearson's correlation. NaN where a side is constant (also: one value), as in SciPy. *Cost* O(N).
 inline double pearson(std::span<const double> truth, std::span<const double> predicted) {
   detail::require_pair("[pearson]", truth, predicted);
   return detail::correlation(truth, predicted);
 }
 
-/// Spearman's rank correlation; ties share their mean rank. NaN where a side is constant. Cost: O(N log N).
+/// Spearman's rank correlation; ties share their mean rank. NaN where a side is constant. *Cost* O(N log N).
 inline double spearman(std::span<const double> truth, std::span<const double> predicted) {
   detail::require_pair("[spearman]", truth, predicted);
   return detail::correlation(detail::ranks(truth), detail::ranks(predicted));
@@ -119,8 +119,8 @@ struct ColumnScores {
 };
 
 /// Figures of each column of `truth` against `predicted` [N, C each].
-/// Throws: ShapeError (STOFM-4700, 4704); DataError for no rows (4701) or a value that is not finite (4703).
-/// Cost: O(N log N) a column, parallel over columns. Deterministic: yes, any thread count.
+/// \throws ShapeError (STOFM-4700, 4704); DataError for no rows (4701) or a value that is not finite (4703).
+/// *Cost* O(N log N) a column, parallel over columns. *Deterministic* yes, any thread count.
 inline std::vector<ColumnScores> column_scores(TensorView<const double> truth,
                                                TensorView<const double> predicted) {
   constexpr const char* op = "[column_scores]";

@@ -68,7 +68,7 @@ class RidgeProblem {
   }
 
   /// Generalised cross-validation of `penalty`: mean over `targets` of the score above over the variance of
-  /// the target. Cost: features^3 operations, and features^2 for each target.
+  /// the target. *Cost* features^3 operations, and features^2 for each target.
   double cross_validation(double penalty, std::span<const std::int32_t> targets) const {
     const auto factor = factorise(penalty);
     const std::int64_t f = sums_.features();
@@ -97,8 +97,8 @@ class RidgeProblem {
     return used > 0 ? sum / used : 0.0;
   }
 
-  /// The fit of some targets, or of all. Throws: UsageError STOFM-4773 unless the penalty is a finite number
-  /// > 0. Cost: features^3 / 3 operations and 2 features^2 for each target, parallel over targets.
+  /// The fit of some targets, or of all. \throws UsageError STOFM-4773 unless the penalty is a finite number
+  /// > 0. *Cost* features^3 / 3 operations and 2 features^2 for each target, parallel over targets.
   RidgeFit fit(double penalty, std::span<const std::int32_t> targets) const {
     return solve(factorise(penalty), penalty, targets);
   }
@@ -156,7 +156,7 @@ class RidgeProblem {
 };
 
 /// How `fit` does on the cells of `held`, whose features and targets are those of the sums it was made of.
-/// Throws: ShapeError (STOFM-4713); DataError (4772) for no cells. Cost: features^2 a target, parallel.
+/// \throws ShapeError (STOFM-4713); DataError (4772) for no cells. *Cost* features^2 a target, parallel.
 inline RidgeScores ridge_scores(const RidgeFit& fit, const RidgeSums& held) {
   const std::int64_t f = held.features();
   if (fit.coefficients.dim(1) != f)
@@ -191,8 +191,8 @@ inline RidgeScores ridge_scores(const RidgeFit& fit, const RidgeSums& held) {
   return scores;
 }
 
-/// Predictions [N, targets of the fit] of `rows` [N, features]. \throws ShapeError (STOFM-4704, 4713). Cost:
-/// 2 N features targets, parallel. Deterministic: yes, any thread count.
+/// Predictions [N, targets of the fit] of `rows` [N, features]. \throws ShapeError (STOFM-4704, 4713). *Cost*
+/// 2 N features targets, parallel. *Deterministic* yes, any thread count.
 inline Tensor<float> ridge_predictions(const RidgeFit& fit, TensorView<const float> rows) {
   constexpr const char* op = "[ridge_predictions]";
   detail::require_rows(op, rows);

@@ -42,8 +42,8 @@ class RidgeSums {
   }
 
   /// Adds the cells `listed` of `rows` [N, features] (float, rows dense) and their targets; `first`: row of
-  /// `targets` that cell 0 is. Throws: ShapeError (STOFM-4704, 4713); DataError for a value that is not
-  /// finite (4703) or a target out of range (4771). Cost: cells features^2 + entries features operations in
+  /// `targets` that cell 0 is. \throws ShapeError (STOFM-4704, 4713); DataError for a value that is not
+  /// finite (4703) or a target out of range (4771). *Cost* cells features^2 + entries features operations in
   /// double, parallel.
   void add(TensorView<const float> rows, const SparseTargets& targets, std::span<const std::int64_t> listed) {
     constexpr const char* op = "[ridge_regression]";

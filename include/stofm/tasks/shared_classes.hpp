@@ -35,7 +35,7 @@ inline const std::vector<std::string>& words_for_no_label() {
 /// Joins the labels of several slices (null: a slice without the column, of `cells` cells). Cells whose label
 /// is in `no_label` count as unlabelled. The first file with a colour of a class gives it. Categories without
 /// a cell are left out. `first`: classes that come first whether or not they have cells (those of a head).
-/// Cost: O(cells + classes).
+/// *Cost* O(cells + classes).
 inline SharedClasses share_classes(std::span<const io::SliceLabels* const> labels,
                                    std::span<const std::int64_t> cells,
                                    std::span<const std::string> no_label = words_for_no_label(),

@@ -41,7 +41,7 @@ struct SharedGenes {
 };
 
 /// Names of the columns of a slice. `model` (may be null, or without a gene table): for tokens; a slice that
-/// its table can't read has none. Cost: O(columns).
+/// its table can't read has none. *Cost* O(columns).
 inline GeneNames gene_names(const io::Slice& slice, const pipeline::Model* model = nullptr) {
   const auto columns = slice.gene_ids.size();
   GeneNames names{std::vector<std::string>(columns), std::vector<std::string>(columns),
@@ -139,7 +139,7 @@ inline std::vector<std::int32_t> match_genes(const GeneNames& genes, const GeneN
 }
 
 /// Genes that every one of the slices has (one at least). Columns of one gene count as that gene together.
-/// Throws: UsageError for no slices (STOFM-4750); DataError where they share no gene (4751). Cost:
+/// \throws UsageError for no slices (STOFM-4750); DataError where they share no gene (4751). *Cost*
 /// O(columns).
 inline SharedGenes share_genes(std::span<const io::Slice* const> slices,
                                const pipeline::Model* model = nullptr) {

@@ -6,7 +6,7 @@
 ///     s_i = (b_i - a_i) / max(a_i, b_i)
 ///
 /// a_i: mean distance to the other cells of its cluster, b_i: the smallest mean distance to the cells of
-/// another cluster; 0 for a cell that is alone in its cluster. Source: Rousseeuw (1987); as scikit-learn's
+/// another cluster; 0 for a cell that is alone in its cluster. *Source* Rousseeuw (1987); as scikit-learn's
 /// `silhouette_samples`.
 
 #include <algorithm>
@@ -54,10 +54,10 @@ inline std::vector<std::int64_t> sample_without_repetition(std::int64_t n, std::
 
 /// Silhouette of `rows` [N, C] under `labels` [N] (any numbers >= 0).
 /// With `sample` M < N, M cells drawn without repetition are looked at, each against all N: an unbiased
-/// estimate of the exact mean (scikit-learn's sample_size thins out the clusters as well). Throws: ShapeError
+/// estimate of the exact mean (scikit-learn's sample_size thins out the clusters as well). \throws ShapeError
 /// (STOFM-4700, 4704); DataError for no cells (4701), a negative label (4702), a value that is not finite
-/// (4703), one cluster only or as many clusters as cells (4705). Cost: M N C operations in double, parallel.
-/// Deterministic: yes, any thread count.
+/// (4703), one cluster only or as many clusters as cells (4705). *Cost* M N C operations in double, parallel.
+/// *Deterministic* yes, any thread count.
 template <class T>
 Silhouette silhouette(TensorView<const T> rows, std::span<const std::int32_t> labels,
                       const SilhouetteOptions& options = {}) {

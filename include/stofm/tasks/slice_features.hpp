@@ -192,11 +192,11 @@ inline void model_features(std::span<const io::Slice* const> slices, const pipel
 }  // namespace detail
 
 /// Features of all cells of `slices`, which share genes and components but no neighbours. `model` may be null
-/// for kinds that need none (needs_model); where it is there, its gene table helps to match genes. Throws:
+/// for kinds that need none (needs_model); where it is there, its gene table helps to match genes. \throws
 /// UsageError for no slices (STOFM-4750), a model that is missing or lacks a part (4757), options out of
 /// range; DataError for slices that share no gene (4751) or have no counts (4754); ResourceError where genes
-/// would not fit into memory (4759); as embed_slice and context_embedding. Cost: that of what is asked for.
-/// Deterministic: yes for a seed, any thread count.
+/// would not fit into memory (4759); as embed_slice and context_embedding. *Cost* that of what is asked for.
+/// *Deterministic* yes for a seed, any thread count.
 inline SliceFeatures slice_features(std::span<const io::Slice* const> slices, const pipeline::Model* model,
                                     const SliceFeatureOptions& options,
                                     const pipeline::Progress& progress = {}) {

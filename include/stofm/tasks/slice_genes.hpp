@@ -16,7 +16,7 @@
 namespace stofm::tasks {
 
 /// `slice` with the columns where `keep` [genes] is not 0. Counts are still streamed from the same reader.
-/// \throws ShapeError STOFM-4752 for another number of columns. Cost: O(genes); a copy of each block of
+/// \throws ShapeError STOFM-4752 for another number of columns. *Cost* O(genes); a copy of each block of
 /// counts while it is read.
 inline io::Slice slice_with_genes(const io::Slice& slice, std::span<const std::uint8_t> keep) {
   if (static_cast<std::int64_t>(keep.size()) != slice.genes())

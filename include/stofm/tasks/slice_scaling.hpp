@@ -15,9 +15,9 @@
 namespace stofm::tasks {
 
 /// `rows` [N, C] (float, rows dense) standardised within each slice; `slice_of` [N] (any numbers >= 0),
-/// empty: one slice. Deviations divide by N; a column that is constant in a slice becomes 0 there. Throws:
+/// empty: one slice. Deviations divide by N; a column that is constant in a slice becomes 0 there. \throws
 /// ShapeError (STOFM-4700, 4704); DataError for a negative number of a slice (4702) or a value that is not
-/// finite (4703). Cost: three reads of the rows, parallel. Deterministic: yes, any thread count.
+/// finite (4703). *Cost* three reads of the rows, parallel. *Deterministic* yes, any thread count.
 inline Tensor<float> standardised_by_slice(TensorView<const float> rows,
                                            std::span<const std::int32_t> slice_of = {}) {
   constexpr const char* op = "[standardised_by_slice]";
@@ -53,8 +53,8 @@ inline Tensor<float> standardised_by_slice(TensorView<const float> rows,
 
 /// Gives the first `own` columns of `rows` [N, C] the share `weight` of the total variance and the others the
 /// rest, in place: how much a cell counts against its surroundings where an embedding has a half for each
-/// (SliceFeatures::own_columns). A side without variance stays as it is. Throws: UsageError (STOFM-4756)
-/// unless 0 < own < C and 0 <= weight <= 1. Cost: two reads of the rows. Deterministic: yes, any thread
+/// (SliceFeatures::own_columns). A side without variance stays as it is. \throws UsageError (STOFM-4756)
+/// unless 0 < own < C and 0 <= weight <= 1. *Cost* two reads of the rows. *Deterministic* yes, any thread
 /// count.
 inline void weigh_halves(Tensor<float>& rows, std::int64_t own, double weight) {
   const std::int64_t n = rows.dim(0), width = rows.dim(1);

@@ -188,10 +188,10 @@ inline cluster::LeadingEigenpairs krylov_eigenpairs(const SparseParts& all, cons
 }  // namespace detail
 
 /// Components of all rows of `slices` together, each [cells, width]. Directions whose variance is rounding
-/// are left out. Throws: ShapeError for different widths (STOFM-4713); UsageError for components < 1 (4708);
-/// DataError for no rows (4701). Cost: up to `exact_below` columns a product of each pair of entries of a
+/// are left out. \throws ShapeError for different widths (STOFM-4713); UsageError for components < 1 (4708);
+/// DataError for no rows (4701). *Cost* up to `exact_below` columns a product of each pair of entries of a
 /// row; beyond 2 steps (components + more) multiplications an entry; memory 16 width^2 doubles, or 16 + 2
-/// steps blocks. Deterministic: yes for a seed, any thread count.
+/// steps blocks. *Deterministic* yes for a seed, any thread count.
 inline PrincipalComponents sparse_components(std::span<const SparseRows> slices,
                                              const SparseComponentsOptions& options = {}) {
   constexpr const char* op = "[sparse_components]";
@@ -238,7 +238,7 @@ inline PrincipalComponents sparse_components(std::span<const SparseRows> slices,
 }
 
 /// Scores [rows, P] of sparse rows: (row - mean) . loading. \throws ShapeError STOFM-4713 for another width.
-/// Cost: P multiplications an entry, parallel. Deterministic: yes, any thread count.
+/// *Cost* P multiplications an entry, parallel. *Deterministic* yes, any thread count.
 inline Tensor<float> sparse_component_scores(const PrincipalComponents& components, const SparseRows& rows) {
   const std::int64_t p = components.count(), width = rows.width;
   if (width != static_cast<std::int64_t>(components.mean.size()))

@@ -21,8 +21,8 @@ struct SpatialBlockOptions {
 };
 
 /// Cells held out, [cells]: 1. `xy` [cells, 2]. No tile without cells; at equal places the row decides.
-/// Throws: ShapeError (STOFM-4704); UsageError for a share outside (0, 0.5] (4774). Cost: O(N log N).
-/// Deterministic: yes, nothing is drawn.
+/// \throws ShapeError (STOFM-4704); UsageError for a share outside (0, 0.5] (4774). *Cost* O(N log N).
+/// *Deterministic* yes, nothing is drawn.
 inline std::vector<std::uint8_t> hold_out_tiles(TensorView<const double> xy,
                                                 const SpatialBlockOptions& options = {}) {
   constexpr const char* op = "[hold_out_tiles]";

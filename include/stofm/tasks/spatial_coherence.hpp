@@ -25,9 +25,9 @@ struct SpatialCoherence {
 };
 
 /// Coherence of `labels` [N] (from 0) at the places `xy` [N, 2] of one slice. Several slices: one call each.
-/// Neighbours at equal distance: the lowest index counts. Throws: ShapeError (STOFM-4700, 1201 to 1205);
+/// Neighbours at equal distance: the lowest index counts. \throws ShapeError (STOFM-4700, 1201 to 1205);
 /// UsageError for k < 1 (4706); DataError for fewer than two cells (4701), a negative label (4702), a place
-/// that is not finite. Cost: O(N log N + N k). Deterministic: yes, any thread count.
+/// that is not finite. *Cost* O(N log N + N k). *Deterministic* yes, any thread count.
 inline SpatialCoherence spatial_coherence(TensorView<const double> xy, std::span<const std::int32_t> labels,
                                           std::int64_t k = 10) {
   constexpr const char* op = "[spatial_coherence]";

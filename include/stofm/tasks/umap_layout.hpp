@@ -11,7 +11,7 @@
 /// group began (points are in 8 groups that take turns), with random numbers that are a function of seed,
 /// epoch and point: so the result does not depend on the number of threads. An edge moves each end once where
 /// the reference moves it twice, and the number of points that push is halved with it.
-/// Source: McInnes, Healy, Melville, "UMAP" (2018), algorithm 5, with the constants of umap-learn.
+/// *Source* McInnes, Healy, Melville, "UMAP" (2018), algorithm 5, with the constants of umap-learn.
 
 #include <algorithm>
 #include <cmath>
@@ -88,7 +88,7 @@ inline UmapCurve umap_curve(double min_dist, double spread) {
 }
 
 /// First places [N, 2]: the two leading components of `rows` [N, C], the larger extent 10 each way, with a
-/// jitter of 1e-4 that parts equal rows. Throws: as principal_components. Deterministic: yes, for a seed.
+/// jitter of 1e-4 that parts equal rows. \throws as principal_components. *Deterministic* yes, for a seed.
 inline Tensor<float> layout_start(TensorView<const float> rows, std::uint64_t seed) {
   const PrincipalComponents pc = principal_components(rows, {.components = 2});
   const std::int64_t n = rows.dim(0), count = pc.count();
@@ -107,10 +107,10 @@ inline Tensor<float> layout_start(TensorView<const float> rows, std::uint64_t se
 }
 
 /// Places [N, 2] of the points of `graph` from `start` [N, 2], centred. A point without edges stays where it
-/// started. Throws: ShapeError for another number of points (STOFM-4700) or layout (4704); UsageError for
-/// options out of range (4715); DataError for a start that is not finite (4703). Cost: about 3 powers an edge
-/// and epoch in which it acts; 100,000 points: about 200 epochs x 0.1 s on one core. Deterministic: yes for a
-/// seed, any thread count.
+/// started. \throws ShapeError for another number of points (STOFM-4700) or layout (4704); UsageError for
+/// options out of range (4715); DataError for a start that is not finite (4703). *Cost* about 3 powers an
+/// edge and epoch in which it acts; 100,000 points: about 200 epochs x 0.1 s on one core. *Deterministic* yes
+/// for a seed, any thread count.
 inline Tensor<float> umap_layout(const cluster::WeightedGraph& graph, TensorView<const float> start,
                                  const UmapLayoutOptions& options = {}) {
   constexpr const char* op = "[umap_layout]";

@@ -7,7 +7,7 @@
 ///   L_cells: contrastive loss of two views of each cell (contrastive.hpp)
 /// By default the cell with hidden genes is the first view and a cell with genes left out the second, so a
 /// step has two passes and not three, and the last layer is computed for hidden places and position 0 only.
-/// Source: SPEC section 2 (masked gene modelling + contrastive loss); weights 1 : 0.2 (1 : 1 learned
+/// *Source* SPEC section 2 (masked gene modelling + contrastive loss); weights 1 : 0.2 (1 : 1 learned
 /// both losses more slowly on a Xenium slice), views and all rates are
 /// ours.
 ///

@@ -5,7 +5,7 @@
 /// share the panel of candidate genes, and telling cells of one tissue apart is harder than telling tissues
 /// apart. Slices are shuffled and taken `slices_at_once` at a time; the batches of those are shuffled
 /// together. So few slices need to be in memory. All of it follows from (seed, epoch, cells and tokens of the
-/// slices): the position, two numbers, is all there is to save. Source: our own choice.
+/// slices): the position, two numbers, is all there is to save. *Source* our own choice.
 
 #include <algorithm>
 #include <cstdint>

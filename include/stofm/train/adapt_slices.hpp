@@ -48,7 +48,7 @@ struct TokenSlice {
 };
 
 /// Reads and tokenises a slice, streaming its counts. \throws as map_genes, for_token_blocks,
-/// make_gene_panel. *Deterministic* yes. Cost: one pass over the counts.
+/// make_gene_panel. *Deterministic* yes. *Cost* one pass over the counts.
 inline TokenSlice tokenize_slice(const io::Slice& slice, const pipeline::GeneTable& genes,
                                  const pipeline::MouseMap& mouse_map, const TokenSliceOptions& options = {}) {
   const pipeline::GeneMapping mapping = pipeline::map_genes(slice, genes, mouse_map, options.mapping);

@@ -203,7 +203,7 @@ inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneM
 }  // namespace detail
 
 /// Projected log-normalised counts, rows of length 1; cells without a vocabulary gene get zeros.
-/// Needs a gene table only. Cost: C multiplications per count. Deterministic: the same bits at any thread
+/// Needs a gene table only. *Cost* C multiplications per count. *Deterministic* the same bits at any thread
 /// count. \param table_hash identifies the gene table and the mouse map (SHA-256 of their texts) \throws
 /// UsageError.
 inline CellFeatures linear_gene_features(std::shared_ptr<const pipeline::GeneTable> genes,

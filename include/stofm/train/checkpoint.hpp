@@ -8,7 +8,7 @@
 /// moment the newest complete checkpoint is on the disk. Loading: the newest one, every byte verified; a
 /// damaged one is never taken silently: by default it is an error that names the next older good one, and
 /// with `use_older` that one is loaded, with a notice, and the damaged ones are set aside under
-/// "NAME.damaged". Source: RELIABILITY rows R01 to R08, R12, R14, R23.
+/// "NAME.damaged". *Source* RELIABILITY rows R01 to R08, R12, R14, R23.
 
 #include <algorithm>
 #include <cstdint>

@@ -8,7 +8,7 @@
 /// Metadata: "format" = "stofm-checkpoint", "format_version" = "1", "manifest" = JSON text {step, config,
 /// data_sha256, state, tensors: {name: {dtype, shape, sha256}}}, "manifest_sha256" = its SHA-256. The hash of
 /// a tensor covers its stored bytes; type and shape are in the manifest, so that a header that was changed is
-/// found too. Source: RELIABILITY row R12.
+/// found too. *Source* RELIABILITY row R12.
 
 #include <cstdint>
 #include <filesystem>
@@ -43,7 +43,7 @@ struct Checkpoint {
 };
 
 /// Writes the file, whole or not at all; one of the same name is replaced. \throws ResourceError STOFM-5011
-/// when the disk is full, 5010 on I/O errors; then the old file, if any, is as it was. Cost: hashes and
+/// when the disk is full, 5010 on I/O errors; then the old file, if any, is as it was. *Cost* hashes and
 /// writes every byte once.
 inline void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 

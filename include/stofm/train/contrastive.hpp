@@ -5,7 +5,7 @@
 /// views of the other cells of the batch. A view is the cell with some of its genes left out, at random (and
 /// other dropout masks).
 ///   l_ij = <a_i, b_j> / temperature,   loss = mean_i (CE(l_i., i) + CE(l_.i, i)) / 2
-/// Source: InfoNCE, van den Oord et al. 2018; both ways and in-batch negatives as CLIP; temperature 0.05 as
+/// *Source* InfoNCE, van den Oord et al. 2018; both ways and in-batch negatives as CLIP; temperature 0.05 as
 /// LangCell (SPEC section 2) and SimCSE. Which genes are left out is our own choice.
 
 #include <cmath>

@@ -67,7 +67,7 @@ struct TrainingBatch {
   }
 };
 
-/// The draws for a piece. Source: our own choice.
+/// The draws for a piece. *Source* our own choice.
 inline RandomKey masking_key(const PieceRef& ref, MaskDraws draws, std::uint64_t seed) {
   const RandomKey key{.seed = seed,
                       .stream = draws == MaskDraws::fixed ? 0x66697865U : 0x6d61736bU,

@@ -10,7 +10,7 @@
 /// Windows: slices are shuffled, then grouped in that order until a group holds `window_bytes`; pieces are
 /// shuffled within a group. So a corpus that is larger than memory is read once an epoch and not once a
 /// piece. With half the memory of the corpus as the window, the next group is read while this one is in use.
-/// Source: our own choice.
+/// *Source* our own choice.
 
 #include <cstdint>
 #include <numeric>
@@ -72,7 +72,7 @@ class CorpusSampler {
   /// \throws UsageError for options out of range or without any piece.
   CorpusSampler(std::vector<SlicePieces> slices, const SamplerOptions& options);
 
-  /// This rank's pieces of the next global batch. Cost: O(1) a piece, O(pieces) where an epoch begins.
+  /// This rank's pieces of the next global batch. *Cost* O(1) a piece, O(pieces) where an epoch begins.
   std::vector<PieceRef> next();
   /// The next global batch, all ranks' pieces: [batch * ranks].
   std::vector<PieceRef> next_global();

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Which slices are trained on and which only watched. By slice, since pieces of one slice share their
-/// virtual cells and neighbours. Source: our own choice; SPEC section 7 asks for a validation split.
+/// virtual cells and neighbours. *Source* our own choice; SPEC section 7 asks for a validation split.
 
 #include <algorithm>
 #include <cmath>

@@ -9,7 +9,7 @@
 ///   w_g = min(cap, sqrt(mean frequency / frequency_g)),  frequency_g = share of the slice's cells that have
 ///   g,
 /// so that genes which nearly every cell has do not make up the loss.
-/// Source: Devlin et al., "BERT", section 3.1 (80/10/10); Geneformer's rate 0.15; candidates and weights are
+/// *Source* Devlin et al., "BERT", section 3.1 (80/10/10); Geneformer's rate 0.15; candidates and weights are
 /// ours.
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 ///   t = LayerNorm(act(W x + b)),   logit_g = <t, E_g> + c_g   for the genes g of the panel,
 /// E the token embeddings (tied), c a bias per token. Loss: cross-entropy, weighted per gene. The logits
 /// exist for a block of rows at a time, so a panel of 20,000 genes costs no more memory than one of 200.
-/// Source: BERT's masked language head; names are Hugging Face's ("cls.predictions..."), which inference
+/// *Source* BERT's masked language head; names are Hugging Face's ("cls.predictions..."), which inference
 /// knows and leaves out. Candidates and weights: train/gene_masking.hpp.
 
 #include <cmath>

@@ -8,8 +8,8 @@
 /// cell of |F| = 1 gives 0.02; and one step of AdamW at rate 1e-3 moves it by up to 100 * 256 * 1e-3. Nothing
 /// is learnt through that. With rows that sum to zero the -100s cancel and the masked cell is b + type
 /// embedding: a mask token that is learnt. The gradient is projected onto such rows before the step, and what
-/// AdamW leaves beside them is taken away after it. Source: our own choice; the paper says nothing on it, and
-/// the published weights need nothing of it to embed.
+/// AdamW leaves beside them is taken away after it. *Source* our own choice; the paper says nothing on it,
+/// and the published weights need nothing of it to embed.
 
 #include <cmath>
 

@@ -6,7 +6,7 @@
 ///
 ///     masked cells F = -100, labels F;  moved cells xy += sigma N(0, 1), sigma = 5 sqrt(W H / n), labels D
 ///
-/// Works on listed pairs: the rows and columns of moved cells become full, nothing else is added. Source:
+/// Works on listed pairs: the rows and columns of moved cells become full, nothing else is added. *Source*
 /// SPEC section 6 (the authors' collator); rows D37 and D38.
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 
 namespace stofm::train {
 
-/// What a masked component of F carries. Source: SPEC section 6.
+/// What a masked component of F carries. *Source* SPEC section 6.
 inline constexpr float masked_feature = -100.0F;
 
 /// Whether a sample can be learned from. What can not is skipped and counted, never an error.
@@ -66,11 +66,11 @@ struct SkippedSamples {
 };
 
 /// Hides and moves cells of a piece as drawn.
-/// Shapes: `features` [N, C] of all nodes, CLS and virtual cells included, rows dense (not changed). In
+/// *Shapes* `features` [N, C] of all nodes, CLS and virtual cells included, rows dense (not changed). In
 /// `sub`, CLS lists every node at distance 0 and is listed by every node, as build_sub_slice makes it. A
-/// sample that is skipped carries its state and nothing else. Throws: ShapeError for other shapes or draws of
-/// another number of cells; DataError for a feature that is not finite. Cost: O(listed pairs + moved * N)
-/// time and memory, one thread. Deterministic: yes.
+/// sample that is skipped carries its state and nothing else. \throws ShapeError for other shapes or draws of
+/// another number of cells; DataError for a feature that is not finite. *Cost* O(listed pairs + moved * N)
+/// time and memory, one thread. *Deterministic* yes.
 TrainingSample mask_sub_slice(const pipeline::SubSlice& sub, const Tensor<float>& features,
                               const MaskingDraws& draws, const MaskingOptions& options = {});
 

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Which cells of a piece are hidden and moved, and how far: drawn apart from what is done with the draws, so
-/// that the draws of another program can be replayed. Source: SPEC section 6.
+/// that the draws of another program can be replayed. *Source* SPEC section 6.
 
 #include <cmath>
 #include <cstdint>
@@ -81,7 +81,7 @@ inline void require_permutation(const std::vector<std::int64_t>& order, std::int
 }  // namespace detail
 
 /// Draws for a piece of `cells` cells: a pure function of the key. \throws UsageError as validate, ShapeError
-/// for cells < 0. Cost: O(cells).
+/// for cells < 0. *Cost* O(cells).
 inline MaskingDraws draw_masks(std::int64_t cells, const RandomKey& key, const MaskingOptions& options = {}) {
   options.validate();
   checked_mul(cells, 8, "cells");

@@ -4,7 +4,7 @@
 /// A slice as pretraining needs it: cell features, virtual cells, pieces, and tokens if asked for. The steps
 /// are those of embedding (pipeline/embed.hpp) up to the SE(2) Transformer. Pieces keep their cells only:
 /// their nodes and distances are built when one is drawn (1 to 2 ms for 1,000 cells), which is cheaper than
-/// to keep or to read them. Source: SPEC sections 1 to 4.
+/// to keep or to read them. *Source* SPEC sections 1 to 4.
 
 #include <bit>
 #include <cstdint>
@@ -64,7 +64,7 @@ struct PreparedSlice {
   /// Cells of a piece, as rows of the slice. \throws ShapeError outside [0, pieces()).
   std::vector<std::int64_t> piece_cells(std::int64_t piece) const;
   /// Nodes and distances of a piece; `node_cells` are rows of the slice. \throws as piece_cells.
-  /// Cost: about 1.5 us a cell, one thread.
+  /// *Cost* about 1.5 us a cell, one thread.
   pipeline::SubSlice sub_slice(std::int64_t piece) const;
   /// F of the nodes of a piece: 0 for CLS, means for virtual cells, features of cells. [N, C]
   Tensor<float> node_features(const pipeline::SubSlice& sub, std::int64_t piece) const;
@@ -75,7 +75,8 @@ struct PreparedSlice {
 };
 
 /// Prepares a slice. \throws DataError, UsageError, ResourceError as embed_slice before its SE(2) part.
-/// Cost: that of the cell features plus about 12 us a cell. Deterministic: the same bits at any thread count.
+/// *Cost* that of the cell features plus about 12 us a cell. *Deterministic* the same bits at any thread
+/// count.
 PreparedSlice prepare_slice(const io::Slice& slice, const CellFeatures& features,
                             const PrepareOptions& options = {}, const pipeline::Progress& progress = {});
 

@@ -9,7 +9,7 @@
 /// The pieces of a batch go through the model one after the other, each on a tape of its own, so memory is
 /// that of one piece whatever the batch; the counts that the sums are divided by are known before, from the
 /// masks, and are summed over processes. Masks and dropout are drawn by (seed, epoch, slice, piece): the same
-/// on any number of threads and processes, and after a resume. Source: SPEC section 6; weights 1:1 are our
+/// on any number of threads and processes, and after a resume. *Source* SPEC section 6; weights 1:1 are our
 /// choice.
 
 #include <algorithm>

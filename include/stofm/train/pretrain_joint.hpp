@@ -8,7 +8,7 @@
 /// encoded with the same weights without gradient, so the memory of the encoder does not grow with the piece.
 /// Masked cells stay masked, virtual cells keep the features they were prepared with. The targets are the
 /// features of the frozen encoder, which do not move while the encoder learns: without that, all cells alike
-/// would be a solution. Source: SPEC section 6 names the stage; everything else is our choice.
+/// would be a solution. *Source* SPEC section 6 names the stage; everything else is our choice.
 
 #include <algorithm>
 #include <cstdint>

@@ -28,7 +28,7 @@ struct SliceSummary {
   Notices notices{};
 };
 
-/// \throws nothing. Cost: O(pieces).
+/// \throws nothing. *Cost* O(pieces).
 inline SliceSummary summarise(const PreparedSlice& slice) {
   SliceSummary summary{
       .cells = slice.cells(), .bytes = slice.bytes(), .piece_sizes = {}, .notices = slice.notices};
@@ -54,7 +54,7 @@ class SliceCache {
   /// The summary alone, from the header. Nothing if there is no entry; nothing and a notice (STOFM-W4520) if
   /// it is damaged. \throws ResourceError on I/O errors.
   std::optional<SliceSummary> summary(const std::string& key, Notices& notices) const;
-  /// The slice, every byte verified. Nothing as `summary`. Cost: one read, and SHA-256 of it.
+  /// The slice, every byte verified. Nothing as `summary`. *Cost* one read, and SHA-256 of it.
   std::optional<PreparedSlice> load(const std::string& key, Notices& notices) const;
   /// Writes an entry, or replaces it. Without room or permission: a notice (STOFM-W4521), and training goes
   /// on.

@@ -4,7 +4,7 @@
 /// The cell encoder on a CUDA device: packed tokens in host memory -> L2-normalised embeddings in host
 /// memory. The same function as model::CellEncoder::embed (model/cell_encoder.hpp), with the weights, the
 /// activations and every intermediate on the device. Declared here, defined by the kernel library.
-/// Source: SPEC section 2; packing and a last layer for position 0 only: model/cell_encoder.hpp.
+/// *Source* SPEC section 2; packing and a last layer for position 0 only: model/cell_encoder.hpp.
 
 #include <cstdint>
 #include <memory>

@@ -10,7 +10,7 @@
 ///     trainer.project_gradient(0, ...);  trainer.project_gradient(1, ...);
 ///     trainer.backward(0);               trainer.backward(1);
 ///     trainer.update(rate, clip(trainer.gradient_norm()));
-/// Declared here, defined by the kernel library. Source: SPEC section 2; Hugging Face `BertModel`.
+/// Declared here, defined by the kernel library. *Source* SPEC section 2; Hugging Face `BertModel`.
 
 #include <cstdint>
 #include <memory>

@@ -5,7 +5,7 @@
 /// distances and listed pairs. With a = round(round(w d) + b), s_k = |sigma_k| + 1e-5:
 ///   psi_k = exp(-((a - mu_k) / s_k)^2 / 2) / (sqrt(2 pi) s_k),  Phi(d) = W2 relu(W1 psi + b1) + b2,  Phi(0)
 ///   = 0 bias of entry e: Phi(distance of e) - Phi(far),  background: Phi(far).
-/// Source: SPEC section 5; gradients as in model/distance_bias/gaussian_training.hpp,
+/// *Source* SPEC section 5; gradients as in model/distance_bias/gaussian_training.hpp,
 /// model/distance_bias/distance_bias_training.hpp. Declared here, defined by the kernel library. Pointers are
 /// device memory unless said. Nothing here allocates or waits. *Deterministic*: partial sums per block, added
 /// in the order of the blocks; no atomics.

@@ -43,9 +43,9 @@ struct KMeansOutcome {
 };
 
 /// Mini-batch k-means of host rows [N, C], dense, finite, below 1e17 (the caller checks, as for the CPU).
-/// Limits: 0 < N < 2^31, 0 < C <= 1024, 0 < min(clusters, N) <= 4096. Throws: ShapeError (STOFM-1231) beyond
-/// the limits, DeviceError, ResourceError. Cost: the rows are copied once; the host is waited for every 16
-/// batches and once a full step. Deterministic: yes, equal to the CPU's result in a build of that without
+/// Limits: 0 < N < 2^31, 0 < C <= 1024, 0 < min(clusters, N) <= 4096. \throws ShapeError (STOFM-1231) beyond
+/// the limits, DeviceError, ResourceError. *Cost* the rows are copied once; the host is waited for every 16
+/// batches and once a full step. *Deterministic* yes, equal to the CPU's result in a build of that without
 /// contraction.
 KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const KMeansSettings& settings);
 
@@ -53,7 +53,7 @@ KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const
 std::int64_t kmeans_workspace_bytes(std::int64_t rows, std::int64_t columns, std::int64_t clusters);
 
 /// Nearest centre of each row, on `current_stream(device)`. No host synchronisation.
-/// Shapes: rows [N, C], centres [K, C], dense, device memory; labels [N]; squared_distances [N] or null;
+/// *Shapes* rows [N, C], centres [K, C], dense, device memory; labels [N]; squared_distances [N] or null;
 /// workspace: kmeans_workspace_bytes(N, C, K) bytes, 256-byte aligned.
 void kmeans_assign(Cuda device, TensorView<const float, Cuda> rows, TensorView<const float, Cuda> centres,
                    std::int32_t* labels, float* squared_distances, void* workspace,

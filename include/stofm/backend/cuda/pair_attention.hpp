@@ -7,7 +7,7 @@
 /// B one background value except at listed pairs, M the keep mask of dropout over 1 - p. No [nodes, nodes]
 /// array exists. With dA = (dy V^T) o M and G = A o (dA - rowsum(dy o y)) + (gradient of asked pairs):
 ///   dV_l = (A o M)^T dy,  dQ_j += scale G K_j,  dK_j += scale G^T Q_j for j <= l,  dB += G.
-/// Source: SPEC section 5, identities 1 and 3; the CPU form: ops/pair_attention.hpp.
+/// *Source* SPEC section 5, identities 1 and 3; the CPU form: ops/pair_attention.hpp.
 /// Declared here, defined by the kernel library. Pointers are device memory unless said. Nothing here
 /// allocates or waits for the device. *Deterministic*: no atomics; the same bits in every run.
 ///

@@ -4,7 +4,7 @@
 /// The SE(2) Transformer on a CUDA device: sub-slices in host memory -> hidden states in host memory, several
 /// sub-slices per launch, packed by offsets, no padding. The same function as model::Se2Encoder::forward
 /// (formulas there), with weights, activations and every intermediate on the device. Declared here, defined
-/// by the kernel library. Source: SPEC section 5, identities 1 to 3.
+/// by the kernel library. *Source* SPEC section 5, identities 1 to 3.
 
 #include <cstdint>
 #include <functional>

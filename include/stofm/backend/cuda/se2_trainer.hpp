@@ -4,7 +4,7 @@
 /// Training steps of the SE(2) Transformer on a CUDA device: forward with dropout, both losses of
 /// pretraining, all gradients, global norm and AdamW there; parameters and moments come to the host for
 /// checkpoints only. The same functions as model::Se2Trainer, model::PretrainingHeads and nn::AdamW, the same
-/// masks, bit by bit; sums run in another order. Declared here, defined by the kernel library. Source: SPEC
+/// masks, bit by bit; sums run in another order. Declared here, defined by the kernel library. *Source* SPEC
 /// section 6.
 
 #include <cstdint>

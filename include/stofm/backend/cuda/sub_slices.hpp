@@ -20,7 +20,7 @@ struct SlicePieces {
 };
 
 /// Squares of a slice, as split_cells(). `xy`: host, [N, 2], rows dense, finite. N < 2^31.
-/// Cost: bounding box, squares and a radix sort on the device; waits for it twice.
+/// *Cost* bounding box, squares and a radix sort on the device; waits for it twice.
 SlicePieces split_cells(Cuda device, TensorView<const double> xy, std::int64_t split_num);
 
 struct SubSliceSettings {
@@ -47,8 +47,8 @@ struct SubSliceArrays {
 };
 
 /// Builds pieces. `pieces`: offsets and cells as above, any subset of the cells of `xy` [N, 2] (host,
-/// normalised); `virtual_xy` [K, 2]. Throws: ShapeError as build_sub_slice() (STOFM-4206, 4208), UsageError
-/// (STOFM-4207), DeviceError, ResourceError. Cost: three passes over the pairs of each piece; waits for the
+/// normalised); `virtual_xy` [K, 2]. \throws ShapeError as build_sub_slice() (STOFM-4206, 4208), UsageError
+/// (STOFM-4207), DeviceError, ResourceError. *Cost* three passes over the pairs of each piece; waits for the
 /// device twice (for the number of entries and at the end).
 SubSliceArrays build_sub_slices(Cuda device, std::span<const std::int64_t> offsets,
                                 std::span<const std::int64_t> cells, TensorView<const double> xy,

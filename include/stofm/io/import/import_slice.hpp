@@ -20,7 +20,7 @@ namespace stofm::io {
 /// fields of view, uns["stofm_import"]. Everything happens in a child process, as for read_h5ad.
 /// \throws FileError STOFM-39xx and as the formats, DataError nothing in common, no gene; UsageError options
 ///   that do not fit, the output exists (STOFM-3010); ResourceError memory, disk. Then nothing was written
-/// Cost: one pass over the counts (two if a table that should be in the order of the cells is not); memory:
+/// *Cost* one pass over the counts (two if a table that should be in the order of the cells is not); memory:
 ///   about 300 bytes a cell, the text of genes, and what options.most_entries says
 STOFM_H5AD_INLINE ImportReport import_slice(const std::string& input, const std::string& output,
                                             const ImportOptions& options = {},

@@ -5,7 +5,7 @@
 /// that Cell Ranger, Space Ranger and Xenium Ranger write: matrix.mtx, barcodes.tsv, features.tsv or
 /// genes.tsv, plain or gzip. Rows are features, columns are cells.
 ///
-/// Source: https://math.nist.gov/MatrixMarket/formats.html
+/// *Source* https://math.nist.gov/MatrixMarket/formats.html
 
 #include <array>
 #include <cmath>

@@ -7,7 +7,7 @@
 /// Phi is constant. Cubic through values and slopes at both ends of [p, q], t = (a - p)/(q - p):
 ///   c0 = Phi(p), c1 = h Phi'(p+), c2 = 3 (Phi(q) - Phi(p)) - h (2 Phi'(p+) + Phi'(q-)),
 ///   c3 = h (Phi'(p+) + Phi'(q-)) - 2 (Phi(q) - Phi(p)),  h = q - p.
-/// Source: identity 2; prior art: DeePMD-kit's compressed embedding nets (tables of a network of one
+/// *Source* identity 2; prior art: DeePMD-kit's compressed embedding nets (tables of a network of one
 /// scalar).
 
 #include <algorithm>
@@ -32,7 +32,7 @@ struct BiasTableOptions {
 /// Piecewise cubics of all heads.
 class BiasTable {
  public:
-  /// Tabulates `network` over [low, high] in `a`; defined in bias_table_builder.hpp. Cost: some 10^4
+  /// Tabulates `network` over [low, high] in `a`; defined in bias_table_builder.hpp. *Cost* some 10^4
   /// evaluations of the network.
   static BiasTable build(const GaussianNetwork& network, double low, double high,
                          const BiasTableOptions& options = {});
@@ -55,12 +55,12 @@ class BiasTable {
     std::int32_t row;
     float t;
   };
-  /// The place of each a[i]; outside the knots it is the constant row. Cost: one search each.
+  /// The place of each a[i]; outside the knots it is the constant row. *Cost* one search each.
   void locate(std::span<const float> a, Place* places) const;
   /// A place whose value is 0 for every head: Phi(0).
   Place zero_place() const { return {static_cast<std::int32_t>(intervals()) + 1, 0.0F}; }
   /// Phi - subtract at each place: out[h * head_stride + i * entry_stride]. `subtract` is [heads] or null.
-  /// Cost: 6 FLOP a head.
+  /// *Cost* 6 FLOP a head.
   void evaluate(std::span<const Place> places, const float* subtract, float* out, std::int64_t head_stride,
                 std::int64_t entry_stride) const;
 

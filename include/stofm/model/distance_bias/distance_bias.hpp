@@ -3,8 +3,8 @@
 /// \file
 /// The distance bias of the SE(2) Transformer: Phi(d) in R^heads with Phi(0) = 0, and the bias of a whole
 /// sub-slice as constant plus listed entries. float uses the table of `bias_table.hpp` if it passed its check
-/// against these weights, else (and in double always) the network itself, once per distinct distance. Source:
-/// SPEC section 5, identities 2 and 3.
+/// against these weights, else (and in double always) the network itself, once per distinct distance.
+/// *Source* SPEC section 5, identities 2 and 3.
 
 #include <algorithm>
 #include <cmath>
@@ -68,13 +68,13 @@ class DistanceBias {
 
   /// Phi of each distance by the way that is in use: out[i * heads + h].
   void evaluate(std::span<const T> distances, T* out) const;
-  /// Phi of each distance by the network: out[i * heads + h]. Phi(0) = 0; NaN gives NaN. Cost: 2 K^2 FLOP
+  /// Phi of each distance by the network: out[i * heads + h]. Phi(0) = 0; NaN gives NaN. *Cost* 2 K^2 FLOP
   /// each.
   void evaluate_exact(std::span<const T> distances, T* out) const;
   /// What attention needs of a sub-slice: values = Phi(d) - background at the listed pairs, [heads, entries].
   /// `distances` must outlive the result, which points to its rows and columns.
   /// \throws DataError STOFM-1330 for a negative or non-finite distance, with its row and column.
-  /// Cost: one table lookup per entry; without a table one network evaluation per distinct distance.
+  /// *Cost* one table lookup per entry; without a table one network evaluation per distinct distance.
   ops::SparsePairBias<T> pair_bias(const PairDistances& distances) const;
 
  private:

@@ -4,7 +4,7 @@
 /// The distance bias of a sub-slice for training: Phi of every distinct distance through `gaussian_bias`,
 /// spread over the listed pairs as values = Phi(d) - Phi(far), and the gradient of the pairs summed onto the
 /// distinct distances on the way back. Distances repeat (symmetry, the zeros of CLS), so the network sees
-/// about half of the listed pairs and none of the others. Source: SPEC section 5, identity 3.
+/// about half of the listed pairs and none of the others. *Source* SPEC section 5, identity 3.
 
 #include <array>
 #include <bit>

@@ -5,7 +5,7 @@
 ///   psi_k(a) = exp(-((a - mu_k)/s_k)^2 / 2) / (sqrt(2 pi) s_k),   s_k = |sigma_k| + 1e-5
 ///   z(a) = W1 psi(a) + b1,   Phi(a) = W2 relu(z(a)) + b2  in R^heads
 /// evaluated in double, with derivatives where asked for; and a = w d + b with the rounding of the reference.
-/// Source: SPEC section 5. Every function here is exact up to rounding; `bias_table.hpp` makes it cheap.
+/// *Source* SPEC section 5. Every function here is exact up to rounding; `bias_table.hpp` makes it cheap.
 
 #include <algorithm>
 #include <cmath>
@@ -129,7 +129,7 @@ class GaussianNetwork {
   std::span<const double> output_bias() const { return b2_; }
 
   /// The network at every a[i]. Neighbouring points should be near each other: Gaussians that vanish on a
-  /// whole block of points are skipped. Cost: 2 K^2 FLOP a point (twice that with slopes), parallel over
+  /// whole block of points are skipped. *Cost* 2 K^2 FLOP a point (twice that with slopes), parallel over
   /// blocks.
   NetworkPoints evaluate(std::span<const double> a, bool with_slopes) const;
 

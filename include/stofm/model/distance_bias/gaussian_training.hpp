@@ -10,7 +10,7 @@
 ///   d,  db = da.
 /// Points are taken in blocks and psi and the hidden units computed again for backward, so the memory is that
 /// of a few blocks; how a block is computed, and what is left out of it:
-/// model/distance_bias/gaussian_blocks.hpp. Source: SPEC section 5.
+/// model/distance_bias/gaussian_blocks.hpp. *Source* SPEC section 5.
 
 #include <cmath>
 #include <cstdint>

@@ -80,7 +80,7 @@ inline cudaError_t allow_shared(const void* kernel, std::size_t bytes) {
 #endif
 }  // namespace detail
 
-/// Queues `kernel(params)`. *Throws* DeviceError if it can't be launched; errors of the run itself come with
+/// Queues `kernel(params)`. \throws DeviceError if it can't be launched; errors of the run itself come with
 /// a later call. *Host sync* none. Shared memory above 48 KiB is opted in.
 template <class Params>
 void launch(void (*kernel)(Params), const LaunchConfig& config,

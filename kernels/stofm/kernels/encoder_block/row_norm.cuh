@@ -9,7 +9,7 @@
 /// product. A warp owns a row and holds it in registers: mean first, then the squares of what is left, each
 /// summed over the lanes in a fixed order, in float32. No shared memory. Deterministic. Limited by bytes: per
 /// element 8 read (x, residual), 4 + 2 to 6 written.
-/// Source: SPEC section 2 (post-LN BERT, eps after the sum); dropout as core/random_key.hpp.
+/// *Source* SPEC section 2 (post-LN BERT, eps after the sum); dropout as core/random_key.hpp.
 
 #include "stofm/kernels/encoder_block/row_registers.cuh"
 

@@ -6,7 +6,7 @@
 /// Float32 products use CUBLAS_COMPUTE_32F, which keeps to float32 multiplications (no TF32); bfloat16
 /// products add in float32. The first algorithm that the heuristic names for a shape is kept for it, so a
 /// shape gives the same bits in every call; no reduction scheme of cuBLASLt uses atomics.
-/// Source: cuBLAS 13.0 documentation, sections on cublasLtMatmul, its epilogues and heuristics cache.
+/// *Source* cuBLAS 13.0 documentation, sections on cublasLtMatmul, its epilogues and heuristics cache.
 
 #include <cublasLt.h>
 

@@ -6,7 +6,7 @@
 /// z is kept for backward (or is the residual stream of pre-LN), y written as float32 and in the operand form
 /// of the next product. A warp owns a row and holds it in registers: mean first, then the squares of what is
 /// left, float32, in the fixed tree of warp_sum. No shared memory. *Deterministic*. *Limiter* bytes: 8 read,
-/// 4 to 14 written per element. Source: SPEC section 5; places of dropout: model/se2_training.hpp.
+/// 4 to 14 written per element. *Source* SPEC section 5; places of dropout: model/se2_training.hpp.
 
 #include "stofm/kernels/model/packed_dropout.cuh"
 #include "stofm/kernels/model/policy.hpp"

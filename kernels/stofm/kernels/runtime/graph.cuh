@@ -10,7 +10,7 @@
 /// then what is made at first use (plans of products, loaded modules) is there, and shapes that never come
 /// again cost a comparison. Whatever call of a graph fails, the queue is launched kernel by kernel, then and
 /// from then on, with one notice. Host code. *Deterministic* the same kernels with the same parameters in the
-/// same order: the same bits. Source: CUDA C++ programming guide, section on CUDA graphs, stream capture.
+/// same order: the same bits. *Source* CUDA C++ programming guide, section on CUDA graphs, stream capture.
 
 #include <algorithm>
 #include <list>

@@ -9,7 +9,7 @@
 /// the row sums; nothing of size queries x keys exists, no two blocks add into one place. Shared memory:
 /// TilePolicy::backward_bytes (D = 64: 56 KB bf16, 112 KB split, 124 KB float32). Barriers: two per tile.
 /// Deterministic. Limited by tensor cores: 7 products of 2 D flops per weight in both kernels together.
-/// Source: Dao et al., "FlashAttention", 2022, appendix B; as backend/cpu/varlen_attention.hpp.
+/// *Source* Dao et al., "FlashAttention", 2022, appendix B; as backend/cpu/varlen_attention.hpp.
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/shared.cuh"

@@ -9,7 +9,7 @@
 /// Shared memory: TilePolicy::forward_bytes (D = 64: 46 KB bf16, 92 KB split, 105 KB float32). Barriers: two
 /// per tile: it has arrived; it may be overwritten. Deterministic. Limited by tensor cores from about 200
 /// keys on: 4 D flops per weight (12 D split) against one exp2, and, per tile, 256 D bytes (512 D split) from
-/// L2. Source: Dao, "FlashAttention-2", 2023, algorithm 1; dropout and numbering of weights as
+/// L2. *Source* Dao, "FlashAttention-2", 2023, algorithm 1; dropout and numbering of weights as
 /// backend/cpu/varlen_attention.hpp.
 
 #include "stofm/kernels/common/block.cuh"
