@@ -45,6 +45,7 @@
 #include "stofm/io/in_place.hpp"
 #include "stofm/io/input_lock.hpp"
 #include "stofm/io/json.hpp"
+#include "stofm/io/memory_slice.hpp"
 #include "stofm/io/npy.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/io/safetensors_writer.hpp"

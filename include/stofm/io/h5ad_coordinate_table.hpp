@@ -14,6 +14,7 @@
 #include "stofm/core/notice.hpp"
 #include "stofm/io/coordinate_names.hpp"
 #include "stofm/io/h5ad_matrix.hpp"
+#include "stofm/io/name_list.hpp"
 
 namespace stofm::io {
 
@@ -25,15 +26,6 @@ struct CoordinateTable {
 };
 
 namespace detail {
-
-/// "a, b, c and 4 more"; every name quoted.
-inline std::string name_list(const std::vector<std::string>& names, std::size_t most = 10) {
-  std::string text;
-  for (std::size_t i = 0; i < (std::min)(names.size(), most); ++i)
-    text += (i > 0 ? ", " : "") + stofm::quoted(names[i], 60);
-  if (names.size() > most) text += concat(" and ", names.size() - most, " more");
-  return text.empty() ? "nothing" : text;
-}
 
 /// A column as numbers if it is one: numbers, or text that is a number throughout.
 inline std::optional<std::vector<double>> numbers_if_any(const H5adFrame& frame, const std::string& column) {

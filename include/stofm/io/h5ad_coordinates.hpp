@@ -17,16 +17,9 @@
 
 #include "stofm/io/h5ad_coordinate_table.hpp"
 #include "stofm/io/h5ad_options.hpp"
+#include "stofm/io/h5ad_positions.hpp"
 
 namespace stofm::io {
-
-/// Coordinates of all cells of the file, and which of them are usable.
-struct H5adCoordinates {
-  std::vector<double> xy;              ///< [2 * cells of the file], x and y of a cell side by side
-  std::vector<double> z;               ///< [cells of the file] of a third column, or empty
-  std::string source;                  ///< "obsm/spatial", "obs/x, obs/y", "given"; "": there are none
-  std::vector<std::int64_t> bad_rows;  ///< rows with NaN or inf
-};
 
 namespace detail {
 
@@ -41,17 +34,6 @@ inline std::vector<std::string> spatial_keys(const Hdf5File& file) {
     return spatial_key_rank(a) > spatial_key_rank(b);
   });
   return keys;
-}
-
-/// Some position of these is finite, and not all of them are one place.
-inline bool are_places(const std::vector<double>& xy) {
-  std::size_t first = xy.size();
-  for (std::size_t i = 0; i + 1 < xy.size(); i += 2) {
-    if (!std::isfinite(xy[i]) || !std::isfinite(xy[i + 1])) continue;
-    if (first == xy.size()) first = i;
-    if (xy[i] != xy[first] || xy[i + 1] != xy[first + 1]) return true;
-  }
-  return first < xy.size() && xy.size() == 2;
 }
 
 /// Two columns of obs, side by side; nothing if they are no numbers or no places.
@@ -115,37 +97,6 @@ inline bool straighten_hexagons(std::vector<double>& xy) {
   if (!odd) return false;
   for (std::size_t i = 1; i < xy.size(); i += 2) xy[i] *= std::sqrt(3.0);
   return true;
-}
-
-/// Other places in the file than those of `source`, with the options that name them; rows and columns of an
-/// array are not among them. Reads them all: for messages.
-struct OtherPlaces {
-  std::string option;  ///< "--spatial-key spatial_fov", "--x x_slide_mm --y y_slide_mm"
-  std::vector<double> xy;
-};
-inline std::vector<OtherPlaces> other_places(const Hdf5File& file, const H5adFrame& obs,
-                                             const std::string& source, std::int64_t memory_limit) {
-  std::vector<OtherPlaces> others;
-  const auto add = [&others](std::string option, std::vector<double> xy) {
-    if (are_places(xy) &&
-        std::all_of(xy.begin(), xy.end(), [](double value) { return std::isfinite(value); }))
-      others.push_back({std::move(option), std::move(xy)});
-  };
-  for (const std::string& key : spatial_keys(file)) {
-    if (source.starts_with("obsm/" + key + " ") || source == "obsm/" + key) continue;
-    try {
-      add("H5adReadOptions::spatial_key = " + key,
-          read_coordinate_table(file, "obsm/" + key, obs.length(), memory_limit).xy);
-    } catch (const Error&) {
-      continue;  // not asked for
-    }
-  }
-  for (const CoordinatePair& pair : find_coordinate_pairs(obs.columns()))
-    if (pair.kind >= PlaceKind::plain && source != "obs/" + pair.x + ", obs/" + pair.y)
-      if (auto xy = pair_of_obs(obs, pair))
-        add("H5adReadOptions::x_column = " + pair.x + " and H5adReadOptions::y_column = " + pair.y,
-            *std::move(xy));
-  return others;
 }
 
 /// Columns of obs where obsm has nothing. \throws DataError (STOFM-3506) none, or no telling which
@@ -270,6 +221,33 @@ inline void take_named_columns(const Hdf5File& file, const H5adFrame& obs, const
 }
 
 }  // namespace detail
+
+/// Other places in the file than those of `source`, with the options that name them; rows and columns of an
+/// array are not among them. Reads them all: for messages.
+inline std::vector<detail::OtherPlaces> other_places(const Hdf5File& file, const H5adFrame& obs,
+                                                     const std::string& source, std::int64_t memory_limit) {
+  std::vector<detail::OtherPlaces> others;
+  const auto add = [&others](std::string option, std::vector<double> xy) {
+    if (detail::are_places(xy) &&
+        std::all_of(xy.begin(), xy.end(), [](double value) { return std::isfinite(value); }))
+      others.push_back({std::move(option), std::move(xy)});
+  };
+  for (const std::string& key : detail::spatial_keys(file)) {
+    if (source.starts_with("obsm/" + key + " ") || source == "obsm/" + key) continue;
+    try {
+      add("H5adReadOptions::spatial_key = " + key,
+          read_coordinate_table(file, "obsm/" + key, obs.length(), memory_limit).xy);
+    } catch (const Error&) {
+      continue;  // not asked for
+    }
+  }
+  for (const CoordinatePair& pair : find_coordinate_pairs(obs.columns()))
+    if (pair.kind >= PlaceKind::plain && source != "obs/" + pair.x + ", obs/" + pair.y)
+      if (auto xy = detail::pair_of_obs(obs, pair))
+        add("H5adReadOptions::x_column = " + pair.x + " and H5adReadOptions::y_column = " + pair.y,
+            *std::move(xy));
+  return others;
+}
 
 /// Reads the coordinates as the options say. \throws DataError, FileError see the rows H07, H36, H37, D21.
 /// `asked_for`: rows that matter, one flag each (empty: all); what is not finite elsewhere is let be. Where

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Counts out of an H5adMatrix: every value checked, turned back into counts where they are on another scale,
-/// duplicates summed, zeros dropped, columns that are no genes left out.
+/// Counts out of a matrix (of an .h5ad file or in memory; no libhdf5 here): every value checked, turned back
+/// into counts where they are on another scale, duplicates summed, zeros dropped, columns that are no genes
+/// left out.
 
 #include <array>
 #include <cmath>
@@ -14,7 +15,7 @@
 
 #include "stofm/core/notice.hpp"
 #include "stofm/core/with_commas.hpp"
-#include "stofm/io/h5ad_counts_places.hpp"
+#include "stofm/io/count_places.hpp"
 #include "stofm/io/slice.hpp"
 
 namespace stofm::io {
@@ -37,17 +38,18 @@ struct CountsReading {
 namespace detail {
 
 /// Refuses a value that is no count. \throws DataError STOFM-3529 (fractional) or STOFM-3530
-[[noreturn]] inline void refuse_value(const H5adMatrix& matrix, std::int64_t row, const std::string& gene,
-                                      double value, std::int64_t memory_limit) {
+template <class Matrix>
+[[noreturn]] void refuse_value(const Matrix& matrix, std::int64_t row, const std::string& gene, double value,
+                               std::int64_t memory_limit) {
   const std::string where = concat(matrix.path(), ", row ", row, ", gene ", stofm::quoted(gene, 60));
   H5adValues values;
   if (value >= 0 && value <= largest_count) {
     values.kind = ValueKind::mostly_whole;
-    throw DataError({"STOFM-3529", matrix.file().path, where, "the fraction " + number_text(value),
-                     "raw counts", remedy_for(matrix.file(), matrix.path(), values, memory_limit)});
+    throw DataError({"STOFM-3529", matrix.source(), where, "the fraction " + number_text(value), "raw counts",
+                     remedy_for(matrix, values, memory_limit)});
   }
-  const std::string usable = count_candidates(matrix.file(), matrix.path(), memory_limit);
-  throw DataError({"STOFM-3530", matrix.file().path, where,
+  const std::string usable = other_counts(matrix, memory_limit);
+  throw DataError({"STOFM-3530", matrix.source(), where,
                    value < 0 ? "the negative count " + number_text(value) : number_text(value),
                    "a count of 0 to 2^53",
                    (usable.empty() ? std::string("Mend the matrix")
@@ -58,12 +60,13 @@ namespace detail {
 }  // namespace detail
 
 /// Rows of a matrix as CountRows.
+template <class Matrix>
 class H5adCounts {
  public:
   /// \param column_of_gene [columns of the matrix]: the slice's gene column of each one, -1: left out, its
   ///   values are not looked at
   /// \param gene_ids of the slice, for messages
-  H5adCounts(H5adMatrix matrix, std::vector<std::int32_t> column_of_gene, std::vector<std::string> gene_ids,
+  H5adCounts(Matrix matrix, std::vector<std::int32_t> column_of_gene, std::vector<std::string> gene_ids,
              CountsReading reading)
       : matrix_(std::move(matrix)),
         column_of_gene_(std::move(column_of_gene)),
@@ -132,7 +135,7 @@ class H5adCounts {
                          not_whole_});
     return notices;
   }
-  const H5adMatrix& matrix() const { return matrix_; }
+  const Matrix& matrix() const { return matrix_; }
 
  private:
   /// The count that a value stands for, where values need no unit.
@@ -162,7 +165,7 @@ class H5adCounts {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double linear = detail::linear_value(reading_.scale, values[i]);
       if (!(linear <= detail::largest_count))
-        throw DataError({"STOFM-3551", matrix_.file().path, concat(matrix_.path(), ", row ", row),
+        throw DataError({"STOFM-3551", matrix_.source(), concat(matrix_.path(), ", row ", row),
                          concat("the value ", values[i]), detail::scale_text(reading_.scale) + " of counts",
                          "Give a matrix with all cells on one scale."});
       add(row, static_cast<std::size_t>(columns[i]), unit.found ? std::nearbyint(linear / unit.unit) : linear,
@@ -177,15 +180,14 @@ class H5adCounts {
       if (scale == reading_.scale) continue;
       const CellUnit unit = cell_unit(values, scale, reading_.precision, sorted_, ranges_);
       if (unit.found && unit.smallest == 1 && unit.log_chance < std::log(1e-6))
-        throw DataError({"STOFM-3551", matrix_.file().path, concat(matrix_.path(), ", row ", row),
+        throw DataError({"STOFM-3551", matrix_.source(), concat(matrix_.path(), ", row ", row),
                          detail::recovered_text(scale),
                          detail::recovered_text(reading_.scale) + ", as in the cells looked at before",
                          "Give a matrix with all cells on one scale: " + remedy_for_mixture()});
     }
   }
   std::string remedy_for_mixture() const {
-    const std::string usable =
-        detail::count_candidates(matrix_.file(), matrix_.path(), reading_.memory_limit);
+    const std::string usable = detail::other_counts(matrix_, reading_.memory_limit);
     return usable.empty() ? std::string("embed the parts apart.") : usable + ".";
   }
 
@@ -209,7 +211,7 @@ class H5adCounts {
                          reading_.memory_limit);
   }
 
-  H5adMatrix matrix_;
+  Matrix matrix_;
   std::vector<std::int32_t> column_of_gene_;
   std::vector<std::string> gene_ids_;
   CountsReading reading_;

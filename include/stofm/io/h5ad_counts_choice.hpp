@@ -14,9 +14,10 @@
 namespace stofm::io::detail {
 
 /// State of one choice; `choose_counts` runs it.
+template <class Matrix>
 class CountsChoice {
  public:
-  CountsChoice(H5adMatrix& matrix, const H5adGenes& genes, const H5adReadOptions& options,
+  CountsChoice(Matrix& matrix, const H5adGenes& genes, const H5adReadOptions& options,
                std::int64_t memory_limit, Slice& slice)
       : matrix_(matrix), genes_(genes), memory_limit_(memory_limit), slice_(slice) {
     forced_ = options.counts_scale != CountsScale::automatic ? options.counts_scale
@@ -28,7 +29,7 @@ class CountsChoice {
   CountsReading run() {
     values_ = look_at_values(matrix_, genes_.column_of_gene, forced_);
     if (values_.kind == ValueKind::empty)
-      throw DataError({"STOFM-3528", matrix_.file().path, matrix_.path(), content_text(values_), "counts",
+      throw DataError({"STOFM-3528", matrix_.source(), matrix_.path(), content_text(values_), "counts",
                        "Give the file with the counts."});
     if (values_.kind == ValueKind::improper ||
         (values_.kind == ValueKind::negative &&
@@ -47,11 +48,11 @@ class CountsChoice {
 
  private:
   [[noreturn]] void refuse(const std::string& found) const {
-    throw DataError({"STOFM-3529", matrix_.file().path, matrix_.path(), found, "raw counts",
-                     remedy_for(matrix_.file(), matrix_.path(), values_, memory_limit_)});
+    throw DataError({"STOFM-3529", matrix_.source(), matrix_.path(), found, "raw counts",
+                     remedy_for(matrix_, values_, memory_limit_)});
   }
   [[noreturn]] void refuse_option(const std::string& found, const std::string& remedy) const {
-    throw DataError({"STOFM-3550", matrix_.file().path, matrix_.path(), found,
+    throw DataError({"STOFM-3550", matrix_.source(), matrix_.path(), found,
                      scale_text(forced_) + ", as H5adReadOptions::counts_scale says", remedy});
   }
 
@@ -113,7 +114,7 @@ class CountsChoice {
   CountsReading counts() {
     reading_.round = forced_ != CountsScale::counts;
     if (values_.check.maximum > 1) return reading_;
-    const std::vector<CountPlace> places = count_places(matrix_.file(), matrix_.path(), memory_limit_);
+    const std::vector<CountPlace> places = count_places(matrix_, memory_limit_);
     std::string better;
     for (const CountPlace& place : places)
       if (better.empty() && place.rank() < 4 && place.values.check.maximum > 1)
@@ -139,7 +140,7 @@ class CountsChoice {
     std::string text = concat(
         matrix_.path(), " holds fractional values (", with_commas(values_.check.fractional), " of ",
         with_commas(values_.check.looked_at), "): they rank as they are, as if in proportion to counts");
-    const CountsScale hint = log_hint(matrix_.file());
+    const CountsScale hint = log_hint(matrix_);
     if (values_.kind == ValueKind::recovered && is_log(values_.scale))
       text += concat("; but they look like ", scale_text(values_.scale),
                      ", which H5adReadOptions::counts_scale = ", to_string(values_.scale),
@@ -155,20 +156,12 @@ class CountsChoice {
   }
   /// X is often cut to the variable genes while raw has all: tokens of a few genes are not those of the cell.
   void require_all_genes() const {
-    const Hdf5File& file = matrix_.file();
-    if (forced_ != CountsScale::automatic || matrix_.path() == "raw/X" ||
-        open_hdf5_object(file, "raw/var").kind == Hdf5Kind::absent)
-      return;
-    std::int64_t all = 0;
-    try {
-      all = H5adFrame(file, "raw/var", memory_limit_).length();
-    } catch (const Error&) {
-      return;
-    }
+    if (forced_ != CountsScale::automatic) return;
+    const std::int64_t all = genes_of_raw(matrix_, memory_limit_);
     if (all <= matrix_.columns()) return;
-    for (const CountPlace& place : count_places(file, matrix_.path(), memory_limit_))
+    for (const CountPlace& place : count_places(matrix_, memory_limit_))
       if (place.option == "H5adReadOptions::use_raw" && place.rank() < 4)
-        throw DataError({"STOFM-3529", file.path, matrix_.path(),
+        throw DataError({"STOFM-3529", matrix_.source(), matrix_.path(),
                          concat(content_text(values_), ", of ", with_commas(matrix_.columns()),
                                 " genes, where raw/X has ", with_commas(all)),
                          "raw counts",
@@ -179,10 +172,10 @@ class CountsChoice {
   CountsReading recovered() {
     require_all_genes();
     if (forced_ == CountsScale::automatic && values_.whole < values_.cells) {
-      const auto places = count_places(matrix_.file(), matrix_.path(), memory_limit_);
+      const auto places = count_places(matrix_, memory_limit_);
       if (const std::string exact = usable_places(places, 1); !exact.empty())
         throw DataError(
-            {"STOFM-3529", matrix_.file().path, matrix_.path(),
+            {"STOFM-3529", matrix_.source(), matrix_.path(),
              concat(content_text(values_), ", of which ", values_.whole, " of ", values_.cells,
                     " cells come out whole"),
              "raw counts",
@@ -200,7 +193,7 @@ class CountsChoice {
     return reading_;
   }
 
-  H5adMatrix& matrix_;
+  Matrix& matrix_;
   const H5adGenes& genes_;
   std::int64_t memory_limit_;
   Slice& slice_;
@@ -211,9 +204,10 @@ class CountsChoice {
 
 /// Looks at the matrix and says how it is read: adds notices and the sentence `counts_scale` to the slice.
 /// \throws DataError no counts (D06), values of no use (D16), an option that does not fit
-inline CountsReading choose_counts(H5adMatrix& matrix, const H5adGenes& genes, const H5adReadOptions& options,
-                                   std::int64_t memory_limit, Slice& slice) {
-  return CountsChoice(matrix, genes, options, memory_limit, slice).run();
+template <class Matrix>
+CountsReading choose_counts(Matrix& matrix, const H5adGenes& genes, const H5adReadOptions& options,
+                            std::int64_t memory_limit, Slice& slice) {
+  return CountsChoice<Matrix>(matrix, genes, options, memory_limit, slice).run();
 }
 
 }  // namespace stofm::io::detail

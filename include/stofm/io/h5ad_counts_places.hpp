@@ -1,125 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Where in an .h5ad file counts are, by content, and the words for values that are none. A place is named as
-/// a remedy only after its values were looked at.
+/// Where in an .h5ad file counts are, by content.
 
 #include <algorithm>
-#include <charconv>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "stofm/core/with_commas.hpp"
-#include "stofm/io/h5ad_counts_scale.hpp"
+#include "stofm/io/count_places.hpp"
+#include "stofm/io/h5ad_matrix.hpp"
 
-namespace stofm::io::detail {
-
-/// The shortest text that reads back as the same number.
-inline std::string number_text(double value) {
-  char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
-}
-
-/// "max 87, 1 of 13,000 stored values is fractional".
-inline std::string value_text(const H5adValueCheck& check) {
-  return concat(check.negative > 0 ? concat("min ", check.minimum, ", ") : std::string(), "max ",
-                check.maximum, ", ", with_commas(check.fractional), " of ", with_commas(check.looked_at),
-                " stored values ", check.fractional == 1 ? "is" : "are", " fractional");
-}
-
-/// "log1p values (base e)".
-inline std::string scale_text(CountsScale scale) {
-  switch (scale) {
-    case CountsScale::log1p:
-      return "log1p values (base e)";
-    case CountsScale::log2:
-      return "log2(1 + x) values";
-    case CountsScale::log10:
-      return "log10(1 + x) values";
-    case CountsScale::linear:
-      return "values in proportion to counts";
-    default:
-      return "counts";
-  }
-}
-
-/// "log1p values (base e) of counts times a factor per cell".
-inline std::string recovered_text(CountsScale scale) {
-  return is_log(scale) ? scale_text(scale) + " of counts times a factor per cell"
-                       : "counts times a factor per cell";
-}
-
-/// What a matrix holds, for errors.
-inline std::string content_text(const H5adValues& values) {
-  const H5adValueCheck& check = values.check;
-  switch (values.kind) {
-    case ValueKind::empty:
-      return "no count above 0 in any cell";
-    case ValueKind::counts:
-      return "counts";
-    case ValueKind::near_counts:
-      return "counts with rounding errors";
-    case ValueKind::recovered:
-      return recovered_text(values.scale);
-    case ValueKind::mostly_whole:
-      return value_text(check);
-    case ValueKind::negative:
-      return check.fractional > 0 ? "values that look scaled or like residuals: " + value_text(check)
-                                  : "negative counts";
-    case ValueKind::improper:
-      return "values that are NaN, infinite or above 2^53";
-    case ValueKind::no_unit:
-      if (values.other == CountsScale::automatic) break;
-      return "some cells with " + recovered_text(values.scale) + ", some with " +
-             recovered_text(values.other);
-  }
-  return "values that look normalised, and no scale on which the cells are whole counts (smoothed, imputed, "
-         "corrected, scaled by gene?): " +
-         value_text(check);
-}
-
-/// A name as a word of a shell's command line.
-inline std::string shell_word(const std::string& name) {
-  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
-           c == '.' || c == '+' || c == '-';
-  });
-  if (plain) return name;
-  const bool quotable = std::all_of(name.begin(), name.end(),
-                                    [](char c) { return c != '\'' && static_cast<unsigned char>(c) >= 32; });
-  return quotable ? "'" + name + "'" : stofm::quoted(name);
-}
-
-/// A matrix of the file other than the one that was chosen.
-struct CountPlace {
-  std::string name;    ///< layers["counts"]
-  std::string option;  ///< --layer counts
-  std::int64_t genes = 0;
-  H5adValues values;
-
-  /// 0 best: counts, with rounding errors, recovered, recovered but for some cells; 4: of no use.
-  int rank() const {
-    if (values.kind == ValueKind::counts) return 0;
-    if (values.kind == ValueKind::near_counts) return 1;
-    if (values.kind == ValueKind::recovered) return values.whole == values.cells ? 2 : 3;
-    return 4;
-  }
-  /// Exact counts first, of these the place with most genes, of these the one that needs the least.
-  bool is_before(const CountPlace& other) const {
-    const auto key = [](const CountPlace& place) {
-      return std::tuple((std::max)(place.rank(), 2), -place.genes, place.rank());
-    };
-    return key(*this) < key(other);
-  }
-};
+namespace stofm::io {
 
 /// X, up to 20 layers and raw/X, but not `but`, each looked at, best first. What can't be opened is left out.
 /// *Cost* that of look_at_values for each; for error paths.
-inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::string& but,
-                                            std::int64_t memory_limit) {
-  std::vector<CountPlace> places;
+inline std::vector<detail::CountPlace> count_places(const Hdf5File& file, const std::string& but,
+                                                    std::int64_t memory_limit) {
+  std::vector<detail::CountPlace> places;
   const auto look = [&](const std::string& path, const std::string& var, std::string name,
                         std::string option) {
     if (path == but || open_hdf5_object(file, path).kind == Hdf5Kind::absent) return;
@@ -138,32 +36,19 @@ inline std::vector<CountPlace> count_places(const Hdf5File& file, const std::str
                           [](const std::string& layer) { return layer == "counts"; });
     for (const auto& layer : names)
       look("layers/" + layer, "var", "layers[" + stofm::quoted(layer) + "]",
-           "H5adReadOptions::layer = " + shell_word(layer));
+           "H5adReadOptions::layer = " + detail::shell_word(layer));
   }
   look("X", "var", "X", "H5adReadOptions::layer = X");
   look("raw/X", "raw/var", "raw/X", "H5adReadOptions::use_raw");
   std::stable_sort(places.begin(), places.end(),
-                   [](const CountPlace& a, const CountPlace& b) { return a.is_before(b); });
+                   [](const detail::CountPlace& a, const detail::CountPlace& b) { return a.is_before(b); });
   return places;
-}
-
-/// "layers["counts"] (--layer counts)": the best place of rank up to `worst` and those as good; "" if none
-/// is.
-inline std::string usable_places(const std::vector<CountPlace>& places, int worst = 3) {
-  std::string text;
-  const CountPlace* best = nullptr;
-  for (const CountPlace& place : places) {
-    if (place.rank() > worst || (best != nullptr && best->is_before(place))) continue;
-    if (best == nullptr) best = &place;
-    text += (text.empty() ? "" : ", or ") + place.name + " (" + place.option + ")";
-  }
-  return text;
 }
 
 /// "layers/counts, raw/X": where counts may be, each with its option.
 inline std::string count_candidates(const Hdf5File& file, const std::string& but,
                                     std::int64_t memory_limit = std::int64_t{4} << 30) {
-  return usable_places(count_places(file, but, memory_limit));
+  return detail::usable_places(count_places(file, but, memory_limit));
 }
 
 /// uns["log1p"], which scanpy leaves behind: a hint, since X may have been scaled or averaged since.
@@ -183,38 +68,19 @@ inline CountsScale log_hint(const Hdf5File& file) {
   }
 }
 
-/// What to do about a matrix that is of no use: the best other place, else options that take it as it is, as
-/// far as they can.
-inline std::string remedy_for(const Hdf5File& file, const std::string& path, const H5adValues& values,
-                              std::int64_t memory_limit) {
-  const std::vector<CountPlace> places = count_places(file, path, memory_limit);
-  const std::string usable = usable_places(places);
-  const bool as_is = values.check.negative == 0 && values.check.improper == 0;
-  if (!usable.empty()) {
-    const CountPlace& best = places.front();
-    return best.rank() <= 1 ? "Give raw counts: " + usable + "."
-                            : "Counts come back from " + usable + ", " + content_text(best.values) + ".";
+/// What count_places.hpp asks of a matrix.
+inline std::vector<detail::CountPlace> count_places(const H5adMatrix& matrix, std::int64_t memory_limit) {
+  return count_places(matrix.file(), matrix.path(), memory_limit);
+}
+inline CountsScale log_hint(const H5adMatrix& matrix) { return log_hint(matrix.file()); }
+inline std::int64_t genes_of_raw(const H5adMatrix& matrix, std::int64_t memory_limit) {
+  if (matrix.path() == "raw/X" || open_hdf5_object(matrix.file(), "raw/var").kind == Hdf5Kind::absent)
+    return 0;
+  try {
+    return H5adFrame(matrix.file(), "raw/var", memory_limit).length();
+  } catch (const Error&) {
+    return 0;
   }
-  std::string text;
-  if (!places.empty()) {
-    text = "Nor is " + places.front().name + " of use (" + content_text(places.front().values) + ")";
-    if (places.size() > 1) text += concat(", nor are ", places.size() - 1, " more places");
-    text += ". ";
-  }
-  text += values.kind == ValueKind::mostly_whole ? "Mend the fractions"
-          : as_is                                ? "Give raw counts"
-                  : "Give the file with the raw counts, or with log1p of normalised ones";
-  if (!as_is || values.other != CountsScale::automatic) return text + ".";
-  if (values.kind == ValueKind::mostly_whole)
-    return text + ", or keep them with H5adReadOptions::counts_scale = linear.";
-  const CountsScale hint = log_hint(file);
-  if (values.kind == ValueKind::no_unit && hint != CountsScale::automatic &&
-      values.check.maximum * log_of_base(hint) < 36)
-    text += concat(", or undo the logarithm of uns[\"log1p\"] with H5adReadOptions::counts_scale = ",
-                   to_string(hint));
-  return text +
-         ", or, if the values of a cell are in proportion to its counts, rank them as they are with "
-         "H5adReadOptions::counts_scale = linear.";
 }
 
-}  // namespace stofm::io::detail
+}  // namespace stofm::io

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// What the values of a matrix of an .h5ad file are, found out from a look at them (counts_scale.hpp).
+/// What the values of a matrix are, found out from a look at them (counts_scale.hpp). The matrix is that of
+/// an .h5ad file (H5adMatrix) or one in memory (ArrayMatrix); no libhdf5 here.
 ///
 /// All values of a small matrix are looked at, of a large one the first, middle and last 2^20. Where some are
 /// fractional, up to 256 whole cells, 16 each at 16 places, vote on the scale (counts_scale_vote.hpp). The
@@ -11,12 +12,13 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "stofm/core/error.hpp"
 #include "stofm/io/counts_scale_vote.hpp"
-#include "stofm/io/h5ad_matrix.hpp"
 
 namespace stofm::io {
 
@@ -81,8 +83,8 @@ namespace detail {
 /// visit(row, columns, values) for rows [begin, end), a whole row at once; columns that are no gene
 /// (`column_of_gene` below 0; an empty list: all are) and zeros are left out. A row without values is not
 /// visited. Memory: one row.
-template <class Visit>
-void visit_cells(H5adMatrix& matrix, const std::vector<std::int32_t>& column_of_gene, std::int64_t begin,
+template <class Matrix, class Visit>
+void visit_cells(Matrix& matrix, const std::vector<std::int32_t>& column_of_gene, std::int64_t begin,
                  std::int64_t end, Visit&& visit) {
   std::vector<std::int64_t> columns;
   std::vector<double> values;
@@ -109,7 +111,7 @@ void visit_cells(H5adMatrix& matrix, const std::vector<std::int32_t>& column_of_
           values.push_back(piece[i]);
         }
         if (static_cast<std::int64_t>(values.size()) > room)
-          throw FileError({"STOFM-3514", matrix.file().path, concat(matrix.path(), ", row ", row),
+          throw FileError({"STOFM-3514", matrix.source(), concat(matrix.path(), ", row ", row),
                            concat(values.size(), " entries and more, up to entry ", first_entry),
                            concat("one a column, of ", matrix.columns()),
                            "Sum duplicates and write the file again."});
@@ -130,15 +132,16 @@ inline std::vector<std::pair<std::int64_t, std::int64_t>> looked_at_pieces(std::
 }
 
 /// Error of the stored type, half an ulp.
-inline StoredPrecision precision_of(const Hdf5Type& type) {
-  if (type.size == 2) return {0x1p-11, 0x1p-25};
-  if (type.size == 4) return {0x1p-24, 0};
+inline StoredPrecision precision_of(std::int64_t value_bytes) {
+  if (value_bytes == 2) return {0x1p-11, 0x1p-25};
+  if (value_bytes == 4) return {0x1p-24, 0};
   return {0x1p-53, 0};
 }
 
 /// Values of up to 256 cells, evenly spread, and at most about 2^20 of them.
-inline std::vector<std::vector<double>> sample_cells(H5adMatrix& matrix,
-                                                     const std::vector<std::int32_t>& column_of_gene) {
+template <class Matrix>
+std::vector<std::vector<double>> sample_cells(Matrix& matrix,
+                                              const std::vector<std::int32_t>& column_of_gene) {
   constexpr std::int64_t places = 16, run = 16, room = (std::int64_t{1} << 20) / places;
   std::vector<std::vector<double>> cells;
   const std::int64_t rows = matrix.rows();
@@ -160,17 +163,17 @@ inline std::vector<std::vector<double>> sample_cells(H5adMatrix& matrix,
 
 /// Looks at `matrix`. \param column_of_gene below 0: a column that is no gene and is not looked at; empty:
 /// all are \throws FileError damage. *Cost* see above; a CSC matrix with fractional values is transposed.
-inline H5adValues look_at_values(H5adMatrix& matrix, const std::vector<std::int32_t>& column_of_gene,
-                                 CountsScale forced = CountsScale::automatic) {
+template <class Matrix>
+H5adValues look_at_values(Matrix& matrix, const std::vector<std::int32_t>& column_of_gene,
+                          CountsScale forced = CountsScale::automatic) {
   H5adValues values;
   H5adValueCheck& check = values.check;
   constexpr std::int64_t budget = std::int64_t{1} << 20;
   const bool all_genes =
       std::none_of(column_of_gene.begin(), column_of_gene.end(), [](std::int32_t gene) { return gene < 0; });
   if (all_genes) {
-    const std::int64_t lines = matrix.values().dim(0);
-    const std::int64_t width =
-        matrix.values().rank() == 2 ? (std::max<std::int64_t>)(1, matrix.columns()) : 1;
+    const std::int64_t lines = matrix.lines();
+    const std::int64_t width = (std::max<std::int64_t>)(1, matrix.line_width());
     const std::int64_t piece = (std::max<std::int64_t>)(1, budget / width);
     check.complete = lines <= 3 * piece;
     for (const auto& [begin, end] : detail::looked_at_pieces(lines, piece))
@@ -184,7 +187,7 @@ inline H5adValues look_at_values(H5adMatrix& matrix, const std::vector<std::int3
         for (const double value : cell) check.look_at(value);
       });
   }
-  values.precision = detail::precision_of(matrix.values().type());
+  values.precision = detail::precision_of(matrix.value_bytes());
   if (check.negative > 0) {
     values.kind = ValueKind::negative;
   } else if (check.improper > 0) {

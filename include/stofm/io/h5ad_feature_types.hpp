@@ -3,7 +3,7 @@
 /// \file
 /// Which columns of the matrix are genes: var["feature_types"] of 10x and scanpy, var["feature_biotype"] of
 /// cellxgene. Antibodies, peaks, guides and spike-ins may carry the very names of genes, so they are left out
-/// before any name is looked at.
+/// before any name is looked at. `var` is an H5adFrame or a MemoryFrame; no libhdf5 here.
 
 #include <algorithm>
 #include <array>
@@ -13,9 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include "stofm/core/error.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/with_commas.hpp"
-#include "stofm/io/h5ad_coordinates.hpp"
+#include "stofm/io/h5ad_categorical.hpp"
 
 namespace stofm::io {
 
@@ -61,9 +62,9 @@ inline std::string type_counts(const std::map<std::string, std::int64_t>& counts
 }
 
 /// Marks in `gene` the features that one column of types says are none; counts them by type.
-inline void apply_feature_types(const H5adFrame& var, const std::string& column,
-                                std::vector<std::uint8_t>& gene,
-                                std::map<std::string, std::int64_t>& left_out, Notices& notices) {
+template <class Frame>
+void apply_feature_types(const Frame& var, const std::string& column, std::vector<std::uint8_t>& gene,
+                         std::map<std::string, std::int64_t>& left_out, Notices& notices) {
   const H5adCategorical types = var.categorical(column);
   std::vector<FeatureType> kinds;
   for (const std::string& category : types.categories) kinds.push_back(feature_type(category));
@@ -101,8 +102,8 @@ inline void apply_feature_types(const H5adFrame& var, const std::string& column,
 
 /// [columns of the matrix] 1: a gene, as far as the types of `var` say. A column of types without a known
 /// gene type silences only the types that are known to be none. \throws DataError if no gene is left
-inline std::vector<std::uint8_t> read_gene_features(const Hdf5File& file, const H5adFrame& var,
-                                                    Notices& notices) {
+template <class File, class Frame>
+std::vector<std::uint8_t> read_gene_features(const File& file, const Frame& var, Notices& notices) {
   std::vector<std::uint8_t> gene(static_cast<std::size_t>(var.length()), 1);
   std::map<std::string, std::int64_t> left_out;
   for (const char* column : {"feature_types", "feature_type", "feature_biotype"})

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "stofm/core/parse_double.hpp"
+#include "stofm/io/h5ad_categorical.hpp"
 #include "stofm/io/hdf5_strings.hpp"
 
 namespace stofm::io {
@@ -32,12 +33,6 @@ inline std::string read_encoding(const Hdf5File& file, const Hdf5Object& object)
                      "version 0.1.0 or 0.2.0", "Write the file again with anndata 0.8 to 0.13."});
   return type;
 }
-
-/// Codes and their names. -1: missing.
-struct H5adCategorical {
-  std::vector<std::int64_t> codes;
-  std::vector<std::string> categories;
-};
 
 class H5adFrame {
  public:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The names of the genes of an .h5ad file, from every place that has some, and the gene column of each
-/// matrix column. What the names mean is not known here.
+/// The names of the genes of an .h5ad file or of frames in memory, from every place that has some, and the
+/// gene column of each matrix column. What the names mean is not known here, nor is libhdf5.
 
 #include <algorithm>
 #include <array>
@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "stofm/core/notice.hpp"
-#include "stofm/io/h5ad_coordinates.hpp"
 #include "stofm/io/h5ad_feature_types.hpp"
+#include "stofm/io/h5ad_options.hpp"
+#include "stofm/io/name_list.hpp"
 #include "stofm/io/slice.hpp"
 
 namespace stofm::io {
@@ -35,18 +36,20 @@ inline constexpr std::size_t gene_name_limit = 256;       ///< bytes; a longer t
 inline constexpr std::size_t other_gene_columns = 64;     ///< columns of var that are looked at
 inline constexpr std::size_t other_gene_bytes = 8 << 20;  ///< text of these together
 
-inline std::vector<std::string> read_key(const H5adFrame& var, const std::string& key) {
+template <class Frame>
+std::vector<std::string> read_key(const Frame& var, const std::string& key) {
   return var.strings(key == "index" && !var.has("index") ? var.index() : key);
 }
 
 /// What --gene-key calls the index.
-inline std::string index_key(const H5adFrame& var) {
+template <class Frame>
+std::string index_key(const Frame& var) {
   return var.index() == "index" || !var.has("index") ? "index" : var.index();
 }
 
 /// First of `names` that is a column of text, or "".
-template <std::size_t N>
-std::string first_text_column(const H5adFrame& var, const std::array<const char*, N>& names) {
+template <class Frame, std::size_t N>
+std::string first_text_column(const Frame& var, const std::array<const char*, N>& names) {
   for (const char* name : names)
     if (name != var.index() && var.is_text(name)) return name;
   return "";
@@ -54,7 +57,8 @@ std::string first_text_column(const H5adFrame& var, const std::array<const char*
 
 /// Every other column of text, as far as the limits go. One that can not be read is no one's loss: nobody
 /// asked for it.
-inline void read_other_columns(const H5adFrame& var, H5adGenes& genes) {
+template <class Frame>
+void read_other_columns(const Frame& var, H5adGenes& genes) {
   std::size_t bytes = 0;
   for (const std::string& column : var.columns()) {
     if (genes.others.size() >= other_gene_columns) return;
@@ -94,8 +98,8 @@ inline void keep_genes(std::vector<std::string>& names, const std::vector<std::u
 /// that whoever knows genes can look at what it holds. With a gene key ids are that column, and it alone
 /// counts. \throws UsageError a key that is no column; DataError no gene; FileError damage. *Cost* all text
 /// of var.
-inline H5adGenes read_genes(const Hdf5File& file, const H5adFrame& var, const H5adReadOptions& options,
-                            Notices& notices) {
+template <class File, class Frame>
+H5adGenes read_genes(const File& file, const Frame& var, const H5adReadOptions& options, Notices& notices) {
   static constexpr std::array id_names{"ensembl_id", "gene_ids"};
   static constexpr std::array symbol_names{"gene_symbol",  "gene_symbols", "symbol",
                                            "feature_name", "gene_name",    "gene_names"};

@@ -2,9 +2,10 @@
 #pragma once
 /// \file
 /// Columns of obs as groups of cells, and the one that tells the slices of a file apart (--library-key).
+/// `obs` is an H5adFrame or a MemoryFrame; no libhdf5 here.
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -13,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/io/h5ad_coordinates.hpp"
+#include "stofm/io/h5ad_options.hpp"
+#include "stofm/io/h5ad_positions.hpp"
 #include "stofm/io/h5ad_rows.hpp"
 #include "stofm/io/slice.hpp"
 
@@ -64,43 +66,6 @@ std::optional<CellGroups> groups_of_values(const std::string& key, const std::ve
   return groups_of(key, std::move(groups));
 }
 
-/// A column with 2 to 2,000 values (200 where they are fractions), or nothing; whatever is wrong with it is
-/// not asked here. Columns with other values are mostly told by their first 4,096.
-inline std::optional<CellGroups> few_valued_column(const Hdf5File& file, const H5adFrame& obs,
-                                                   const std::string& column) {
-  constexpr std::size_t most = 2000, most_reals = 200;
-  std::optional<CellGroups> groups;
-  try {
-    const Hdf5Object object = open_hdf5_object(file, obs.path() + "/" + column);
-    const bool legacy =
-        open_hdf5_object(file, obs.path() + "/__categories/" + column).kind == Hdf5Kind::dataset;
-    if (object.kind == Hdf5Kind::dataset && !legacy) {
-      Hdf5Dataset data = open_hdf5_dataset(file, object.path);
-      if (data.rank() != 1 || data.dim(0) != obs.length()) return std::nullopt;
-      if (data.type().is_number()) {
-        const std::size_t limit = data.type().is_integer() ? most : most_reals;
-        std::vector<double> head(static_cast<std::size_t>((std::min<std::int64_t>)(data.dim(0), 4096)));
-        std::vector<std::byte> raw(head.size() * data.type().size);
-        data.read_rows(0, static_cast<std::int64_t>(head.size()), raw);
-        convert_to_double(data.type(), raw.data(), head);
-        if (!groups_of_values(column, head, limit)) return std::nullopt;
-        groups = groups_of_values(column, obs.numbers(column), limit);
-      } else {
-        groups = groups_of_values(column, obs.strings(column), most);
-        if (groups) groups->text = true;
-      }
-    } else if (object.kind != Hdf5Kind::absent) {
-      groups = groups_of(column, obs.categorical(column));
-      groups->text = legacy || read_encoding(file, object) == "categorical";
-    }
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::resource) throw;
-    return std::nullopt;
-  }
-  if (!groups || groups->names.size() > most) return std::nullopt;
-  return groups;
-}
-
 /// What a part of the names of the cells says: index:suffix behind the last - or _ (AAAC-1, as cellranger and
 /// anndata.concat number libraries), index:prefix before the first (s1_AAAC), index:letters before the first
 /// digit (A17). Nothing for another key or more than 2,000 values.
@@ -126,7 +91,8 @@ inline std::optional<CellGroups> groups_of_names(const std::string& key, std::ve
 
 /// The third column of the positions as groups, if it has few values: levels of a stack. --library-key z
 /// names it, or obsm:z where obs has a column z.
-inline std::optional<CellGroups> groups_of_z(const H5adFrame& obs, const H5adCoordinates& positions) {
+template <class Frame>
+std::optional<CellGroups> groups_of_z(const Frame& obs, const H5adCoordinates& positions) {
   if (positions.z.empty()) return std::nullopt;
   auto groups = groups_of_values("z", positions.z, 200);
   if (!groups) return std::nullopt;
@@ -136,8 +102,9 @@ inline std::optional<CellGroups> groups_of_z(const H5adFrame& obs, const H5adCoo
 }
 
 /// Groups of one name of --library-key. \throws UsageError (STOFM-3538) there is none
-inline CellGroups groups_of_key(const Hdf5File& file, const H5adFrame& obs, const std::string& key,
-                                const H5adCoordinates& positions) {
+template <class File, class Frame>
+CellGroups groups_of_key(const File& file, const Frame& obs, const std::string& key,
+                         const H5adCoordinates& positions) {
   if (obs.has(key)) return groups_of(key, obs.categorical(key));
   if (key == "z" || key == "obsm:z")
     if (auto groups = groups_of_z(obs, positions)) return *std::move(groups);
@@ -151,8 +118,9 @@ inline CellGroups groups_of_key(const Hdf5File& file, const H5adFrame& obs, cons
 /// several with commas between them, whose combinations are the slices; see groups_of_z and groups_of_names
 /// for others. A row of `kept` (empty: all) without a value is refused, however it was written, or taken out
 /// of `kept`. \throws UsageError (STOFM-3538), DataError (STOFM-3561)
-inline void read_library(const Hdf5File& file, const H5adFrame& obs, const H5adReadOptions& options,
-                         const H5adCoordinates& positions, std::vector<char>& kept, Slice& slice) {
+template <class File, class Frame>
+void read_library(const File& file, const Frame& obs, const H5adReadOptions& options,
+                  const H5adCoordinates& positions, std::vector<char>& kept, Slice& slice) {
   const std::string& key = options.library_key;
   if (key.empty()) return;
   CellGroups groups;

@@ -47,6 +47,13 @@ class H5adMatrix {
   /// Stored entries: of a dense matrix all.
   std::int64_t entries() const { return values().elements(); }
   const Hdf5Dataset& values() const { return parts_.front(); }
+  /// What stored_values() counts in: entries of a sparse matrix, rows of a dense one.
+  std::int64_t lines() const { return values().dim(0); }
+  std::int64_t line_width() const { return values().rank() == 2 ? columns_ : 1; }
+  /// Bytes of a stored value.
+  std::int64_t value_bytes() const { return static_cast<std::int64_t>(values().type().size); }
+  /// The file, for messages.
+  const std::string& source() const { return file_->path; }
 
   /// Values as stored, [begin, end) of the entries of a sparse matrix or of the rows of a dense one.
   std::vector<double> stored_values(std::int64_t begin, std::int64_t end) {

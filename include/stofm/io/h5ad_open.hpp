@@ -16,8 +16,10 @@
 #include "stofm/core/machine.hpp"
 #include "stofm/io/h5ad_counts.hpp"
 #include "stofm/io/h5ad_counts_choice.hpp"
+#include "stofm/io/h5ad_counts_places.hpp"
 #include "stofm/io/h5ad_genes.hpp"
 #include "stofm/io/h5ad_obs_columns.hpp"
+#include "stofm/io/h5ad_obs_groups.hpp"
 #include "stofm/io/h5ad_overlap.hpp"
 #include "stofm/io/h5ad_relatives.hpp"
 
@@ -38,7 +40,7 @@ inline std::int64_t memory_limit_of(const H5adReadOptions& options) {
 struct H5adOpen {
   std::unique_ptr<Hdf5File> file;  ///< first: the rest points to it
   Slice slice;                     ///< without the functions
-  std::unique_ptr<H5adCounts> counts;
+  std::unique_ptr<H5adCounts<H5adMatrix>> counts;
 
   /// Counts of cells [begin, end) of the slice, also where cells were left out.
   CountRows read(std::int64_t begin, std::int64_t end) {
@@ -88,7 +90,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
       file, options.use_raw && open_hdf5_object(file, "raw").kind == Hdf5Kind::group ? "raw/var" : "var",
       limit);
   if (open_hdf5_object(file, slice.counts_source).kind == Hdf5Kind::absent) {
-    const std::string candidates = detail::count_candidates(file, slice.counts_source);
+    const std::string candidates = count_candidates(file, slice.counts_source);
     throw DataError({"STOFM-3505", path, slice.counts_source,
                      "nothing; counts may be in " + (candidates.empty() ? "no other place" : candidates),
                      "a matrix of counts",
@@ -153,8 +155,8 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
   slice.gene_symbol_column = genes.symbol_column;
   slice.gene_column_chosen = genes.id_column_chosen;
   slice.other_gene_names = std::move(genes.others);
-  open.counts = std::make_unique<H5adCounts>(std::move(matrix), std::move(genes.column_of_gene),
-                                             std::move(genes.labels), reading);
+  open.counts = std::make_unique<H5adCounts<H5adMatrix>>(std::move(matrix), std::move(genes.column_of_gene),
+                                                         std::move(genes.labels), reading);
   return open;
 }
 

@@ -11,7 +11,9 @@
 /// clusters and regions always, the positions must say so by themselves (io/slice_overlap.hpp). Groups side
 /// by side are no reason for a word. *Cost* that of reading these columns (at most 256 that are not named
 /// like slices), O(cells log^2 cells) once and 10 ms to 0.3 s for each of them. Nothing where there is no
-/// such column.
+/// such column. `file` and `obs` are an .h5ad file and its frame, or a MemorySource and its frame, which say
+/// by few_valued_column, spatial_libraries and other_places (in their namespace) what they have; no libhdf5
+/// here.
 
 #include <algorithm>
 #include <array>
@@ -84,22 +86,6 @@ inline bool is_in_runs(const std::vector<std::int32_t>& code) {
   return 10 * runs <= 11 * groups;
 }
 
-/// Names of the libraries in uns["spatial"].
-inline std::vector<std::string> spatial_libraries(const Hdf5File& file) {
-  std::vector<std::string> names;
-  try {
-    const Hdf5Object group = open_hdf5_object(file, "uns/spatial");
-    if (group.kind != Hdf5Kind::group) return names;
-    for (auto& name : hdf5_names(file, group, 2000))
-      if (open_hdf5_object(file, "uns/spatial/" + name).kind == Hdf5Kind::group)
-        names.push_back(std::move(name));
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::resource) throw;
-    names.clear();  // uns is the user's own
-  }
-  return names;
-}
-
 /// The cells of one library, of at most four (the largest): they are moved apart, so that only cells of one
 /// library are compared, and few enough remain for their grounds to be seen.
 struct LibrariesApart {
@@ -158,9 +144,10 @@ struct FoundOverlap {
 
 /// Looks for overlaps in a slice whose cells, positions and library are those that will be embedded. \throws
 /// DataError (STOFM-3562)
+template <class File, class Frame>
 class OverlapSearch {
  public:
-  OverlapSearch(const Hdf5File& file, const H5adFrame& obs, const H5adReadOptions& options,
+  OverlapSearch(const File& file, const Frame& obs, const H5adReadOptions& options,
                 const H5adCoordinates& positions, const Slice& slice, std::int64_t memory_limit)
       : file_(file),
         obs_(obs),
@@ -336,8 +323,8 @@ class OverlapSearch {
                      "H5adReadOptions::overlay embeds the cells as they lie."});
   }
 
-  const Hdf5File& file_;
-  const H5adFrame& obs_;
+  const File& file_;
+  const Frame& obs_;
   const H5adReadOptions& options_;
   const H5adCoordinates& positions_;
   const Slice& slice_;
@@ -345,8 +332,8 @@ class OverlapSearch {
 };
 
 /// All cells at one place: positions that were lost. \throws DataError (STOFM-3563)
-inline void refuse_one_place(const Hdf5File& file, const H5adFrame& obs, const Slice& slice,
-                             std::int64_t memory_limit) {
+template <class File, class Frame>
+void refuse_one_place(const File& file, const Frame& obs, const Slice& slice, std::int64_t memory_limit) {
   const double* xy = slice.coordinates.data();
   if (slice.cells < 2) return;
   for (std::int64_t i = 1; i < slice.cells; ++i)

@@ -2,7 +2,7 @@
 #pragma once
 /// \file
 /// Which rows of an .h5ad file are cells of the slice: all of them, or those that a column of obs chooses
-/// (spots on the tissue, one library).
+/// (spots on the tissue, one library). No libhdf5 here.
 
 #include <algorithm>
 #include <cstdint>
@@ -10,10 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "stofm/core/error.hpp"
+#include "stofm/core/lower_case.hpp"
 #include "stofm/core/notice.hpp"
-#include "stofm/io/coordinate_names.hpp"
-#include "stofm/io/h5ad_coordinate_table.hpp"
-#include "stofm/io/h5ad_frame.hpp"
+#include "stofm/io/h5ad_categorical.hpp"
+#include "stofm/io/name_list.hpp"
 
 namespace stofm::io::detail {
 
@@ -35,8 +36,9 @@ inline std::string plain_label(const std::string& text) {
 /// The rows that `only` asks for, one flag each; empty: all. "COLUMN": its value is not missing, 0, False or
 /// no; "COLUMN=VALUE": it is that. \throws UsageError (STOFM-3538) no such column; DataError (STOFM-3564) no
 /// such row
-inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& obs, const std::string& only,
-                                        Notices& notices) {
+template <class File, class Frame>
+std::vector<char> rows_asked_for(const File& file, const Frame& obs, const std::string& only,
+                                 Notices& notices) {
   if (only.empty()) return {};
   std::string column = only, value;
   const std::size_t sign = obs.has(only) ? std::string::npos : only.find('=');
@@ -80,7 +82,8 @@ inline std::vector<char> rows_asked_for(const Hdf5File& file, const H5adFrame& o
 }
 
 /// Spots beside the tissue are cells unless they are left out: says how many there are.
-inline void say_off_tissue(const H5adFrame& obs, const std::vector<char>& kept, Notices& notices) {
+template <class Frame>
+void say_off_tissue(const Frame& obs, const std::vector<char>& kept, Notices& notices) {
   if (!obs.has("in_tissue")) return;
   H5adCategorical groups;
   try {
