@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs what is missing (Debian, apt), builds, runs every test.
 #
-#   bash tests/run.sh            everything: Release, ASan + UBSan, fuzzing, 20,000 flipped files, scanpy
+#   bash tests/run.sh            everything: Release, ASan + UBSan, fuzzing, 20,000 flipped files, scanpy, Python package
 #   bash tests/run.sh --quick    Release build and its tests only
 #
 # Environment: STOFM_GOLDEN, STOFM_FORMATS, STOFM_DATA: directories with more cases of the same layout;
@@ -78,6 +78,10 @@ if [ "$quick" = no ]; then
   step "scanpy opens the result"
   bash tests/program/scanpy_opens.sh "$build"
   case $? in 0) passed+=("scanpy opens the result") ;; 77) skipped+=("scanpy opens the result: Python packages can not be installed here") ;; *) failed+=("scanpy opens the result") ;; esac
+
+  step "the Python package: sdist, wheel, tests beside the program"
+  bash tests/python/run.sh "$build"
+  case $? in 0) passed+=("Python package") ;; 77) skipped+=("Python package: Python packages can not be installed here") ;; *) failed+=("Python package") ;; esac
 
   step "ASan + UBSan build"
   sanitizer_compiler=g++  # clang where it is there, so that both compilers build and pass the whole suite

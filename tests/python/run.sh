@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The Python package as users have it: a wheel from the sdist, installed into a virtual environment of its own, and tested there
+# beside the program. Usage: run.sh BUILD_DIR (of the program). Exit 77: Python packages can not be installed here.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+build=$(cd "$1" && pwd) || exit 1
+work="$build/python-package" tools="$build/python-tools" venv="$build/python-venv"
+mkdir -p "$work"
+make_venv() {  # FOLDER PACKAGE...
+  local folder=$1
+  shift
+  [ -f "$folder/ready" ] && return 0
+  rm -rf "$folder"
+  python3 -m venv "$folder" >/dev/null 2>&1 &&
+    "$folder/bin/pip" install -q --disable-pip-version-check "$@" >/dev/null 2>&1 && touch "$folder/ready"
+}
+if ! make_venv "$tools" build scikit-build-core nanobind || ! make_venv "$venv" anndata matplotlib; then
+  echo "Python packages can not be installed here"
+  exit 77
+fi
+command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+rm -rf "$work"/*.whl "$work"/*.tar.gz "$work/source"
+# Without the program, as for a wheel that travels: libhdf5 is not needed then.
+"$tools/bin/python" -m build --no-isolation --sdist -o "$work" . >"$work/sdist.log" 2>&1 || { tail -n 40 "$work/sdist.log"; exit 1; }
+mkdir "$work/source" && tar -xzf "$work"/stofm-*.tar.gz -C "$work/source" --strip-components=1 || exit 1
+(cd "$work/source" && "$tools/bin/python" -m build --no-isolation --wheel -o "$work" \
+  -C build-dir="$work/cmake" -C cmake.define.STOFM_PYTHON_PROGRAM=OFF .) >"$work/wheel.log" 2>&1 ||
+  { tail -n 40 "$work/wheel.log"; exit 1; }
+ls -l "$work"/stofm-*.tar.gz "$work"/stofm-*.whl
+"$venv/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$work"/stofm-*.whl || exit 1
+# A place without compilers, and not the source folder.
+(cd / && env -i PATH="$venv/bin" HOME="$work" "$venv/bin/python" -c "import stofm; print('stofm', stofm.__version__)") || exit 1
+STOFM_PROGRAM="$build/stofm" STOFM_SDIST=$(ls "$work"/stofm-*.tar.gz) STOFM_WHEEL=$(ls "$work"/stofm-*.whl) MPLBACKEND=Agg \
+  exec "$venv/bin/python" -B -m unittest discover -s tests/python -p "test_*.py"

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""stofm.cluster, annotate and segment beside the program; pl.spatial."""
+import unittest
+
+import numpy as np
+import pandas as pd
+
+import stofm
+from support import LEFT, RIGHT, XENIUM, Case, contents, quietly, read
+
+
+class BesideTheProgram(Case):
+    def classified(self, verb, key, *options):
+        """What the program says of the right crop, by labels of the left one."""
+        out = self.dir / f"{verb}.h5ad"
+        self.program(verb, RIGHT, "--train", LEFT, "--label", "region" if verb == "segment" else "cell_type", "-o", out,
+                     "--no-floors", "--overwrite", "-q", *options)
+        return read(out)
+
+    def assert_same_labels(self, ours, theirs, key):
+        self.assertEqual(list(ours.obs[key].cat.categories), list(theirs.obs[key].cat.categories))
+        self.assertEqual(list(ours.obs[key]), list(theirs.obs[key]))
+        self.assertEqual(list(ours.obsm[key + "_probabilities"].columns),
+                         list(theirs.obsm[key + "_probabilities"].columns))
+        self.assert_same_bits(ours.obsm[key + "_probabilities"].to_numpy(np.float32),
+                              theirs.obsm[key + "_probabilities"].to_numpy(np.float32))
+        np.testing.assert_array_equal(ours.obs[key + "_probability"].to_numpy(float),
+                                      theirs.obs[key + "_probability"].to_numpy(float))
+
+    def test_clusters(self):
+        path = self.dir / "embedded.h5ad"
+        self.program("embed", XENIUM, "-o", path, "-q")
+        for options, arguments in ((["--clusters", "7"], {"n_clusters": 7}),
+                                   (["--resolution", "0.5"], {"resolution": 0.5}),
+                                   (["--clusters", "5", "--method", "kmeans"], {"n_clusters": 5, "method": "kmeans"})):
+            with self.subTest(options):
+                out = self.dir / "clusters.h5ad"
+                self.program("cluster", path, "-o", out, "--layout", "none", "--overwrite", "-q", *options)
+                adata = read(path)
+                stofm.cluster(adata, **arguments)
+                self.assertEqual(list(adata.obs["stofm_cluster"]), list(read(out).obs["stofm_cluster"]))
+
+    def test_cell_types(self):
+        theirs = self.classified("annotate", "stofm_cell_type")
+        adata = read(RIGHT)
+        quietly(stofm.annotate, adata, read(LEFT), label="cell_type")
+        self.assert_same_labels(adata, theirs, "stofm_cell_type")
+        self.assertEqual(adata.uns["stofm"]["annotate"]["label"], "cell_type")
+
+    def test_regions(self):
+        theirs = self.classified("segment", "stofm_region", "--smooth", "5")
+        adata = read(RIGHT)
+        quietly(stofm.segment, adata, [read(LEFT)], label="region", smooth=5)
+        self.assert_same_labels(adata, theirs, "stofm_region")
+
+    def test_fine_tuned(self):
+        theirs = self.classified("segment", "stofm_region", "--tune", "all", "--epochs", "2")
+        adata = read(RIGHT)
+        quietly(stofm.segment, adata, read(LEFT), label="region", tune="all", epochs=2)
+        self.assert_same_labels(adata, theirs, "stofm_region")
+
+
+class Arguments(Case):
+    def assert_refused(self, code, function, *arguments, **options):
+        adata = read(RIGHT)
+        before = contents(adata)
+        with self.assertRaises(stofm.Error) as raised:
+            function(adata, *arguments, **options)
+        self.assertEqual(raised.exception.code, code, raised.exception)
+        self.assertEqual(contents(adata), before)
+
+    def test_refusals(self):
+        one = read(LEFT)
+        one.obs["region"] = "a"
+        none = read(LEFT)
+        none.obs["region"] = None
+        self.assert_refused("STOFM-2081", stofm.segment, [])
+        self.assert_refused("STOFM-3552", stofm.segment, read(LEFT), "no such column")
+        self.assert_refused("STOFM-2084", stofm.segment, one)
+        self.assert_refused("STOFM-2083", stofm.segment, none)
+        self.assert_refused("STOFM-2053", stofm.segment, read(LEFT), use="umap", progress=False)
+        self.assert_refused("STOFM-2094", stofm.segment, read(LEFT), tune="last:2")
+        self.assert_refused("STOFM-3552", stofm.cluster)
+        self.assert_refused("STOFM-2059", stofm.cluster, method="gmm")
+        self.assert_refused("STOFM-4720", lambda adata: stofm.cluster(adata, 10**6, use_rep="spatial"))
+
+    def test_unassigned(self):
+        adata = read(RIGHT)
+        quietly(stofm.segment, adata, read(LEFT), use="pca", unassigned_below=0.9)
+        unsure = adata.obsm["stofm_region_probabilities"].max(axis=1) < 0.9
+        self.assertTrue(0 < unsure.sum() < len(unsure))
+        self.assertTrue((adata.obs["stofm_region"][unsure] == "unassigned").all())
+        self.assertFalse((adata.obs["stofm_region"][~unsure] == "unassigned").any())
+
+    def test_the_same_functions_under_tl(self):
+        for name in stofm.tl.__all__:
+            self.assertIs(getattr(stofm.tl, name), getattr(stofm, name))
+
+
+class Plot(Case):
+    def test_a_panel_for_each_colour(self):
+        try:
+            import matplotlib
+        except ImportError:
+            self.skipTest("matplotlib is not installed")
+        matplotlib.use("Agg")
+        adata = read(XENIUM)
+        adata.uns["cell_type_colors"] = ["#102030"] * adata.obs["cell_type"].astype("category").cat.categories.size
+        gene = adata.var_names[0]
+        axes = stofm.pl.spatial(adata, ["cell_type", gene], save=self.dir / "map.png")
+        self.assertEqual([one.get_title() for one in axes], ["cell_type", gene])
+        self.assertGreater((self.dir / "map.png").stat().st_size, 20000)
+        points = sum(len(drawn.get_offsets()) for drawn in axes[0].collections)
+        self.assertEqual(points, adata.n_obs)
+        self.assertEqual(matplotlib.colors.to_hex(axes[0].collections[0].get_facecolor()[0]), "#102030")
+        np.testing.assert_array_equal(axes[1].collections[0].get_array(),
+                                      np.asarray(adata[:, gene].X.todense()).ravel())
+        self.assertTrue(axes[0].yaxis_inverted())
+        with self.assertRaises(stofm.UsageError):
+            stofm.pl.spatial(adata, "no such thing")
+
+    def test_cells_without_a_label_are_drawn(self):
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            self.skipTest("matplotlib is not installed")
+        adata = read(LEFT)
+        adata.obs["part"] = pd.Categorical(["a", None] * (adata.n_obs // 2) + ["b"] * (adata.n_obs % 2))
+        figure, ax = plt.subplots()
+        self.assertIs(stofm.pl.spatial(adata, "part", ax=ax), ax)
+        self.assertEqual(sum(len(drawn.get_offsets()) for drawn in ax.collections), adata.n_obs)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    unittest.main()
