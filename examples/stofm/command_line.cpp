@@ -156,8 +156,8 @@ void add_import(CLI::App& app, ImportArguments& a) {
       ->check(one_of(words));
   option(
       app, files, "--bin", a.bin,
-      "Side of the squares: um of Visium HD (2, 8, 16; default 8), DNBs of Stereo-seq (default: cells, else "
-      "50)",
+      "Side of the squares: um of Visium HD (2, 8, 16; default: segmented cells, else 8), DNBs of Stereo-seq "
+      "(default: cells, else 50)",
       "N")
       ->check(integer(1, 100000));
   const char* tables = "Tables";

@@ -51,10 +51,20 @@ std::string entry(const std::string& file, const arrow::Array& column, std::int6
       return shortest(static_cast<const arrow::Int64Array&>(column).Value(row));
     case arrow::Type::INT32:
       return shortest(static_cast<const arrow::Int32Array&>(column).Value(row));
+    case arrow::Type::INT16:
+      return shortest(static_cast<const arrow::Int16Array&>(column).Value(row));
+    case arrow::Type::INT8:
+      return shortest(static_cast<const arrow::Int8Array&>(column).Value(row));
     case arrow::Type::UINT64:
       return shortest(static_cast<const arrow::UInt64Array&>(column).Value(row));
     case arrow::Type::UINT32:
       return shortest(static_cast<const arrow::UInt32Array&>(column).Value(row));
+    case arrow::Type::UINT16:
+      return shortest(static_cast<const arrow::UInt16Array&>(column).Value(row));
+    case arrow::Type::UINT8:
+      return shortest(static_cast<const arrow::UInt8Array&>(column).Value(row));
+    case arrow::Type::BOOL:
+      return static_cast<const arrow::BooleanArray&>(column).Value(row) ? "1" : "0";
     case arrow::Type::DICTIONARY: {
       const auto& coded = static_cast<const arrow::DictionaryArray&>(column);
       return entry(file, *coded.dictionary(), coded.GetValueIndex(row));

@@ -32,9 +32,9 @@ void say_import(const io::ImportReport& report, double seconds) {
   console.end_progress();
   for (const Notice& notice : report.notices) console.warn(notice.text, {{"code", notice.code}});
   for (const std::string& file : report.files) console.detail("read " + file);
-  console.say(concat(io::import_title(report.format), ": ", format_count(report.cells), " cells, ",
-                     format_count(report.genes), " genes, ", format_count(report.entries),
-                     " counts above 0 (", format_seconds(seconds), ")"),
+  console.say(concat(io::import_title(report.format), report.grain.empty() ? "" : ", ", report.grain, ": ",
+                     format_count(report.cells), " cells, ", format_count(report.genes), " genes, ",
+                     format_count(report.entries), " counts above 0 (", format_seconds(seconds), ")"),
               {{"format", report.format},
                {"cells", std::to_string(report.cells)},
                {"genes", std::to_string(report.genes)}});
@@ -114,7 +114,10 @@ int run_import(const ImportArguments& a) {
   say_import(report, import_seconds(start));
   if (a.strict) require_none(report.notices, a.input);
   publish(outputs);
-  Console::get().say(concat("wrote ", output, "; next: stofm embed ", output), {{"output", output}});
+  const std::string sections =
+      report.library_key.empty() ? std::string() : concat(" --library-key ", report.library_key);
+  Console::get().say(concat("wrote ", output, "; next: stofm embed ", output, sections),
+                     {{"output", output}});
   return 0;
 #else
   throw FileError({"STOFM-2040", output, "output", "an .h5ad file", "a program built with HDF5",

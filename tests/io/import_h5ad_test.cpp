@@ -85,6 +85,86 @@ TEST_CASE("import refuses: what is none of the formats, two of them in one folde
   f.refused(f / "x", f / "x" / "cells.parquet", {"STOFM-3917", "", "Apache Arrow", "to_csv('cells.csv'"});
 }
 
+TEST_CASE("import refuses: stores of zarr, with the line that converts them") {
+  const Folder f;
+  write_text(f / "a.zarr" / "zarr.json", "{}");
+  std::filesystem::create_directories(f / "a.zarr" / "obs");
+  f.refused(f / "a.zarr", f / "a.zarr",
+            {"STOFM-3901", "", "a zarr store",
+             concat("anndata.read_zarr(", quoted((f / "a.zarr").string()), ").write_h5ad(\"out.h5ad\")")});
+  write_text(f / "s.zarr" / ".zattrs", "{}");
+  for (const char* table : {"square_016um", "square_008um"})
+    std::filesystem::create_directories(f / "s.zarr" / "tables" / table);
+  f.refused(f / "s.zarr", f / "s.zarr",
+            {"STOFM-3901", "", "a SpatialData store",
+             concat("spatialdata.read_zarr(", quoted((f / "s.zarr").string()),
+                    ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\")")});
+}
+
+TEST_CASE("import refuses: outlines of cells that are none, sections that are not in aggregation.csv") {
+  const Folder f;
+  const auto cells = f / "outs" / "segmented_outputs";
+  const auto file = cells / "cell_segmentations.geojson";
+  write_tenx_h5(f.n, cells / "filtered_feature_cell_matrix.h5");
+  f.refused(f / "outs", cells,
+            {"STOFM-3903", "cell_segmentations.geojson", "no outlines", "ImportOptions::bin = 8"});
+  const std::string good = outline(1, 10, 20);
+  const auto collection = [](const std::string& features) {
+    return R"({"type":"FeatureCollection","name":"cells","features":[)" + features + "]}";
+  };
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const std::size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    return collection(text.replace(at, from.size(), to));
+  };
+  const std::string corners = good.substr(good.find("[[["), good.find("]]]") + 3 - good.find("[[["));
+  for (const auto& [content, code, where, word] :
+       {std::tuple<std::string, const char*, const char*, const char*>{"", "STOFM-3201", "byte 0",
+                                                                       "end of the file"},
+        {"[]", "STOFM-3201", "byte 0", "{"},
+        {"{}", "STOFM-3920", "", "features"},
+        {R"({"features":3})", "STOFM-3920", "", "features"},
+        {R"({"features":[]} x)", "STOFM-3211", "byte 16", "more text"},
+        {R"({"features":[)", "STOFM-3201", "byte 13", "a value"},
+        {R"({"features":[],"a":tru})", "STOFM-3201", "byte 19", "tru"},
+        {R"({"features" [])", "STOFM-3201", "byte 12", ":"},
+        {collection(good).substr(0, 100), "STOFM-3201", "byte 100", "end of the file"},
+        {collection(good).substr(0, collection(good).size() - 1), "STOFM-3201", "byte", "}"},
+        {collection("[1]"), "STOFM-3920", "feature 1", "cell_id"},
+        {collection(good + R"(,{"type" 1})"), "STOFM-3201", "feature 2", ":"},
+        {with(R"("cell_id":1)", R"("cell_id":null)"), "STOFM-3920", "feature 1", "cell_id"},
+        {with(R"("cell_id":1)", R"("cell_id":-1)"), "STOFM-3920", "feature 1", "cell_id"},
+        {with("Polygon", "Point"), "STOFM-3920", "feature 1", "\"Point\""},
+        {with("Polygon", "MultiPolygon"), "STOFM-3920", "feature 1", "MultiPolygon"},
+        {with(corners, "[1,2]"), "STOFM-3920", "feature 1", "among arrays"},
+        {with(corners, "[[[1]]]"), "STOFM-3920", "feature 1", "without y"},
+        {with(corners, "[[[1,2],[[3,4]]]]"), "STOFM-3920", "feature 1", "arrays in arrays"},
+        {with(corners, "[[[[[1,2]]]]]"), "STOFM-3920", "feature 1", "arrays in arrays"},
+        {collection(good + "," + good), "STOFM-3915", "entry 2", "again"},
+        {collection(good), "STOFM-3914", "cell names", "cellid_000000001-1"}}) {
+    const std::string& text = content;
+    CAPTURE(text);
+    write_text(file, text);
+    f.refused(f / "outs", file, {code, where, word, ""});
+  }
+
+  const auto outs = f / "aggr";
+  const auto positions = outs / "aggr_tissue_positions.csv";
+  write_tenx_h5(f.n, outs / "filtered_feature_bc_matrix.h5");
+  write_text(outs / "aggregation.csv", "library_id,molecule_h5\nfirst,a.h5\n");
+  write_text(positions, tissue_positions(f.n, true, "-2"));
+  f.refused(outs, positions, {"STOFM-3921", "barcode \"TTTT0-2\"", "section 2", "of one run"});
+  write_text(positions, tissue_positions(f.n, true, ""));
+  f.refused(outs, positions, {"STOFM-3921", "barcode \"TTTT0\"", "no number", "of one run"});
+  write_text(positions, tissue_positions(f.n, true, "-0"));
+  f.refused(outs, positions, {"STOFM-3921", "barcode \"TTTT0-0\"", "no number", "of one run"});
+  write_text(outs / "aggregation.csv", "name\nfirst\n");
+  f.refused(outs, outs / "aggregation.csv", {"STOFM-3907", "line 1", "library_id", "aggregation.csv"});
+  write_text(outs / "S_aggr_tissue_positions.csv", "");
+  f.refused(outs, outs, {"STOFM-3902", "", "more than one", "folder of its own"});
+}
+
 TEST_CASE("import refuses: gzip and HDF5 that are cut short, text that is none") {
   const Folder f;
   write_tenx_h5(f.n, f / "x" / "cell_feature_matrix.h5");
@@ -254,10 +334,20 @@ TEST_CASE("import: changed bytes and cut files are read or refused, never more")
   write_text(f / "x" / "cells.csv", xenium_cells(f.n));
   write_tenx_h5(f.n, f / "h" / "cell_feature_matrix.h5");
   write_text(f / "h" / "cells.csv", xenium_cells(f.n));
+  ImportNumbers segmented = f.n;
+  std::string outlines;
+  for (std::size_t c = 0; c < segmented.cells; ++c) {
+    segmented.barcodes[c] = concat("cellid_0000001", 10 + c, "-1");
+    outlines += (c > 0 ? ",\n" : "") + outline(110 + c, segmented.xy[2 * c], segmented.xy[2 * c + 1]);
+  }
+  write_tenx_h5(segmented, f / "g" / "filtered_feature_cell_matrix.h5");
+  write_text(f / "g" / "cell_segmentations.geojson",
+             R"({"type":"FeatureCollection","features":[)" + outlines + "]}");
   Random random(5);
   std::int64_t refused = 0, read = 0;
-  for (const char* name : {"x/cell_feature_matrix/matrix.mtx", "x/cell_feature_matrix/barcodes.tsv",
-                           "x/cell_feature_matrix/genes.tsv", "x/cells.csv", "h/cells.csv"}) {
+  for (const char* name :
+       {"x/cell_feature_matrix/matrix.mtx", "x/cell_feature_matrix/barcodes.tsv",
+        "x/cell_feature_matrix/genes.tsv", "x/cells.csv", "h/cells.csv", "g/cell_segmentations.geojson"}) {
     const auto file = f / name;
     const std::string whole = bytes_of(file);
     const auto draw = [&](std::size_t below) {
@@ -265,12 +355,12 @@ TEST_CASE("import: changed bytes and cut files are read or refused, never more")
     };
     for (int round = 0; round < 40; ++round) {
       std::string changed = whole;
-      static constexpr char bytes[] = "0-9.,\"\t\n\r \0\xff%e";
+      static constexpr char bytes[] = "0-9.,\"\t\n\r \0\xff%e[]{}";
       for (std::size_t k = 0; k <= draw(3); ++k) changed[draw(changed.size())] = bytes[draw(sizeof(bytes))];
       if (round % 5 == 0) changed.resize(draw(changed.size()));
       write_bytes(file, changed);
       try {
-        (void)io::import_slice((f.scratch / (name[0] == 'x' ? "x" : "h")).string(),
+        (void)io::import_slice((f.scratch / std::string(1, name[0])).string(),
                                (f.scratch.path().parent_path() / "out.h5ad").string(), {},
                                {.overwrite = true, .isolation = io::H5adIsolation::none});
         ++read;

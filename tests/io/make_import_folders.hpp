@@ -151,6 +151,14 @@ inline std::string tissue_positions(const ImportNumbers& n, bool header, const s
   return text + concat("TTTT1", suffix, ",0,9,9,30.5,40.5\n");
 }
 
+/// A feature of GeoJSON: the diamond around (x, y), whose centroid is that in every bit of multiples of 1/8.
+inline std::string outline(std::size_t cell, double x, double y) {
+  return concat(R"({"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[)", x - 2, ",", y, "],[",
+                x, ",", y - 2, "],[", x + 2, ",", y, "],[", x, ",", y + 2, "],[", x - 2, ",", y,
+                R"(]]]},"properties":{"cell_id":)", cell,
+                R"(,"classification":{"name":"C-1","color":[1,2,3]}}})");
+}
+
 /// cells.csv of Xenium, with columns that nobody asks for.
 inline std::string xenium_cells(const ImportNumbers& n) {
   std::string text = "\"cell_id\",\"x_centroid\",\"y_centroid\",\"transcript_counts\"\n";

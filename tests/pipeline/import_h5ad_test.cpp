@@ -19,6 +19,7 @@ struct Check {
   ScratchDir scratch;
   ImportNumbers n;
   pipeline::Model model = tiny_model({.positions = 40});
+  bool overlay = false;  ///< sections lie on each other
 
   std::filesystem::path folder() const { return scratch / "outs"; }
 
@@ -30,6 +31,7 @@ struct Check {
     write_by_hand(n, scratch / "hand.h5ad", symbols, cells, xy);
     io::H5adReadOptions options;
     options.cell_names = true;
+    options.overlay = overlay;
     const Read made = read_all((scratch / "made.h5ad").string(), options);
     const Read hand = read_all((scratch / "hand.h5ad").string(), options);
     CHECK(made.slice.cell_names == hand.slice.cell_names);
@@ -130,19 +132,100 @@ TEST_CASE("import: Visium HD by its barcodes and by a table") {
   }
   io::ImportOptions with_parquet{.bin = 8};
   with_parquet.parquet = [&](const std::string&, const std::vector<std::string>& columns, const auto& row) {
-    CHECK(columns.size() == 3);
+    CHECK(columns == std::vector<std::string>{"barcode", "pxl_col_in_fullres", "pxl_row_in_fullres",
+                                              "in_tissue", "array_row", "array_col"});
     for (std::size_t c = 0; c < check.n.cells; ++c)
       row(std::vector<std::string>{check.n.barcodes[c], concat(check.n.xy[2 * c]),
-                                   concat(check.n.xy[2 * c + 1])});
+                                   concat(check.n.xy[2 * c + 1]), c == 3 ? "0" : "1", concat(c / 8),
+                                   concat(c % 8)});
   };
-  (void)check.import(check.folder(), with_parquet);
+  const io::ImportReport by_parquet = check.import(check.folder(), with_parquet);
+  CHECK(by_parquet.grain == "squares of 8 um");
   check.equal(true);
+  CHECK(check.obs("array_col")[11] == 3);
+  CHECK(check.obs("in_tissue")[3] == 0);
+  write_tenx_h5(check.n, squares / "raw_feature_bc_matrix.h5");
+  std::filesystem::rename(squares / "filtered_feature_bc_matrix.h5", squares / "kept.h5");
+  const io::ImportReport raw = check.import(check.folder(), with_parquet);
+  CHECK(raw.cells == 39);  // as with a table of text: what is beside the tissue is left out of a raw matrix
+  CHECK(has_notice(raw.notices, "STOFM-W3908"));
+  std::filesystem::rename(squares / "kept.h5", squares / "filtered_feature_bc_matrix.h5");
   write_text(squares / "spatial" / "tissue_positions.csv", tissue_positions(check.n, true));
   CHECK_FALSE(has_notice(check.import(check.folder()).notices, "STOFM-W3910"));
   check.equal(true);
   check_refused(check.folder() / "binned_outputs",
                 {"STOFM-3918", "ImportOptions::bin", "squares of 8 um", "ImportOptions::bin"},
                 [&] { (void)check.import(check.folder(), {.bin = 16}); });
+}
+
+TEST_CASE("import: Visium HD by segmentation, centroids of outlines") {
+  Check check;
+  std::string outlines = "{\"type\":\"FeatureCollection\",\"features\":[\n";
+  for (std::size_t c = check.n.cells; c-- > 0;) {
+    const std::string number = std::to_string(c + 1);
+    check.n.barcodes[c] = "cellid_" + std::string(9 - number.size(), '0') + number + "-1";
+    outlines += outline(c + 1, check.n.xy[2 * c], check.n.xy[2 * c + 1]) + ",\n";
+  }
+  outlines += outline(777777, 1, 2) + "]}\n";  // a cell without counts
+  const auto cells = check.folder() / "segmented_outputs";
+  write_tenx_h5(check.n,
+                check.folder() / "binned_outputs" / "square_008um" / "filtered_feature_bc_matrix.h5");
+  write_tenx_h5(check.n, cells / "raw_feature_cell_matrix.h5");
+  write_text(cells / "graphclust_annotated_cell_segmentations.geojson", "not JSON");
+  write_text(cells / "nucleus_segmentations.geojson", "not JSON");
+  for (const int storage : {0, 1, 2}) {
+    CAPTURE(storage);
+    if (storage == 0) write_tenx_h5(check.n, cells / "filtered_feature_cell_matrix.h5");
+    if (storage == 1) std::filesystem::remove(cells / "filtered_feature_cell_matrix.h5");
+    if (storage == 1) write_matrix_folder(check.n, cells / "filtered_feature_cell_matrix");
+    if (storage < 2) write_text(cells / "cell_segmentations.geojson", outlines);
+    if (storage == 2) std::filesystem::remove(cells / "cell_segmentations.geojson");
+    if (storage == 2) write_gzip(cells / "cell_segmentations.geojson.gz", outlines);
+    const io::ImportReport report = check.import(storage == 1 ? cells : check.folder());
+    CHECK(report.format == "visium-hd");
+    CHECK(report.grain == "segmented cells");
+    CHECK_FALSE(has_notice(report.notices, "STOFM-W3901"));
+    check.equal(true);
+    CHECK(check.obs("set_aside_counts")[9] == check.set_aside(9));
+  }
+}
+
+TEST_CASE("import: Visium, several sections of spaceranger aggr") {
+  Check check;
+  check.overlay = true;
+  std::string positions = "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres\n";
+  for (std::size_t c = 0; c < check.n.cells; ++c) {  // two sections of the same barcodes
+    if (c >= 20) check.n.barcodes[c] = check.n.barcodes[c - 20];
+    check.n.barcodes[c].back() = c < 20 ? '1' : '2';
+    positions += row_of(",", check.n.barcodes[c], 1, c / 8, c % 8, check.n.xy[2 * c + 1], check.n.xy[2 * c]);
+  }
+  const std::string aggregation = "library_id,molecule_h5\nbefore,/runs/a.h5\nafter,/runs/b.h5\n";
+  const std::string bare = positions.substr(positions.find('\n') + 1);
+  for (const int version : {0, 1, 2}) {
+    CAPTURE(version);
+    std::filesystem::remove_all(check.folder());
+    const std::string sample =
+        version == 2 ? "S7_" : "";  // as archives keep them, without the folder of images
+    write_tenx_h5(check.n, check.folder() / (sample + "filtered_feature_bc_matrix.h5"));
+    if (version == 0) write_text(check.folder() / "aggr_tissue_positions_list.csv", bare);
+    if (version == 1) write_text(check.folder() / "aggr_tissue_positions.csv", positions);
+    if (version == 2) write_gzip(check.folder() / (sample + "aggr_tissue_positions.csv.gz"), positions);
+    if (version > 0) write_text(check.folder() / (sample + "aggregation.csv"), aggregation);
+    if (version < 2) write_text(check.folder() / "spatial" / "before" / "scalefactors_json.json", "{}");
+    const io::ImportReport report = check.import(check.folder());
+    CHECK(report.format == "visium");
+    CHECK(report.library_key == "library_id");
+    CHECK_FALSE(has_notice(report.notices, "STOFM-W3903"));
+    check.equal(true);
+    io::H5adReadOptions options;
+    options.obs_columns = {"library_id"};
+    options.overlay = true;
+    const io::Slice slice = io::read_h5ad((check.scratch / "made.h5ad").string(), options);
+    CHECK(slice.labels.at(0).categories ==
+          (version == 0 ? std::vector<std::string>{"1", "2"} : std::vector<std::string>{"before", "after"}));
+    CHECK(slice.labels.at(0).codes.at(19) == 0);
+    CHECK(slice.labels.at(0).codes.at(20) == 1);
+  }
 }
 
 TEST_CASE("import: Xenium, every storage of the matrix and of the cells") {

@@ -43,6 +43,24 @@ inline bool holds_ending(const std::filesystem::path& folder, std::string_view e
   return false;
 }
 
+/// What reads a table of a SpatialData store: by its name if the store shows one, else by the usual one.
+inline std::string spatialdata_line(const std::filesystem::path& store, const std::string& name) {
+  std::string table;
+  for (const char* group : {"tables", "table"}) {
+    std::error_code error, ignored;
+    int looked_at = 0;
+    for (std::filesystem::directory_iterator entry(store / group, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (++looked_at > 10000) break;
+      const std::string found = entry->path().filename().string();
+      if (found.starts_with('.') || !entry->is_directory(ignored)) continue;
+      if (table.empty() || found < table) table = found;
+    }
+  }
+  return python_line("import spatialdata; spatialdata.read_zarr(" + name + ").tables[" +
+                     stofm::quoted(table.empty() ? "table" : table, 100) + "].write_h5ad(\"out.h5ad\")");
+}
+
 inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
   const auto has = [&folder](const char* name) {
     std::error_code ignored;
@@ -51,9 +69,7 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
   const std::string name = stofm::quoted(folder.string(), 200);
   if (has(".zgroup") || has("zarr.json") || has(".zattrs") || has(".zmetadata")) {
     if (has("tables") || has("table") || has("shapes") || has("points") || has("images") || has("labels"))
-      return {"a SpatialData store (a zarr directory)",
-              python_line("import spatialdata; spatialdata.read_zarr(" + name +
-                          ").tables[\"table\"].write_h5ad(\"out.h5ad\")")};
+      return {"a SpatialData store (a zarr directory)", spatialdata_line(folder, name)};
     if (has("mod"))
       return {"a MuData store (a zarr directory)", python_line("import mudata; mudata.read_zarr(" + name +
                                                                ").mod[\"rna\"].write_h5ad(\"out.h5ad\")")};
@@ -63,7 +79,10 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
   if (has("experiment.xenium") ||
       (has("cell_feature_matrix.h5") && (has("cells.csv.gz") || has("cells.parquet"))))
     return {"a folder of Xenium output", import_line(name)};
-  if (has("binned_outputs")) return {"a folder of Visium HD output", import_line(name)};
+  if (has("binned_outputs") || has("segmented_outputs") || has("cell_segmentations.geojson"))
+    return {"a folder of Visium HD output", import_line(name)};
+  if (has("aggr_tissue_positions.csv") || has("aggr_tissue_positions_list.csv"))
+    return {"a folder of Space Ranger output", import_line(name)};
   if (has("spatial") && (holds_ending(folder, "feature_bc_matrix.h5") || has("filtered_feature_bc_matrix") ||
                          has("raw_feature_bc_matrix")))
     return {"a folder of Space Ranger output", import_line(name)};

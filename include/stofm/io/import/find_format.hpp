@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "stofm/core/error.hpp"
+#include "stofm/io/foreign_files.hpp"
 #include "stofm/io/import/import_options.hpp"
-#include "stofm/io/import/visium.hpp"
+#include "stofm/io/import/visium_hd_cells.hpp"
 
 namespace stofm::io {
 
@@ -55,6 +56,10 @@ inline std::vector<FoundFormat> formats_of_folder(const std::filesystem::path& f
   const bool squares = !entries_ending(folder, {"02um", "08um", "16um"}).empty();
   if (has("binned_outputs") || squares || folder.filename().string().starts_with("square_")) {
     add("visium-hd", has("binned_outputs") ? "binned_outputs" : "square_...um");
+  } else if (!find_segmented_cells(folder).empty()) {
+    add("visium-hd", "cell_segmentations.geojson or feature_cell_matrix");
+  } else if (!aggregated_positions(folder).empty()) {
+    add("visium", "aggr_tissue_positions");
   } else if (has("spatial") &&
              !entries_ending(folder / "spatial", {"tissue_positions.csv", "tissue_positions_list.csv"})
                   .empty()) {
@@ -128,6 +133,9 @@ inline FoundFormat find_import_format(const std::filesystem::path& path, const s
       if (one.format == asked) return one;
     return {asked, found.empty() ? path : found.front().path, "ImportOptions::format"};
   }
+  if (found.empty())
+    if (const ForeignFile foreign = recognise_foreign(path); !foreign.what.empty())
+      throw FileError({"STOFM-3901", path.string(), "", foreign.what, detail::format_list(), foreign.remedy});
   if (found.empty())
     throw FileError(
         {"STOFM-3901", path.string(), "",

@@ -21,6 +21,7 @@
 #include "stofm/io/import/slice_writer.hpp"
 #include "stofm/io/import/stereo_seq_gef.hpp"
 #include "stofm/io/import/visium_hd.hpp"
+#include "stofm/io/import/xenium.hpp"
 
 #if STOFM_H5AD_BODIES
 namespace stofm::io {
@@ -84,6 +85,8 @@ class SliceImport {
     const NewH5ad made = describe(*sink, kept, input);
     ImportReport report;
     report.format = source_.format;
+    report.grain = source_.grain;
+    report.library_key = source_.library_key;
     report.files = source_.files;
     report.cells = static_cast<std::int64_t>(made.cells.size());
     report.genes = static_cast<std::int64_t>(made.genes.size());
@@ -186,7 +189,7 @@ class SliceImport {
 inline std::string pack_report(const ImportReport& report) {
   ByteSink sink;
   sink.put('r');
-  sink.put(report.format);
+  for (const std::string& text : {report.format, report.grain, report.library_key}) sink.put(text);
   sink.put(report.files);
   for (const std::int64_t number : {report.cells, report.genes, report.entries}) sink.put(number);
   put(sink, report.notices);
@@ -209,7 +212,7 @@ inline ImportReport receive_report(Hdf5Process& process, const ImportOptions& op
       continue;
     }
     ImportReport report;
-    source.get(report.format);
+    for (std::string* text : {&report.format, &report.grain, &report.library_key}) source.get(*text);
     source.get(report.files);
     for (std::int64_t* number : {&report.cells, &report.genes, &report.entries}) source.get(*number);
     get(source, report.notices);

@@ -20,7 +20,7 @@ struct ImportFormat {
   const char* title;  ///< for people
 };
 inline constexpr std::array import_formats{ImportFormat{"visium", "Visium (Space Ranger)"},
-                                           ImportFormat{"visium-hd", "Visium HD (binned)"},
+                                           ImportFormat{"visium-hd", "Visium HD"},
                                            ImportFormat{"xenium", "Xenium"},
                                            ImportFormat{"merscope", "MERSCOPE"},
                                            ImportFormat{"cosmx", "CosMx"},
@@ -50,6 +50,8 @@ struct ImportOptions {
 
 struct ImportReport {
   std::string format;
+  std::string grain;        ///< what a cell is where the format has several: "squares of 8 um"
+  std::string library_key;  ///< column of obs that tells sections apart (--library-key); empty: one section
   std::vector<std::string> files;  ///< that were read
   std::int64_t cells = 0, genes = 0, entries = 0;
   Notices notices;

@@ -35,7 +35,9 @@ struct ImportSource {
   std::vector<double> xy{};          ///< [cells, 2]
   std::vector<H5adColumn> obs{};     ///< [cells] each
   ImportFeatures features{};
-  std::string unit = "unknown";              ///< of xy: "um", "px of the full image", ...
+  std::string unit = "unknown";  ///< of xy: "um", "px of the full image", ...
+  std::string grain{};           ///< what a cell is where the format has several: "squares of 8 um"
+  std::string library_key{};     ///< column of obs that tells sections apart; empty: one section
   std::map<std::string, H5adValue> facts{};  ///< more for uns: the bin size, ...
   /// Gives every count to the sink as (cell, feature, value), from the beginning each time it is called.
   std::function<void(CountSink&)> stream{};

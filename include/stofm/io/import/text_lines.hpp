@@ -71,6 +71,15 @@ class TextLines {
     }
   }
 
+  /// The next bytes as they come, for text whose lines mean nothing; not between calls of next().
+  /// \return false behind the last
+  bool next_piece(std::string_view& bytes) {
+    if (at_ >= window_.size() && !finished_) fill();
+    bytes = std::string_view(window_).substr(at_);
+    at_ = window_.size();
+    return !bytes.empty();
+  }
+
   const std::string& path() const { return file_.path(); }
   std::int64_t line() const { return line_; }  ///< of the last line given, from 1
   std::string place() const { return concat("line ", line_); }

@@ -4,15 +4,17 @@
 /// Visium: the folder "outs" of Space Ranger. Read are the matrix (filtered before raw, .h5 before the three
 /// files) and spatial/tissue_positions: tissue_positions_list.csv without names up to version 1,
 /// tissue_positions.csv with them from version 2 on, told apart by what is in them. Images, scale factors and
-/// versions are not looked at. Positions are pixels of the full image, x to the right: (pxl_col, pxl_row).
+/// versions are not looked at. Several sections in one folder: aggregated_sections.hpp. Positions are pixels
+/// of the full image, x to the right: (pxl_col, pxl_row).
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "stofm/io/import/aggregated_sections.hpp"
+#include "stofm/io/import/folder_entries.hpp"
 #include "stofm/io/import/import_positions.hpp"
 #include "stofm/io/import/matrix_market.hpp"
 #include "stofm/io/import/tenx_h5.hpp"
@@ -21,51 +23,20 @@ namespace stofm::io {
 
 namespace detail {
 
-/// Files and folders in a folder whose names end in one of `endings`, sorted.
-inline std::vector<std::filesystem::path> entries_ending(const std::filesystem::path& folder,
-                                                         std::initializer_list<std::string_view> endings) {
-  std::vector<std::filesystem::path> found;
-  std::error_code error;
-  int looked_at = 0;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (++looked_at > 100000) break;
-    const std::string name = entry->path().filename().string();
-    if (name.starts_with("._")) continue;  // what macOS leaves beside files
-    for (const std::string_view ending : endings)
-      if (name.ends_with(ending)) {
-        found.push_back(entry->path());
-        break;
-      }
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-/// The one of these. \throws FileError (STOFM-3902) if there are several
-inline std::filesystem::path only_one(const std::vector<std::filesystem::path>& found,
-                                      const std::filesystem::path& folder) {
-  if (found.size() < 2) return found.empty() ? std::filesystem::path() : found.front();
-  throw FileError({"STOFM-3902", folder.string(), "",
-                   concat("more than one: ", stofm::quoted(found[0].filename().string(), 80), " and ",
-                          stofm::quoted(found[1].filename().string(), 80)),
-                   "the files of one sample",
-                   "Put each sample into a folder of its own, or give the file itself."});
-}
-
-/// The matrix of a folder of Space Ranger: filtered before raw. `raw`: only that one is there.
+/// The matrix of a folder of Space Ranger: filtered before raw. `raw`: only that one is there. \param columns
+/// "bc" for barcodes of spots and squares, "cell" for segmented cells
 inline FeatureMatrix open_space_ranger_matrix(const std::filesystem::path& folder, bool& raw,
-                                              const ImportContext& context) {
+                                              const ImportContext& context, std::string_view columns = "bc") {
   for (const char* kind : {"filtered", "raw"}) {
-    const std::string stem = concat(kind, "_feature_bc_matrix");
+    const std::string stem = concat(kind, "_feature_", columns, "_matrix");
     raw = std::string(kind) == "raw";
     if (const auto file = only_one(entries_ending(folder, {stem + ".h5"}), folder); !file.empty())
       return open_tenx_h5(file, context);
     for (const auto& inner : {folder / stem, folder / (stem + "s")})
       if (is_matrix_folder(inner)) return open_matrix_folder(inner, context);
   }
-  throw FileError({"STOFM-3903", folder.string(),
-                   "filtered_feature_bc_matrix.h5 or filtered_feature_bc_matrix/matrix.mtx.gz",
+  const std::string stem = concat("filtered_feature_", columns, "_matrix");
+  throw FileError({"STOFM-3903", folder.string(), concat(stem, ".h5 or ", stem, "/matrix.mtx.gz"),
                    "no matrix of counts in this folder of Space Ranger", "one of the two",
                    "Give the whole folder \"outs\", or copy the matrix into it."});
 }
@@ -126,6 +97,16 @@ inline ImportSource open_visium(const std::filesystem::path& folder, const Impor
   source.unit = "px of the full image";
   bool raw = false;
   FeatureMatrix matrix = detail::open_space_ranger_matrix(folder, raw, context);
+  if (const auto aggregated = detail::only_one(detail::aggregated_positions(folder), folder);
+      !aggregated.empty()) {
+    PositionTable positions = read_tissue_positions(aggregated, context);
+    std::vector<std::string> names_from;
+    detail::add_section_names(folder, positions, names_from);
+    detail::finish_space_ranger(std::move(matrix), positions, raw, source);
+    source.files.insert(source.files.end(), names_from.begin(), names_from.end());
+    source.library_key = section_column;
+    return source;
+  }
   const std::filesystem::path inner = folder / "spatial";
   std::filesystem::path file;
   for (const char* name : {"tissue_positions.csv", "tissue_positions_list.csv"})

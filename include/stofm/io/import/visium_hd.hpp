@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Visium HD: binned_outputs/square_XXXum of Space Ranger, one size of squares. Positions are
+/// Visium HD: segmented cells where there are some and no size of squares is asked for (visium_hd_cells.hpp),
+/// else binned_outputs/square_XXXum of Space Ranger, one size of squares. Positions of these are
 /// spatial/tissue_positions.csv if somebody wrote one, .parquet where the program can read that, else the
 /// grid that the barcodes state (s_008um_00301_00321-1: row 301, column 321), in micrometres, said once.
 
@@ -12,7 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/io/import/xenium.hpp"
+#include "stofm/io/import/parquet_positions.hpp"
+#include "stofm/io/import/visium_hd_cells.hpp"
 
 namespace stofm::io {
 
@@ -97,11 +99,15 @@ inline PositionTable positions_of_barcodes(const FeatureMatrix& matrix, std::int
 
 inline ImportSource open_visium_hd(const std::filesystem::path& path, const ImportOptions& options,
                                    const ImportContext& context) {
+  if (options.bin == 0)
+    if (const auto cells = detail::find_segmented_cells(path); !cells.empty())
+      return open_visium_hd_cells(cells, context);
   ImportSource source;
   source.format = "visium-hd";
   source.unit = "px of the full image";
   std::int64_t bin = options.bin;
   const std::filesystem::path folder = detail::find_squares(path, bin);
+  source.grain = concat("squares of ", bin, " um");
   source.facts["bin"] = bin;
   bool raw = false;
   FeatureMatrix matrix = detail::open_space_ranger_matrix(folder, raw, context);
@@ -112,9 +118,12 @@ inline ImportSource open_visium_hd(const std::filesystem::path& path, const Impo
     positions = read_tissue_positions(file, context);
   } else if (const auto table = inner / "tissue_positions.parquet";
              options.parquet && std::filesystem::exists(table, ignored)) {
-    positions = detail::read_parquet_positions(table, "tissue_positions.csv",
-                                               {"barcode", "pxl_col_in_fullres", "pxl_row_in_fullres"},
-                                               options.parquet);
+    positions = read_parquet_positions(table, "tissue_positions.csv",
+                                       {.id = "barcode",
+                                        .x = "pxl_col_in_fullres",
+                                        .y = "pxl_row_in_fullres",
+                                        .obs = {"in_tissue", "array_row", "array_col"}},
+                                       options.parquet);
   } else {
     positions = detail::positions_of_barcodes(matrix, bin);
     source.unit = "um";

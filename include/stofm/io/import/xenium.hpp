@@ -10,41 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "stofm/io/import/visium.hpp"
+#include "stofm/io/import/parquet_positions.hpp"
+#include "stofm/io/import/tenx_h5.hpp"
 
 namespace stofm::io {
-
-namespace detail {
-
-/// A table of positions in Parquet, if the program can read that. \throws FileError (STOFM-3917)
-inline PositionTable read_parquet_positions(const std::filesystem::path& file, const char* as_text,
-                                            const std::vector<std::string>& columns,
-                                            const ParquetReader& parquet) {
-  if (!parquet)
-    throw FileError({"STOFM-3917", file.string(), "", "a Parquet file, which this program was built without",
-                     concat("Apache Arrow when it is built, or ", as_text),
-                     concat("Convert it: python -c \"import pandas; pandas.read_parquet('",
-                            file.filename().string(), "').to_csv('", as_text,
-                            "', index=False)\" in its folder, or install libarrow-dev and "
-                            "libparquet-dev and build again.")});
-  PositionTable positions;
-  positions.file = file.string();
-  std::int64_t row = 0;
-  parquet(file.string(), columns, [&](const std::vector<std::string>& fields) {
-    ++row;
-    positions.ids.push_back(fields[0]);
-    for (const std::size_t i : {std::size_t{1}, std::size_t{2}}) {
-      const auto value = parse_table_number(fields[i]);
-      if (!value && !fields[i].empty())
-        throw FileError({"STOFM-3908", file.string(), concat("row ", row, ", column ", columns[i]),
-                         stofm::quoted(fields[i], 40), "a number", "Get the file again."});
-      positions.xy.push_back(value ? *value : std::nan(""));
-    }
-  });
-  return positions;
-}
-
-}  // namespace detail
 
 inline ImportSource open_xenium(const std::filesystem::path& folder, const ParquetReader& parquet,
                                 const ImportContext& context) {
@@ -70,8 +39,8 @@ inline ImportSource open_xenium(const std::filesystem::path& folder, const Parqu
   if (const auto table = detail::find_plain_or_gzip(folder, {"cells.csv"}); !table.empty()) {
     positions = read_positions(table, {.id = "cell_id", .x = "x_centroid", .y = "y_centroid"}, context);
   } else if (const auto file = folder / "cells.parquet"; std::filesystem::exists(file, ignored)) {
-    positions =
-        detail::read_parquet_positions(file, "cells.csv", {"cell_id", "x_centroid", "y_centroid"}, parquet);
+    positions = read_parquet_positions(file, "cells.csv",
+                                       {.id = "cell_id", .x = "x_centroid", .y = "y_centroid"}, parquet);
   } else {
     throw FileError({"STOFM-3903", folder.string(), "cells.csv.gz or cells.parquet",
                      "no table of cells in this folder of Xenium", "one of the two",
