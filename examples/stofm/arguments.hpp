@@ -80,6 +80,19 @@ struct ImportArguments {
   bool overwrite = false, strict = false;
 };
 
+struct CorpusArguments {
+  std::string action;  ///< build|check|stat
+  std::vector<std::string> inputs;
+  std::string list, table, output, weights;
+  std::string technology, donor_column;
+  std::int64_t min_cells = 2, min_genes = 0;
+  double min_median_counts = 0, duplicate_share = 0.5;
+  double validation = 0.05, test = 0.05;
+  std::uint64_t seed = 0;
+  bool json = false, hash = false, strict = false;
+  SliceArguments slice;
+};
+
 struct InfoArguments {
   std::string file;
   bool json = false;
@@ -124,7 +137,7 @@ struct TrainingArguments {
   std::string schedule = "cosine";
   double weight_decay = 0.01, clip = 1.0;
   double dropout = -1;  ///< -1: that of the configuration
-  std::string validation = "0.1";
+  std::string validation;  ///< share or names; empty: 0.1, of a corpus its own
   std::int64_t validate_every = 0;    ///< 0: twenty times in a run
   std::int64_t checkpoint_every = 0;  ///< 0: twenty times in a run
   std::int64_t keep = 3;
@@ -293,7 +306,8 @@ enum class Verb {
   tokenize,
   virtual_cells,
   subslices,
-  import_slice
+  import_slice,
+  corpus
 };
 
 struct Arguments {
@@ -315,6 +329,7 @@ struct Arguments {
   EvaluateArguments evaluate;
   AblateArguments ablate;
   ImportArguments import_slice;
+  CorpusArguments corpus;
 };
 
 }  // namespace stofm::program

@@ -80,7 +80,7 @@ void check_names(const CLI::App& top, int argc, char** argv) {
             {"STOFM-2002", "", stofm::quoted(word), "an unknown verb",
              "one of import, embed, segment, annotate, cluster, deconvolve, pseudospots, impute, evaluate, "
              "ablate, "
-             "adapt, "
+             "corpus, adapt, "
              "pretrain, info, verify, tokenize, virtual-cells, subslices",
              (guess.empty() ? std::string() : "Did you mean " + guess + "? ") + "See 'stofm --help'."});
       }
@@ -178,6 +178,7 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
   const auto format = std::make_shared<Formatter>();
   app->formatter(format);
   app->set_help_flag("-h,--help", "Print this help");
+  app->require_subcommand(0, 1);  // behind a verb, a folder may have the name of one: `stofm pretrain corpus`
   static bool version = false;
   app->add_flag("--version", version, "Print version, compiler, kernels and HDF5 version");
   auto verb = [&](const char* name, const char* what, const std::string& examples) {
@@ -228,6 +229,14 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
   add_ablate(*verb("ablate", "What each scale of the model contributes to a task",
                    "  stofm ablate --train a.h5ad --test b.h5ad --label region"),
              a.ablate);
+
+  add_corpus(
+      *verb("corpus", "Index, check and describe thousands of slices to train on",
+            "  stofm corpus build data -o corpus --table slices.csv   again: goes on where it stopped\n"
+            "  stofm corpus check corpus                              with --hash: every byte\n"
+            "  stofm corpus stat corpus\n"
+            "  stofm pretrain corpus -o run"),
+      a.corpus);
 
   CLI::App* adapt =
       verb("adapt", "Train the cell encoder on slices: masked genes and two views of a cell",
@@ -304,7 +313,8 @@ std::unique_ptr<CLI::App> make_app(Arguments& a) {
 Verb verb_of(const CLI::App& app) {
   for (const auto& [name, verb] :
        {std::pair{"embed", Verb::embed}, std::pair{"import", Verb::import_slice},
-        std::pair{"adapt", Verb::adapt}, std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
+        std::pair{"corpus", Verb::corpus}, std::pair{"adapt", Verb::adapt},
+        std::pair{"pretrain", Verb::pretrain}, std::pair{"info", Verb::info},
         std::pair{"verify", Verb::verify}, std::pair{"tokenize", Verb::tokenize},
         std::pair{"virtual-cells", Verb::virtual_cells}, std::pair{"subslices", Verb::subslices},
         std::pair{"segment", Verb::segment}, std::pair{"annotate", Verb::annotate},
@@ -320,6 +330,7 @@ void check_together(const Arguments& a) {
     throw UsageError(
         {"STOFM-2000", "", "", "--quiet and --verbose", "one of them", "Leave one out. See 'stofm --help'."});
   check_training(a);
+  check_corpus(a);
   if (a.verb != Verb::embed) return;
   const EmbedArguments& e = a.embed;
   if (e.inputs.empty() && e.list.empty())

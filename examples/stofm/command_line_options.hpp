@@ -43,6 +43,7 @@ void add_geometry(CLI::App& app, GeometryArguments& a);
 /// What add_geometry and tasks say of sub-slices in the same words.
 void add_pieces(CLI::App& app, const char* group, GeometryArguments& a);
 
+void add_corpus(CLI::App& app, CorpusArguments& a);
 /// `pretrain` and `adapt`.
 void add_pretrain(CLI::App& app, PretrainArguments& a);
 void add_adapt(CLI::App& app, AdaptArguments& a);
@@ -69,5 +70,6 @@ void add_evaluate(CLI::App& app, EvaluateArguments& a);
 void add_ablate(CLI::App& app, AblateArguments& a);
 /// What CLI11 can not check. \throws UsageError
 void check_training(const Arguments& a);
+void check_corpus(const Arguments& a);
 
 }  // namespace stofm::program

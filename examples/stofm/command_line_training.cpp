@@ -7,7 +7,8 @@ namespace {
 
 void add_files(CLI::App& app, TrainingArguments& a) {
   const char* group = "Input and output";
-  app.add_option("input", a.inputs, "Slices (.h5ad); patterns such as 'data/*.h5ad' are expanded")
+  app.add_option("input", a.inputs,
+                 "Slices (.h5ad); patterns such as 'data/*.h5ad' are expanded; or a corpus (stofm corpus build)")
       ->type_name("INPUT")
       ->expected(0, 1000000)
       ->group(group);
@@ -74,8 +75,8 @@ void add_run(CLI::App& app, TrainingArguments& a) {
   add_device(app, a.device);
   add_dtype(app, group, a.dtype, "Grade of the matrix products on a GPU");
   option(app, group, "--validation", a.validation,
-         "Held-out slices: a share of them, or their names, comma between; 0: none", "SHARE|NAMES")
-      ->capture_default_str();
+         "Held-out slices: a share of them, or their names, comma between; 0: none [0.1; of a corpus: its own]",
+         "SHARE|NAMES");
   option(app, group, "--validate-every", a.validate_every, "Steps between validations (0: 20 in a run)", "N")
       ->check(integer(0, 1'000'000'000))
       ->capture_default_str();

@@ -19,4 +19,8 @@ std::string imported_name(const std::string& path);
 /// \throws as io::import_slice
 std::shared_ptr<const std::string> import_for_run(const std::string& path, const std::string& result);
 
+/// Imports `path` as the file `output`, which is replaced. \return the word of its format \throws as
+/// io::import_slice
+std::string import_to(const std::string& path, const std::string& output);
+
 }  // namespace stofm::program

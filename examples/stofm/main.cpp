@@ -56,6 +56,8 @@ int run(int argc, char** argv) {
       return run_embed(a);
     case Verb::import_slice:
       return run_import(a.import_slice);
+    case Verb::corpus:
+      return run_corpus(a);
     case Verb::adapt:
       return run_adapt(a);
     case Verb::pretrain:

@@ -118,6 +118,9 @@ train::CorpusOptions TrainingRun::corpus_options() const {
   options.memory =
       (a_.max_memory.empty() ? available / 2 : parse_memory_size(a_.max_memory, available)) / ranks_.size();
   options.skip_bad = a_.skip_bad;
+  options.rank = ranks_.rank();
+  options.ranks = ranks_.size();
+  options.wait_for_ranks = [this] { ranks_.barrier(); };
   return options;
 }
 
@@ -242,14 +245,22 @@ int TrainingRun::finish(const train::LoopResult& result, io::Bundle bundle, cons
   return 0;
 }
 
-std::vector<fs::path> training_slices(const TrainingArguments& a) {
+TrainingSlices training_slices(const TrainingArguments& a) {
+  if (a.list.empty())
+    if (auto of_corpus = corpus_slices(a.inputs, a.validation)) return std::move(*of_corpus);
   std::vector<std::string> named;
   std::error_code ignored;
   std::vector<std::string> files;
   for (const auto& input : a.inputs) (fs::is_directory(input, ignored) ? named : files).push_back(input);
   if (!files.empty() || !a.list.empty())
     for (auto& path : expand_inputs(files, a.list)) named.push_back(std::move(path));
-  return train::find_slices(named);
+  return {.files = train::find_slices(named), .of_corpus = false, .held_out = {}, .known = nullptr};
+}
+
+train::DataSplit training_split(const TrainingSlices& slices, const std::vector<fs::path>& paths,
+                                const TrainingArguments& a) {
+  return slices.of_corpus ? train::split_as_told(paths, slices.held_out)
+                          : train::split_slices(paths, split_options(a));
 }
 
 #if defined(STOFM_WITH_HDF5)
@@ -301,9 +312,13 @@ train::PrepareOptions prepare_options(const TrainingArguments& a) {
 train::SplitOptions split_options(const TrainingArguments& a) {
   train::SplitOptions options;
   options.seed = a.geometry.seed;
+  if (a.validation.empty()) {
+    options.fraction = 0.1;
+    return options;
+  }
   char* end = nullptr;
   const double share = std::strtod(a.validation.c_str(), &end);
-  if (!a.validation.empty() && end != nullptr && *end == '\0') {
+  if (end != nullptr && *end == '\0') {
     options.fraction = share;
     return options;
   }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "arguments.hpp"
+#include "corpus_input.hpp"
 #include "stofm/distributed/communicator.hpp"
 #include "stofm/io/bundle.hpp"
 #include "stofm/train/corpus.hpp"
@@ -60,8 +61,11 @@ class TrainingRun {
   double last_said_ = -1e9, training_seconds_ = 0;
 };
 
-/// Slices given by name, folder, pattern or list. \throws UsageError, FileError
-std::vector<std::filesystem::path> training_slices(const TrainingArguments& a);
+/// Slices given by name, folder, pattern or list, or by a corpus. \throws UsageError, FileError
+TrainingSlices training_slices(const TrainingArguments& a);
+/// Which of `paths`, slices of `slices`, are trained on. \throws UsageError
+train::DataSplit training_split(const TrainingSlices& slices, const std::vector<std::filesystem::path>& paths,
+                                const TrainingArguments& a);
 /// How slices are read. `positions` false: slices without any will do. \throws FileError (STOFM-2040) if this
 /// program was built without HDF5
 train::SliceReader training_reader(const TrainingArguments& a, bool positions = true);

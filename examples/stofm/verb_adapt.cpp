@@ -64,9 +64,9 @@ AdaptStart load_start(const TrainingArguments& a) {
   return start;
 }
 
-std::string data_hash(const std::vector<std::filesystem::path>& files) {
+std::string data_hash(const TrainingSlices& slices) {
   std::string all;
-  for (const auto& file : files) all += io::sha256_file(file) + "\n";
+  for (const auto& file : slices.files) all += train::file_hash(file, slices.known.get()) + "\n";
   return io::sha256_hex(all);
 }
 
@@ -103,10 +103,11 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
   const AdaptArguments& a = arguments.adapt;
   Console& console = Console::get();
   ComputeDevice where = choose_device(a.run.device, ranks.rank());
-  const std::vector<std::filesystem::path> files = training_slices(a.run);
+  const TrainingSlices slices = training_slices(a.run);
+  const std::vector<std::filesystem::path>& files = slices.files;
   TrainingRun run("adapt", arguments, a.run, ranks);
   AdaptStart start = load_start(a.run);
-  const train::DataSplit split = train::split_slices(files, split_options(a.run));
+  const train::DataSplit split = training_split(slices, files, a.run);
   const auto open = [reader = training_reader(a.run, false)](const std::filesystem::path& path) {
     return reader.open(path);
   };
@@ -120,6 +121,8 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
     options.slices.mapping = gene_options(a.run.slice);
     options.memory = run.corpus_options().memory;
     options.skip_bad = a.run.skip_bad;
+    options.known = slices.known;
+    options.vocabulary = train::vocabulary_hash(start.bundle.gene_table, start.bundle.mouse_to_human);
     return std::make_unique<train::TokenCorpus>(some, open, start.genes, start.mouse, options);
   };
   const auto corpus = corpus_of(split.training);
@@ -209,7 +212,7 @@ int adapt(const Arguments& arguments, distributed::Communicator& ranks) {
                  {"contrastive-weight", a.contrastive_weight},
                  {"max-tokens", a.max_tokens},
                  {"validation", names_of(held_out.get())}});
-  const std::string hash = data_hash(files);
+  const std::string hash = data_hash(slices);
   const train::LoopResult result = run.train(parameters, optimizer, loop, hooks, config, hash);
   start.bundle.cell_encoder = train::encoder_parameters(start.config, parameters);
   return run.finish(result, std::move(start.bundle), config,

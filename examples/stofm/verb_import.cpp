@@ -87,8 +87,19 @@ std::shared_ptr<const std::string> import_for_run(const std::string& path, const
   say_import(report, import_seconds(start));
   return {place, &place->file};
 }
+
+std::string import_to(const std::string& path, const std::string& output) {
+  io::ImportOptions options;
+  options.program = "stofm " STOFM_VERSION;
+  options.parquet = parquet_reader();
+  const io::ImportReport report = io::import_slice(path, output, options, {.overwrite = true});
+  for (const Notice& notice : report.notices)
+    Console::get().detail(path + ": " + notice.text, {{"code", notice.code}});
+  return report.format;
+}
 #else
 std::shared_ptr<const std::string> import_for_run(const std::string&, const std::string&) { return {}; }
+std::string import_to(const std::string&, const std::string&) { return {}; }
 #endif
 
 int run_import(const ImportArguments& a) {

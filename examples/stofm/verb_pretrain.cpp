@@ -98,7 +98,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const PretrainArguments& a = arguments.pretrain;
   Console& console = Console::get();
   ComputeDevice where = choose_device(a.run.device, ranks.rank());
-  const std::vector<std::filesystem::path> files = training_slices(a.run);
+  const TrainingSlices slices = training_slices(a.run);
   TrainingRun run("pretrain", arguments, a.run, ranks);
   PretrainStart start = load_start(a);
   console.say(concat("cell features: ", start.features.name, " (", find_weights(a.run.weights), ")"));
@@ -106,11 +106,14 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const bool joint = a.joint_after >= 0;
   train::CorpusOptions corpus_options = run.corpus_options();
   corpus_options.prepare.keep_tokens = joint;
-  train::Corpus corpus(files, start.features, training_reader(a.run), corpus_options,
+  corpus_options.known = slices.known;
+  train::Corpus corpus(slices.files, start.features, training_reader(a.run), corpus_options,
                        pipeline::Progress([&console](const pipeline::ProgressEvent& event) {
                          console.progress(event.stage, event.done, event.total, event.unit);
                        }));
-  const train::DataSplit split = corpus.split(split_options(a.run));
+  std::vector<std::filesystem::path> opened;
+  for (const train::CorpusEntry& entry : corpus.entries()) opened.push_back(entry.path);
+  const train::DataSplit split = training_split(slices, opened, a.run);
   say_corpus(corpus, split);
 
   const train::MaskingOptions masking{a.mcm_masked, a.mcm_kept, a.pdr_moved, a.pdr_kept, a.pdr_sigma};

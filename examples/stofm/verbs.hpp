@@ -9,6 +9,7 @@ namespace stofm::program {
 
 int run_embed(const Arguments& arguments);
 int run_import(const ImportArguments& arguments);
+int run_corpus(const Arguments& arguments);
 int run_adapt(const Arguments& arguments);
 int run_pretrain(const Arguments& arguments);
 int run_info(const InfoArguments& arguments);

@@ -3,12 +3,16 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <map>
 #include <set>
+
+#include "tests/support/paths.hpp"
 
 namespace {
 
 using namespace stofm;
+using stofm::test::ScratchDir;
 
 /// Slices in memory: "12" has 12 cells, and one more without a gene.
 io::Slice open_slice(const std::filesystem::path& path) {
@@ -117,4 +121,39 @@ TEST_CASE("slices of long cells have smaller batches") {
   train::TokenCorpus corpus = make_corpus({"50"});
   train::CellBatches batches(corpus, {.cells = 50, .tokens = 70});
   CHECK(batches.next().size() == 10);
+}
+
+TEST_CASE("files whose cells are known are not read before they are needed, and batches are the same") {
+  std::vector<std::string> opened;
+  const ScratchDir dir;
+  const auto file = dir / "12";
+  std::ofstream(file) << "x";
+  const io::FileIdentity is = io::file_identity(file.string());
+  const auto known = std::make_shared<train::KnownFiles>();
+  known->add(file, {is.bytes, is.modified_ns, "", "genes", 12, 84});
+  const auto make = [&](const train::TokenCorpusOptions& options) {
+    return train::TokenCorpus(
+        {file},
+        [&](const std::filesystem::path& path) {
+          opened.push_back(path.string());
+          return open_slice(path.filename());
+        },
+        gene_table(), std::make_shared<pipeline::MouseMap>(), options);
+  };
+  train::TokenCorpus lazy = make({.known = known, .vocabulary = "genes"});
+  CHECK(opened.empty());
+  train::TokenCorpus eager = make({.known = known, .vocabulary = "others"});
+  CHECK(opened.size() == 1);
+  CHECK(lazy.cells() == eager.cells());
+  CHECK(lazy.entries()[0].tokens == eager.entries()[0].tokens);
+  train::CellBatches a(lazy, {.cells = 5}), b(eager, {.cells = 5});
+  CHECK(draw(a, 7) == draw(b, 7));
+  std::ofstream(file) << "written since";
+  CHECK(make({.known = known, .vocabulary = "genes"}).cells() == 12);
+  CHECK(opened.size() == 3);  // one for the batches of the first, one for this
+  const auto wrong = std::make_shared<train::KnownFiles>();
+  const io::FileIdentity now = io::file_identity(file.string());
+  wrong->add(file, {now.bytes, now.modified_ns, "", "genes", 11, 84});
+  train::TokenCorpus other = make({.known = wrong, .vocabulary = "genes"});
+  CHECK_THROWS_AS(other.slice(0), DataError);
 }

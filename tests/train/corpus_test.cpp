@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <fstream>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "stofm/pipeline/embed.hpp"
@@ -336,4 +340,55 @@ TEST_CASE("files, folders and patterns become one sorted list") {
   CHECK_THROWS_AS(train::find_slices({(dir / "empty").string()}), UsageError);
   CHECK_THROWS_AS(train::find_slices({(dir / "*.csv").string()}), UsageError);
   CHECK_THROWS_AS(train::find_slices({}), UsageError);
+}
+
+TEST_CASE("processes prepare a share each and find the rest in the cache; a known file is not read") {
+  const ScratchDir dir;
+  const auto files = four_slices(dir);
+  std::mutex mutex;
+  std::vector<std::string> read[2];
+  std::atomic<int> arrived{0};
+  std::optional<Corpus> corpora[2];
+  const auto open = [&](int rank) {
+    train::SliceReader reader = text_reader();
+    reader.open = [&, rank, plain = reader.open](const std::filesystem::path& path) {
+      const std::scoped_lock lock(mutex);
+      read[rank].push_back(path.filename().string());
+      return plain(path);
+    };
+    auto options = tiny_corpus_options(dir / "cache");
+    options.rank = rank;
+    options.ranks = 2;
+    options.threads = 1;
+    options.wait_for_ranks = [&arrived] {
+      ++arrived;
+      while (arrived < 2) std::this_thread::yield();
+    };
+    corpora[rank].emplace(files, tiny_features(), reader, options);
+  };
+  std::thread other([&] { open(1); });
+  open(0);
+  other.join();
+  CHECK(read[0] == std::vector<std::string>{"a.h5ad", "c.h5ad"});
+  CHECK(read[1] == std::vector<std::string>{"b.h5ad", "d.h5ad"});
+  CHECK(corpora[0]->report().prepared == 2);
+  CHECK(corpora[0]->identity() == corpora[1]->identity());
+  CHECK(corpora[0]->identity() ==
+        Corpus(files, tiny_features(), text_reader(), tiny_corpus_options()).identity());
+
+  const auto known = std::make_shared<train::KnownFiles>();
+  const io::FileIdentity is = io::file_identity(files[0].string());
+  known->add(files[0], {is.bytes, is.modified_ns, io::sha256_hex("another content"), "", 0, 0});
+  auto options = tiny_corpus_options(dir / "cache");
+  options.known = known;
+  const Corpus believing(files, tiny_features(), text_reader(), options);
+  CHECK(believing.entries()[0].key != corpora[0]->entries()[0].key);  // by the hash that was given
+  CHECK(believing.entries()[1].key == corpora[0]->entries()[1].key);
+  std::ofstream(files[0]) << "60 30 1 ";  // written since: hashed again
+  const Corpus looking(files, tiny_features(), text_reader(), options);
+  CHECK(looking.entries()[0].key !=
+        train::slice_key(io::sha256_hex("another content"), tiny_features(), options.prepare, "text"));
+  options.rank = 2;
+  options.ranks = 2;
+  CHECK_THROWS_AS(Corpus(files, tiny_features(), text_reader(), options), UsageError);
 }

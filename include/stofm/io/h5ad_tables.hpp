@@ -48,10 +48,12 @@ inline std::string pack(const H5adTables& tables, const std::vector<std::int64_t
   sink.put(tables.coordinates_source);
   sink.put(tables.obs_columns);
   sink.put(tables.obsm_keys);
-  sink.put(static_cast<std::uint64_t>(tables.provenance.size()));
-  for (const auto& [key, value] : tables.provenance) {
-    sink.put(key);
-    sink.put(value);
+  for (const auto* texts : {&tables.provenance, &tables.uns}) {
+    sink.put(static_cast<std::uint64_t>(texts->size()));
+    for (const auto& [key, value] : *texts) {
+      sink.put(key);
+      sink.put(value);
+    }
   }
   put(sink, tables.notices);
   return sink.take();
@@ -87,11 +89,13 @@ inline H5adTables unpack_tables(const std::string& path, std::string bytes,
   source.get(tables.coordinates_source);
   source.get(tables.obs_columns);
   source.get(tables.obsm_keys);
-  source.get(count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    std::string key;
-    source.get(key);
-    source.get(tables.provenance[key]);
+  for (auto* texts : {&tables.provenance, &tables.uns}) {
+    source.get(count);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      std::string key;
+      source.get(key);
+      source.get((*texts)[key]);
+    }
   }
   get(source, tables.notices);
   return tables;

@@ -22,6 +22,7 @@ struct H5adTablesRequest {
   std::vector<std::string> obsm{};         ///< keys of matrices or data frames of numbers
   std::vector<std::int64_t> file_rows{};   ///< only these rows of the file; empty: see H5adReadOptions::only
   bool positions = false;                  ///< read_coordinates as the options say
+  bool uns = false;                        ///< fill H5adTables::uns
 };
 
 /// Numbers of obs.
@@ -50,6 +51,8 @@ struct H5adTables {
   std::vector<std::string> obs_columns, obsm_keys;  ///< all that the file has
   /// Texts and numbers of uns["stofm"], those of dicts in it as "cluster/model_sha256".
   std::map<std::string, std::string> provenance;
+  /// The same of all of uns, dicts in it as "provenance/technology". Empty unless asked for.
+  std::map<std::string, std::string> uns;
   Notices notices;
 };
 

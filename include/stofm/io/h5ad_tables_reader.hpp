@@ -70,6 +70,7 @@ class H5adTablesReader {
     for (const std::string& name : request.obs_numbers) add_numbers(obs, name);
     for (const std::string& key : request.obsm) open_matrix(key);
     read_provenance(file_, "uns/stofm", "", tables_.provenance);
+    if (request.uns) read_provenance(file_, "uns", "", tables_.uns);
   }
 
   /// Everything but the values of obsm, whose tensors have their shapes only in widths().

@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// Slices for adapting a cell encoder: their cells as tokens, with the panel of genes that each measures.
-/// Every file is read once at the start; as many slices as the memory allows are kept, the others are read
-/// again when needed.
+/// Every file is read once at the start, unless a manifest knows its cells; as many slices as the memory
+/// allows are kept, the others are read again when needed.
 
 #include <cstdint>
 #include <filesystem>
@@ -19,12 +19,13 @@
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 #include "stofm/train/gene_masking.hpp"
+#include "stofm/train/known_files.hpp"
 
 namespace stofm::train {
 
 struct TokenSliceOptions {
   std::int64_t max_tokens = 2048;  ///< longest sequence, <cls> included: at most the encoder's positions
-  std::int64_t min_genes = 5;  ///< cells with fewer genes are not trained on (our choice: they say little)
+  std::int64_t min_genes = fewest_genes;  ///< cells with fewer are not trained on (ours: they say little)
   pipeline::GeneMappingOptions mapping = {};
   GenePanelOptions panel = {};
 };
@@ -77,6 +78,10 @@ struct TokenCorpusOptions {
   TokenSliceOptions slices = {};
   std::int64_t memory = std::int64_t{1} << 30;  ///< bytes of tokens kept; at least one slice
   bool skip_bad = false;  ///< leave out, with a notice, what can not be read or has no cell
+  /// Files whose cells need not be counted at the start, if they were by the genes of `vocabulary` and
+  /// min_genes is fewest_genes; null: none.
+  std::shared_ptr<const KnownFiles> known = {};
+  std::string vocabulary = {};
 };
 
 /// Many slices. Not for several threads at once.
@@ -85,7 +90,8 @@ class TokenCorpus {
   using Open = std::function<io::Slice(const std::filesystem::path&)>;  ///< io::read_h5ad, or anything else
   struct Entry {
     std::filesystem::path path;
-    std::int64_t cells = 0, tokens = 0;
+    std::int64_t cells = 0, tokens = 0;  ///< tokens of a known file: about
+    bool known = false;                  ///< not read at the start
   };
 
   /// Reads every file once. \throws what reading throws, unless skip_bad; DataError STOFM-4572 if no cell is
@@ -99,11 +105,15 @@ class TokenCorpus {
         options_(options) {
     for (const auto& file : files) {
       try {
+        if (const KnownFile* known = known_file(file)) {
+          require_cells(known->cells_with_genes, file);
+          entries_.push_back({file, known->cells_with_genes,
+                              (std::min)(known->tokens, known->cells_with_genes * options_.slices.max_tokens),
+                              true});
+          continue;
+        }
         auto slice = read(file);
-        if (slice->cells() == 0)
-          throw DataError({"STOFM-4572", file.string(), "cells", "no cell with enough genes",
-                           concat("cells with at least ", options_.slices.min_genes, " genes"),
-                           "Check the counts and the gene names."});
+        require_cells(slice->cells(), file);
         entries_.push_back({file, slice->cells(), slice->offsets.back()});
         append_notices(slice->notices, file);
         keep(static_cast<std::int64_t>(entries_.size()) - 1, std::move(slice));
@@ -135,7 +145,7 @@ class TokenCorpus {
       }
     const Entry& entry = entries_.at(static_cast<std::size_t>(index));
     auto slice = read(entry.path);
-    if (slice->cells() != entry.cells || slice->offsets.back() != entry.tokens)
+    if (slice->cells() != entry.cells || (!entry.known && slice->offsets.back() != entry.tokens))
       throw DataError({"STOFM-4573", entry.path.string(), "cells",
                        concat(slice->cells(), " cells with ", slice->offsets.back(), " tokens"),
                        concat(entry.cells, " with ", entry.tokens, ", as when the run began"),
@@ -145,6 +155,17 @@ class TokenCorpus {
   }
 
  private:
+  const KnownFile* known_file(const std::filesystem::path& path) const {
+    if (!options_.known || options_.slices.min_genes != fewest_genes) return nullptr;
+    const KnownFile* file = options_.known->find(path);
+    return file != nullptr && file->vocabulary == options_.vocabulary ? file : nullptr;
+  }
+  void require_cells(std::int64_t cells, const std::filesystem::path& file) const {
+    if (cells == 0)
+      throw DataError({"STOFM-4572", file.string(), "cells", "no cell with enough genes",
+                       concat("cells with at least ", options_.slices.min_genes, " genes"),
+                       "Check the counts and the gene names."});
+  }
   std::shared_ptr<const TokenSlice> read(const std::filesystem::path& path) const {
     return std::make_shared<TokenSlice>(tokenize_slice(open_(path), *genes_, *mouse_map_, options_.slices));
   }

@@ -7,8 +7,9 @@
 ///     stofm::train::Corpus corpus(files, features, read, {.cache = "cache"});
 ///     std::shared_ptr<const stofm::train::PreparedSlice> slice = corpus.slice(0);
 ///
-/// Opening reads every file once (its SHA-256 is part of the cache key) and prepares what the cache lacks,
-/// several slices at a time. What a slice holds does not depend on threads, on the cache, or on the memory.
+/// Opening reads every file once (its SHA-256 is part of the cache key; one that a manifest knows is not
+/// read) and prepares what the cache lacks, several slices at a time. Processes that share a cache prepare a
+/// share each. What a slice holds does not depend on threads, processes, the cache, or the memory.
 
 #include <atomic>
 #include <condition_variable>
@@ -26,6 +27,7 @@
 
 #include "stofm/train/corpus_sampler.hpp"
 #include "stofm/train/data_split.hpp"
+#include "stofm/train/known_files.hpp"
 #include "stofm/train/slice_cache.hpp"
 
 namespace stofm::train {
@@ -44,6 +46,11 @@ struct CorpusOptions {
   bool skip_bad =
       false;        ///< leave a slice out, with a notice, that can not be read or embedded; else an error
   int threads = 0;  ///< slices prepared at a time when the corpus is opened; 0: thread_count()
+  std::shared_ptr<const KnownFiles> known{};  ///< hashes of files that need not be read; null: none
+  /// Processes that open the same files with one cache: each prepares every `ranks`-th, then all wait for
+  /// each other in `wait_for_ranks` and find the rest in the cache.
+  int rank = 0, ranks = 1;
+  std::function<void()> wait_for_ranks{};
 };
 
 /// One slice of a corpus.
@@ -110,6 +117,8 @@ class Corpus {
   PreparedSlice prepare(const io::Slice& slice, const CorpusEntry& entry,
                         const pipeline::Progress& progress) const;
   Opened open_one(const std::filesystem::path& path, const pipeline::Progress& progress) const;
+  std::vector<Opened> open_all(const std::vector<std::filesystem::path>& files,
+                               const pipeline::Progress& progress) const;
   bool passable(const Opened& one) const;
   void adopt(std::vector<Opened> opened, const std::vector<std::filesystem::path>& files);
   PreparedSlice load(const CorpusEntry& entry, Notices& notices) const;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <map>
 #include <system_error>
 
 #include "stofm/train/corpus.hpp"
@@ -75,7 +76,8 @@ inline Corpus::Opened Corpus::open_one(const std::filesystem::path& path,
     try {
       CorpusEntry entry{
           .name = slice_name(path), .path = path, .key = {}, .summary = {}, .from_cache = false};
-      entry.key = slice_key(io::sha256_file(path), features_, options_.prepare, reader_.identity);
+      entry.key =
+          slice_key(file_hash(path, options_.known.get()), features_, options_.prepare, reader_.identity);
       if (cache_) {
         if (auto summary = cache_->summary(entry.key, opened.notices)) {
           entry.summary = std::move(*summary);
@@ -110,8 +112,49 @@ inline bool Corpus::passable(const Opened& one) const {
   return options_.skip_bad && one.kind != ErrorKind::resource && one.kind != ErrorKind::device;
 }
 
+/// Opens every file, this process's share first; without a cache there is nothing to share.
+inline std::vector<Corpus::Opened> Corpus::open_all(const std::vector<std::filesystem::path>& files,
+                                                    const pipeline::Progress& progress) const {
+  const auto count = static_cast<std::int64_t>(files.size());
+  std::vector<std::int64_t> mine, others;
+  for (std::int64_t i = 0; i < count; ++i)
+    (!cache_ || i % options_.ranks == options_.rank ? mine : others).push_back(i);
+  std::vector<Opened> opened(files.size());
+  std::atomic<std::int64_t> done{0}, kept{0};
+  std::atomic<std::int64_t> first_bad{count};  // that can not be passed over: later ones are not begun
+  const pipeline::Progress stop_only([&progress](const pipeline::ProgressEvent&) { progress.check(); });
+  const auto open = [&](std::int64_t i, bool caller) {
+    if (i > first_bad.load()) return;
+    Opened& one = opened[static_cast<std::size_t>(i)];
+    one = open_one(files[static_cast<std::size_t>(i)], stop_only);
+    ++done;
+    try {
+      if (caller) progress.report("slices", done.load(), count, "slices");
+    } catch (...) {
+      one.error = std::current_exception();
+      one.kind = ErrorKind::resource;
+    }
+    if (one.slice && kept.fetch_add(one.slice->bytes()) + one.slice->bytes() > options_.memory)
+      kept.fetch_sub(std::exchange(one.slice, nullptr)->bytes());
+    std::int64_t seen = first_bad.load();
+    while (one.error && !passable(one) && i < seen && !first_bad.compare_exchange_weak(seen, i)) {
+    }
+  };
+  progress.report("slices", 0, count, "slices");
+  const int threads = options_.threads > 0 ? options_.threads : thread_count();
+  for (const auto* share : {&mine, &others}) {
+    detail::on_threads(std::ssize(*share), threads, [&](std::int64_t k, bool caller) {
+      open((*share)[static_cast<std::size_t>(k)], caller);
+    });
+    if (first_bad.load() < count) break;  // the others need not wait for one that ends
+    if (share == &mine && options_.ranks > 1 && options_.wait_for_ranks) options_.wait_for_ranks();
+  }
+  return opened;
+}
+
 inline void Corpus::adopt(std::vector<Opened> opened, const std::vector<std::filesystem::path>& files) {
   std::vector<std::shared_ptr<const PreparedSlice>> ready;
+  std::map<std::string, std::filesystem::path> paths;  // of each content
   for (std::size_t i = 0; i < opened.size(); ++i) {
     Opened& one = opened[i];
     pipeline::detail::append_notices(report_.notices, one.notices);
@@ -127,12 +170,11 @@ inline void Corpus::adopt(std::vector<Opened> opened, const std::vector<std::fil
           {"STOFM-W4541", files[i].string() + ": a slice with one cell is left out", 1});
       continue;
     }
-    for (const CorpusEntry& other : entries_)
-      if (other.key == one.entry->key)
-        report_.notices.push_back({"STOFM-W4542",
-                                   concat(files[i].string(), " has the content of ", other.path.string(),
-                                          ": it counts twice, and may be trained on and validated with"),
-                                   1});
+    if (const auto [first, is_new] = paths.try_emplace(one.entry->key, files[i]); !is_new)
+      report_.notices.push_back({"STOFM-W4542",
+                                 concat(files[i].string(), " has the content of ", first->second.string(),
+                                        ": it counts twice, and may be trained on and validated with"),
+                                 1});
     ++(one.entry->from_cache ? report_.from_cache : report_.prepared);
     entries_.push_back(std::move(*one.entry));
     ready.push_back(std::move(one.slice));
@@ -155,41 +197,17 @@ inline Corpus::Corpus(const std::vector<std::filesystem::path>& files, CellFeatu
     : features_(std::move(features)), reader_(std::move(reader)), options_(options) {
   const auto begin = std::chrono::steady_clock::now();
   options_.prepare.embed.validate();
-  if (!features_.compute || !reader_.open || options_.memory < 0 || options_.threads < 0)
+  if (!features_.compute || !reader_.open || options_.memory < 0 || options_.threads < 0 ||
+      options_.rank < 0 || options_.rank >= options_.ranks)
     throw UsageError(
         {"STOFM-4544", "", "corpus",
-         concat("memory ", options_.memory, ", threads ", options_.threads,
-                features_.compute ? "" : ", no cell features", reader_.open ? "" : ", no reader"),
-         "both 0 or more, features and a reader", "Check the options."});
+         concat("memory ", options_.memory, ", threads ", options_.threads, ", rank ", options_.rank, " of ",
+                options_.ranks, features_.compute ? "" : ", no cell features",
+                reader_.open ? "" : ", no reader"),
+         "memory and threads of 0 or more, a rank below ranks, features and a reader", "Check the options."});
   if (!options_.cache.empty()) cache_.emplace(options_.cache);
   report_.files = static_cast<std::int64_t>(files.size());
-  std::vector<Opened> opened(files.size());
-  std::atomic<std::int64_t> done{0};
-  std::atomic<std::int64_t> first_bad{
-      report_.files};  // that can not be passed over: later ones are not begun
-  std::atomic<std::int64_t> kept{0};
-  const pipeline::Progress stop_only([&progress](const pipeline::ProgressEvent&) { progress.check(); });
-  progress.report("slices", 0, report_.files, "slices");
-  detail::on_threads(
-      report_.files, options_.threads > 0 ? options_.threads : thread_count(),
-      [&](std::int64_t i, bool caller) {
-        if (i > first_bad.load()) return;
-        Opened& one = opened[static_cast<std::size_t>(i)];
-        one = open_one(files[static_cast<std::size_t>(i)], stop_only);
-        ++done;
-        try {
-          if (caller) progress.report("slices", done.load(), report_.files, "slices");
-        } catch (...) {
-          one.error = std::current_exception();
-          one.kind = ErrorKind::resource;
-        }
-        if (one.slice && kept.fetch_add(one.slice->bytes()) + one.slice->bytes() > options_.memory)
-          kept.fetch_sub(std::exchange(one.slice, nullptr)->bytes());
-        std::int64_t seen = first_bad.load();
-        while (one.error && !passable(one) && i < seen && !first_bad.compare_exchange_weak(seen, i)) {
-        }
-      });
-  adopt(std::move(opened), files);
+  adopt(open_all(files, progress), files);
   report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -224,7 +242,7 @@ inline PreparedSlice Corpus::load(const CorpusEntry& entry, Notices& notices) co
   if (cache_)
     if (auto slice = cache_->load(entry.key, notices)) return std::move(*slice);
   const std::string key =
-      slice_key(io::sha256_file(entry.path), features_, options_.prepare, reader_.identity);
+      slice_key(file_hash(entry.path, options_.known.get()), features_, options_.prepare, reader_.identity);
   if (key != entry.key)
     throw DataError({"STOFM-4546", entry.path.string(), "content",
                      "another file than when the corpus was opened", "the same",

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,6 +79,20 @@ inline DataSplit split_slices(const std::vector<std::filesystem::path>& slices,
     (held[static_cast<std::size_t>(i)] ? split.validation : split.training).push_back(i);
   if (split.training.empty() && count > 0)
     throw UsageError({"STOFM-4532", "", "validation slices", concat("all ", count, " slices"),
+                      "at least one slice to train on", "Hold out fewer."});
+  return split;
+}
+
+/// The split of slices of which it is known: those of `held_out` are watched. \throws UsageError (STOFM-4532)
+/// if nothing is left to train on.
+inline DataSplit split_as_told(const std::vector<std::filesystem::path>& slices,
+                               const std::set<std::string>& held_out) {
+  DataSplit split;
+  for (std::size_t i = 0; i < slices.size(); ++i)
+    (held_out.contains(slices[i].string()) ? split.validation : split.training)
+        .push_back(static_cast<std::int64_t>(i));
+  if (split.training.empty() && !slices.empty())
+    throw UsageError({"STOFM-4532", "", "validation slices", concat("all ", slices.size(), " slices"),
                       "at least one slice to train on", "Hold out fewer."});
   return split;
 }
