@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The Python package as users have it: a wheel from the sdist, installed into a virtual environment of its own, and tested there
-# beside the program. Usage: run.sh BUILD_DIR (of the program). Exit 77: Python packages can not be installed here.
+# beside the program. Library and weights are those of the program's build, which saves minutes; STOFM_PYTHON_FROM_NOTHING=1
+# compiles them as pip does. Usage: run.sh BUILD_DIR (of the program). Exit 77: Python packages can not be installed here.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 build=$(cd "$1" && pwd) || exit 1
@@ -22,10 +23,12 @@ fi
 command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 rm -rf "$work"/*.whl "$work"/*.tar.gz "$work/source"
 # Without the program, as for a wheel that travels: libhdf5 is not needed then.
+options=(-C cmake.define.STOFM_PYTHON_PROGRAM=OFF)
+[ -n "${STOFM_PYTHON_FROM_NOTHING:-}" ] || options+=(-C cmake.define.STOFM_PYTHON_PREBUILT="$build")
 "$tools/bin/python" -m build --no-isolation --sdist -o "$work" . >"$work/sdist.log" 2>&1 || { tail -n 40 "$work/sdist.log"; exit 1; }
 mkdir "$work/source" && tar -xzf "$work"/stofm-*.tar.gz -C "$work/source" --strip-components=1 || exit 1
 (cd "$work/source" && "$tools/bin/python" -m build --no-isolation --wheel -o "$work" \
-  -C build-dir="$work/cmake" -C cmake.define.STOFM_PYTHON_PROGRAM=OFF .) >"$work/wheel.log" 2>&1 ||
+  -C build-dir="$work/cmake" "${options[@]}" .) >"$work/wheel.log" 2>&1 ||
   { tail -n 40 "$work/wheel.log"; exit 1; }
 ls -l "$work"/stofm-*.tar.gz "$work"/stofm-*.whl
 "$venv/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$work"/stofm-*.whl || exit 1
