@@ -93,12 +93,16 @@ TEST_CASE("import refuses: stores of zarr, with the line that converts them") {
             {"STOFM-3901", "", "a zarr store",
              concat("anndata.read_zarr(", quoted((f / "a.zarr").string()), ").write_h5ad(\"out.h5ad\")")});
   write_text(f / "s.zarr" / ".zattrs", "{}");
-  for (const char* table : {"square_016um", "square_008um"})
+  for (const char* table : {"square_002um", "square_008um", "square_016um"})
     std::filesystem::create_directories(f / "s.zarr" / "tables" / table);
   f.refused(f / "s.zarr", f / "s.zarr",
             {"STOFM-3901", "", "a SpatialData store",
              concat("spatialdata.read_zarr(", quoted((f / "s.zarr").string()),
-                    ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\")")});
+                    ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\") (other tables: \"square_002um\", "
+                    "\"square_016um\")")});
+  std::filesystem::create_directories(f / "s.zarr" / "tables" / "cell_segmentations");
+  f.refused(f / "s.zarr", f / "s.zarr",
+            {"STOFM-3901", "", "a SpatialData store", ".tables[\"cell_segmentations\"]"});
 }
 
 TEST_CASE("import refuses: outlines of cells that are none, sections that are not in aggregation.csv") {

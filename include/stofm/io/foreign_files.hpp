@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "stofm/core/error.hpp"
 #include "stofm/core/lower_case.hpp"
@@ -43,22 +44,40 @@ inline bool holds_ending(const std::filesystem::path& folder, std::string_view e
   return false;
 }
 
-/// What reads a table of a SpatialData store: by its name if the store shows one, else by the usual one.
-inline std::string spatialdata_line(const std::filesystem::path& store, const std::string& name) {
-  std::string table;
+/// Names of the tables of a SpatialData store, those that most likely hold cells first.
+inline std::vector<std::string> spatialdata_tables(const std::filesystem::path& store) {
+  std::vector<std::string> tables;
   for (const char* group : {"tables", "table"}) {
     std::error_code error, ignored;
     int looked_at = 0;
     for (std::filesystem::directory_iterator entry(store / group, error), end; !error && entry != end;
          entry.increment(error)) {
-      if (++looked_at > 10000) break;
+      if (++looked_at > 1000) break;
       const std::string found = entry->path().filename().string();
-      if (found.starts_with('.') || !entry->is_directory(ignored)) continue;
-      if (table.empty() || found < table) table = found;
+      if (!found.starts_with('.') && entry->is_directory(ignored)) tables.push_back(found);
     }
   }
+  const auto rank = [](const std::string& name) {  // squares of 8 um are about as large as cells
+    if (name == "table") return 0;
+    if (name.find("cell") != std::string::npos) return 1;
+    return name.find("008um") != std::string::npos ? 2 : 3;
+  };
+  std::sort(tables.begin(), tables.end(), [&](const std::string& one, const std::string& other) {
+    return rank(one) != rank(other) ? rank(one) < rank(other) : one < other;
+  });
+  return tables;
+}
+
+/// What reads a table of a SpatialData store: one that it shows, else the usual one.
+inline std::string spatialdata_line(const std::filesystem::path& store, const std::string& name) {
+  const std::vector<std::string> tables = spatialdata_tables(store);
+  std::string others;
+  for (std::size_t i = 1; i < (std::min<std::size_t>)(tables.size(), 5); ++i)
+    others += (i > 1 ? ", " : " (other tables: ") + stofm::quoted(tables[i], 60);
   return python_line("import spatialdata; spatialdata.read_zarr(" + name + ").tables[" +
-                     stofm::quoted(table.empty() ? "table" : table, 100) + "].write_h5ad(\"out.h5ad\")");
+                     stofm::quoted(tables.empty() ? "table" : tables[0], 100) +
+                     "].write_h5ad(\"out.h5ad\")") +
+         (others.empty() ? "" : others + ")");
 }
 
 inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
