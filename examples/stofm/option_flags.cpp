@@ -12,8 +12,8 @@ struct OptionFlag {
   std::string_view field, flag;
 };
 
-/// What the library says, and the flag. `cmake/check_option_names.py` holds the two together. A field that is the
-/// beginning of another stands behind it.
+/// What the library says, and the flag. `cmake/check_option_names.py` holds the two together. A field that is
+/// the beginning of another stands behind it.
 constexpr std::array option_flags{
     OptionFlag{"EmbedOptions::geometry", "--geometry"},
     OptionFlag{"EmbedOptions::max_memory", "--max-memory"},
@@ -57,6 +57,7 @@ constexpr std::array option_flags{
     OptionFlag{"SpatialCsvOptions::x_column", "--x"},
     OptionFlag{"SpatialCsvOptions::y_column", "--y"},
     // Not fields, but chosen by flags too.
+    OptionFlag{"an output path", "--output"},
     OptionFlag{"check_same_run(force)", "--force"},
     OptionFlag{"load_newest(use_older)", "--resume-older"},
     OptionFlag{"memory_state().cap", "--max-memory"},

@@ -28,10 +28,10 @@ inline void check_in_place(const std::string& path) {
                       "a file and a folder that can be written", remedy});
   };
   constexpr const char* elsewhere =
-      "Change that, or leave H5adWriteOptions::in_place out: the result is then a new file.";
+      "Change that, or leave H5adWriteOptions::in_place out: the result is then a new file (an output path).";
   if (::geteuid() != 0 && status.st_uid != ::geteuid())
     refuse(concat("a file of another user (uid ", status.st_uid, "), who would no longer own it"),
-           "Leave H5adWriteOptions::in_place out: the result is then a new file.");
+           "Leave H5adWriteOptions::in_place out: the result is then a new file (an output path).");
   if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 &&
       (errno == EACCES || errno == EPERM || errno == EROFS))
     refuse("a file that may not be written (" + errno_text(errno) + ")", elsewhere);
