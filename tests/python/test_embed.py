@@ -82,7 +82,7 @@ class BesideTheProgram(Case):
         quietly(stofm.embed, adata)
         path = self.dir / "ours.h5ad"
         adata.write_h5ad(path)
-        done = self.program("cluster", path, "--clusters", "4", "-o", self.dir / "c.h5ad")
+        done = self.program("cluster", path, "--use", "stofm", "--clusters", "4", "-o", self.dir / "c.h5ad")
         self.assertIn('obsm["X_stofm"] of the file is used', done.stderr + done.stdout)
 
 
@@ -304,7 +304,8 @@ class Running(Case):
             stop.set()
             other.join()
         self.assertGreater(len(seen), 2)
-        self.assertTrue(all(a < b for a, b in zip(seen[:3], seen[1:3])), seen)
+        # Events may come one right after the other; with the lock held the other thread would stand still throughout.
+        self.assertLess(seen[0], seen[-1])
 
     def test_two_slices_at_once(self):
         expected = quietly(stofm.embed, read(LEFT), copy=True).obsm["X_stofm"]
