@@ -35,4 +35,4 @@ ls -l "$work"/stofm-*.tar.gz "$work"/stofm-*.whl
 # A place without compilers, and not the source folder.
 (cd / && env -i PATH="$venv/bin" HOME="$work" "$venv/bin/python" -c "import stofm; print('stofm', stofm.__version__)") || exit 1
 STOFM_PROGRAM="$build/stofm" STOFM_SDIST=$(ls "$work"/stofm-*.tar.gz) STOFM_WHEEL=$(ls "$work"/stofm-*.whl) MPLBACKEND=Agg \
-  exec "$venv/bin/python" -B -m unittest discover -s tests/python -p "test_*.py"
+  exec timeout 1200 "$venv/bin/python" -B -m unittest discover -s tests/python -p "test_*.py"
