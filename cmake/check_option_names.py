@@ -10,7 +10,6 @@ import re
 import sys
 
 LITERAL = re.compile(r'"(?:[^"\\\n]|\\.)*"')
-COMMENT = re.compile(r"//[^\n]*")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 FIELD = re.compile(r"\b([A-Z]\w*Options)::(\w+)")
 STRUCT = re.compile(r"^struct (\w+Options) \{(.*?)^\};", re.S | re.M)

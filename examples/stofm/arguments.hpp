@@ -3,7 +3,6 @@
 /// \file
 /// What the command line says, as plain structs: filled by command_line.cpp, read by one verb each.
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -136,8 +135,8 @@ struct TrainingArguments {
   std::int64_t warmup = -1;  ///< -1: a twentieth of the steps
   std::string schedule = "cosine";
   double weight_decay = 0.01, clip = 1.0;
-  double dropout = -1;  ///< -1: that of the configuration
-  std::string validation;  ///< share or names; empty: 0.1, of a corpus its own
+  double dropout = -1;                ///< -1: that of the configuration
+  std::string validation;             ///< share or names; empty: 0.1, of a corpus its own
   std::int64_t validate_every = 0;    ///< 0: twenty times in a run
   std::int64_t checkpoint_every = 0;  ///< 0: twenty times in a run
   std::int64_t keep = 3;
@@ -179,16 +178,12 @@ struct TaskArguments {
   std::string report;                ///< one HTML file
   std::string figures;               ///< directory for SVG and PNG
   bool json = false;                 ///< one JSON object with the figures on stdout
-  std::string use = "stofm";         ///< what a head or a graph is given: a word of task_feature_words
+  std::string use = "stofm";         ///< what a head or a graph is given: a word of tasks::feature_words
   std::string features = "encoder";  ///< encoder|pca: what the SE(2) Transformer is given
   std::string max_memory;
   SliceArguments slice;
   GeometryArguments geometry;  ///< its seed is that of the whole task
 };
-
-/// Words of --use.
-inline constexpr std::array task_feature_words{"stofm", "cells",   "context",        "genes",
-                                               "pca",   "pca+nbr", "linear-context", "fitted-context"};
 
 /// `segment` and `annotate`.
 struct ClassifyArguments {
@@ -283,8 +278,8 @@ struct AblateArguments {
   std::string label;
   std::vector<std::string> rows;  ///< groups of rows; empty: all
   std::int64_t seeds = 3;
-  double draw = 0.8;    ///< of the training cells of each class, drawn anew for each seed
-  std::string csv;      ///< the table as a file
+  double draw = 0.8;                ///< of the training cells of each class, drawn anew for each seed
+  std::string csv;                  ///< the table as a file
   std::vector<std::string> ignore;  ///< labels that count as none
 };
 

@@ -6,6 +6,7 @@
 
 #include "console.hpp"
 #include "corpus_indexer.hpp"
+#include "option_flags.hpp"
 #include "output_plan.hpp"
 #include "resources.hpp"
 #include "signals.hpp"
@@ -121,7 +122,7 @@ class CorpusBuild {
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::resource || e.kind() == ErrorKind::device) throw;
       const std::scoped_lock guard(mutex);
-      refused_.push_back({indexer_->relative(source.path), e.code(), e.what(), e.exit_code()});
+      refused_.push_back({indexer_->relative(source.path), e.code(), with_flags(e.what()), e.exit_code()});
     }
   }
 

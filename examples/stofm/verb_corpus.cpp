@@ -8,6 +8,7 @@
 
 #include "console.hpp"
 #include "corpus_build.hpp"
+#include "option_flags.hpp"
 #include "processes.hpp"
 #include "stofm/train/build_manifest.hpp"
 #include "verbs.hpp"
@@ -45,7 +46,7 @@ int check_corpus_files(const CorpusArguments& a) {
     try {
       fault = corpus_file_fault(manifest.path_of(line.file), line, a.hash);
     } catch (const FileError& e) {
-      fault = e.what();
+      fault = with_flags(e.what());
     }
     if (!fault.empty()) faults.push_back(line.file + ": " + fault);
     console.progress("files", ++done, total, "files");

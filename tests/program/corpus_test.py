@@ -185,6 +185,16 @@ class Corpus(CorpusCase):
         (matrix.parent / "metrics.csv").write_text("more\n")
         self.assertIn("1 slices indexed, 1 as they were", self.ok(*build).stderr)
 
+    def test_what_is_written_of_a_refused_slice_names_flags(self):
+        panel, places, counts = tissue(1)
+        self.write("data/s.h5ad", (panel, places, counts))
+        self.write("data/one_place.h5ad", (panel, [(5.0, 5.0)] * len(places), counts))
+        self.assertIn("1 refused", self.ok("corpus", "build", "data", "-o", "corpus").stderr)
+        [line] = self.lines("corpus", "refused")
+        self.assertEqual(line["code"], "STOFM-3563")
+        self.assertIn("--overlay", line["message"])
+        self.assertNotIn("Options::", line["message"])
+
     def test_refusals(self):
         self.write("data/s.h5ad", tissue(1))
         build = ["corpus", "build", "data", "-o", "corpus"]

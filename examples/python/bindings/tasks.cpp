@@ -73,44 +73,15 @@ struct ClassifyAnswer {
   Notices notices;
 };
 
-tasks::FeatureKind feature_kind(const std::string& word) {
-  using tasks::FeatureKind;
-  static const std::vector<std::pair<const char*, FeatureKind>> kinds{
-      {"stofm", FeatureKind::stofm},
-      {"cells", FeatureKind::cells},
-      {"context", FeatureKind::context},
-      {"genes", FeatureKind::genes},
-      {"pca", FeatureKind::pca},
-      {"pca+nbr", FeatureKind::pca_neighbours},
-      {"linear-context", FeatureKind::linear_context},
-      {"fitted-context", FeatureKind::fitted_context}};
-  for (const auto& [name, kind] : kinds)
-    if (word == name) return kind;
-  throw UsageError({"STOFM-2053", "", "use", quoted(word, 40), "stofm, cells, context, genes, pca or pca+nbr",
-                    "Name one of them, or several joined by +."});
-}
-
 tasks::SliceFeatures features_of(const ClassifyTask& task, const std::string& use,
                                  const pipeline::Progress& progress, Notices& notices) {
   tasks::SliceFeatureOptions options;
-  options.kind = feature_kind(use);
+  options.kind = tasks::feature_kind(use);
   options.embed = task.embed;
   auto features =
       tasks::slice_features(std::span<const io::Slice* const>(task.slices), task.model, options, progress);
   notices.insert(notices.end(), features.notices.begin(), features.notices.end());
   return features;
-}
-
-/// Where panels differ, features are centred and scaled in each slice: as `stofm annotate --center auto`.
-bool panels_differ(const ClassifyTask& task) {
-  if (task.slices.size() < 2) return false;
-  std::int64_t most = 0, shared = 0;
-  for (const io::Slice* slice : task.slices) most = std::max(most, slice->genes());
-  try {
-    shared = tasks::share_genes(task.slices, task.model).size();
-  } catch (const DataError&) {  // none: the model may still know the genes of each
-  }
-  return 10 * shared < 9 * most;
 }
 
 /// \throws DataError STOFM-2083, 2084 as the program
@@ -142,7 +113,9 @@ void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::i
       for (std::size_t s = 0; s < rows.size(); ++s)
         rows[s] = tasks::columns_beside("use", rows[s], made.rows[s]);
   }
-  answer.centred = task.centre == "on" || (task.centre == "auto" && panels_differ(task));
+  // As `stofm annotate --center auto`.
+  answer.centred = task.centre == "on" ||
+                   (task.centre == "auto" && tasks::panel_overlap(task.slices, task.model).differ());
   if (answer.centred)
     for (Tensor<float>& one : rows) one = tasks::standardised_by_slice(std::as_const(one).view());
   progress.check();
@@ -241,7 +214,7 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
   }
   task.model = model == nullptr ? nullptr : &model->model;
   task.embed = embed_options(given);
-  task.use = value_or<std::vector<std::string>>(given, "use", {"stofm"});
+  task.use = tasks::parts_of_use(value_or<std::string>(given, "use", "stofm"));
   task.ignore = value_or<std::vector<std::string>>(given, "ignore", {});
   task.tune = value_or(given, "tune", false);
   task.balanced = value_or(given, "balanced", true);
@@ -266,6 +239,11 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
 }  // namespace
 
 void define_tasks(nb::module_& module) {
+  module.def("use_needs_model", [](const std::string& use) {
+    const std::vector<std::string> parts = tasks::parts_of_use(use);
+    return std::any_of(parts.begin(), parts.end(),
+                       [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); });
+  });
   module.def("cluster_rows", &cluster_rows);
   module.def("classify", &classify, nb::arg("slices"), nb::arg("labels"), nb::arg("label"),
              nb::arg("model").none(), nb::arg("options"), nb::arg("progress") = nb::none());

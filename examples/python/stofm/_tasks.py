@@ -12,7 +12,6 @@ from ._errors import DataError, UsageError, arguments_of_options
 from ._progress import heard
 
 _MISSING = {"", "nan", "-nan", "NaN", "NA", "<NA>", "None", "null"}
-_NEED_MODEL = {"stofm", "cells", "context", "fitted-context"}
 
 
 def _task_record(adata, task, record):
@@ -36,7 +35,7 @@ def _library_codes(adata, library_key):
 
 def cluster(adata, n_clusters=None, *, method="leiden", resolution=1.0, n_neighbors=15, use_rep="X_stofm",
             library_key=None, key_added="stofm_cluster", seed=0, threads=None, copy=False):
-    """Cluster cells by their embedding, as ``stofm cluster`` does.
+    """Cluster cells by their embedding, as ``stofm cluster --use stofm`` does.
 
     Parameters
     ----------
@@ -113,17 +112,6 @@ def _labels(adata, column):
     return codes, names
 
 
-def _parts_of_use(use):
-    """Words of ``use`` between its plus signs; "pca+nbr" is one."""
-    parts = []
-    for word in use.split("+"):
-        if word == "nbr" and parts and parts[-1] == "pca":
-            parts[-1] = "pca+nbr"
-        else:
-            parts.append(word)
-    return parts
-
-
 def _classify(task, adata, train, label, model, *, key_added, tune, use, epochs, class_weights, center, smooth,
               unassigned_below, ignore_labels, spatial_key, layer, use_raw, library_key, gene_key, species, min_coverage,
               counts_scale, overlay, seed, threads, max_memory, progress, copy):
@@ -139,11 +127,10 @@ def _classify(task, adata, train, label, model, *, key_added, tune, use, epochs,
                                 max_memory=max_memory)
     reading = {"layer": layer, "use_raw": use_raw, "spatial_key": spatial_key, "library_key": library_key,
                "gene_key": gene_key, "counts_scale": counts_scale, "overlay": overlay}
-    parts = _parts_of_use(use)
-    learning = {"use": parts, "ignore": list(ignore_labels), "tune": tune == "all", "center": center,
+    learning = {"use": use, "ignore": list(ignore_labels), "tune": tune == "all", "center": center,
                 "balanced": class_weights == "balanced", "epochs": int(epochs), "smooth": int(smooth)}
     with threads_set(threads):
-        weights = model_of(model) if tune == "all" or _NEED_MODEL & set(parts) else None
+        weights = model_of(model) if tune == "all" or _stofm.use_needs_model(use) else None
         labels = [_labels(one, label) for one in train]
         slices = [make_slice(one, **reading) for one in (*train, adata)]
         with heard(progress) as callback:
@@ -231,12 +218,7 @@ def annotate(adata, train, label="cell_type", model=None, *, key_added="stofm_ce
              ignore_labels=(), spatial_key="spatial", layer=None, use_raw=False, library_key=None, gene_key=None,
              species="auto", min_coverage=0.1, counts_scale="auto", overlay=False, seed=0, threads=None, max_memory=None,
              progress=None, copy=False):
-    return _classify("annotate", adata, train, label, model, key_added=key_added, tune=tune, use=use, epochs=epochs,
-                     class_weights=class_weights, center=center, smooth=smooth, unassigned_below=unassigned_below,
-                     ignore_labels=ignore_labels, spatial_key=spatial_key, layer=layer, use_raw=use_raw,
-                     library_key=library_key, gene_key=gene_key, species=species, min_coverage=min_coverage,
-                     counts_scale=counts_scale, overlay=overlay, seed=seed, threads=threads, max_memory=max_memory,
-                     progress=progress, copy=copy)
+    return _classify("annotate", **locals())
 
 
 def segment(adata, train, label="region", model=None, *, key_added="stofm_region", tune="none",
@@ -244,12 +226,7 @@ def segment(adata, train, label="region", model=None, *, key_added="stofm_region
             ignore_labels=(), spatial_key="spatial", layer=None, use_raw=False, library_key=None, gene_key=None,
             species="auto", min_coverage=0.1, counts_scale="auto", overlay=False, seed=0, threads=None, max_memory=None,
             progress=None, copy=False):
-    return _classify("segment", adata, train, label, model, key_added=key_added, tune=tune, use=use, epochs=epochs,
-                     class_weights=class_weights, center=center, smooth=smooth, unassigned_below=unassigned_below,
-                     ignore_labels=ignore_labels, spatial_key=spatial_key, layer=layer, use_raw=use_raw,
-                     library_key=library_key, gene_key=gene_key, species=species, min_coverage=min_coverage,
-                     counts_scale=counts_scale, overlay=overlay, seed=seed, threads=threads, max_memory=max_memory,
-                     progress=progress, copy=copy)
+    return _classify("segment", **locals())
 
 
 annotate.__doc__ = "Cell types from labelled slices, as ``stofm annotate`` gives them." + _CLASSIFY.format()

@@ -67,21 +67,6 @@ Tensor<float> gene_rows(const tasks::Classifier& head, const TaskSlice& slice, c
 
 }  // namespace
 
-std::vector<std::string> parts_of_use(const std::string& use) {
-  std::vector<std::string> words;
-  for (std::size_t at = 0; at <= use.size();) {
-    const std::size_t end = std::min(use.find('+', at), use.size());
-    words.push_back(use.substr(at, end - at));
-    if (words.size() > 1 && words.back() == "nbr" && words[words.size() - 2] == "pca") {
-      words.pop_back();
-      words.back() = "pca+nbr";
-    }
-    at = end + 1;
-  }
-  for (const std::string& word : words) (void)feature_kind_of(word);
-  return words;
-}
-
 void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& centre) {
   const auto mean_of = [](const Tensor<float>& of) {
     std::vector<double> mean(static_cast<std::size_t>(of.dim(1)), 0.0);
@@ -143,13 +128,13 @@ Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slic
   components.basis.variances.assign(
       input.genes.loadings.rank() == 2 ? static_cast<std::size_t>(input.genes.loadings.dim(0)) : 0, 0.0);
   Tensor<float> rows;
-  for (const std::string& part : parts_of_use(input.settings.value("use", std::string("stofm")))) {
+  for (const std::string& part : tasks::parts_of_use(input.settings.value("use", std::string("stofm")))) {
     Tensor<float> made;
     if (part == "genes") {
       made = gene_rows(head, slice, weights, rows.numel() > 0 ? rows.dim(1) : 0, notices);
     } else {
       tasks::SliceFeatureOptions options;
-      options.kind = feature_kind_of(part);
+      options.kind = tasks::feature_kind(part);
       options.input = input.cells;
       options.embed = task_embed_options(task, task_memory(task));
       if (input.genes.loadings.numel() > 0) options.fitted = &components;

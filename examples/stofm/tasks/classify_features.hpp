@@ -16,9 +16,6 @@
 
 namespace stofm::program {
 
-/// "cells+genes": "cells", "genes"; "pca+nbr" is one. \throws as feature_kind_of
-std::vector<std::string> parts_of_use(const std::string& use);
-
 /// The mean of its own slice is taken from each row, and `centre` added: the mean over slices of these means,
 /// computed if it is empty.
 void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& centre);

@@ -112,20 +112,12 @@ void ClassifyLearner::decide_to_centre() {
   centred_ = arguments_.center == "on";
   if (arguments_.center != "auto" || arguments_.tune != "none" || slices_.size() < 2) return;
   std::vector<const io::Slice*> list;
-  std::int64_t most = 0;
-  for (const TaskSlice& one : slices_) {
-    list.push_back(&one.slice);
-    most = std::max(most, one.slice.genes());
-  }
-  std::int64_t shared = 0;
-  try {
-    shared = tasks::share_genes(list, model_ == nullptr ? nullptr : &model_->model).size();
-  } catch (const DataError&) {  // none: the model may still know the genes of each
-  }
-  centred_ = 10 * shared < 9 * most;
+  for (const TaskSlice& one : slices_) list.push_back(&one.slice);
+  const auto panels = tasks::panel_overlap(list, model_ == nullptr ? nullptr : &model_->model);
+  centred_ = panels.differ();
   if (centred_)
     Console::get().say(
-        concat("panels differ (", format_count(shared), " of ", format_count(most),
+        concat("panels differ (", format_count(panels.shared), " of ", format_count(panels.most),
                " genes are shared): features are centred and scaled in each slice; --center=off "
                "leaves them as they are"));
 }
@@ -172,7 +164,7 @@ const std::vector<train::PreparedSlice>& ClassifyLearner::prepared() {
 
 std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
   std::vector<Tensor<float>> rows;
-  for (const std::string& part : parts_of_use(use_)) {
+  for (const std::string& part : tasks::parts_of_use(use_)) {
     const tasks::SliceFeatures& made = features(part);
     if (rows.empty())
       rows = made.rows;
@@ -188,8 +180,9 @@ std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
 tasks::ClassifierInput ClassifyLearner::input() {
   tasks::ClassifierInput input;
   const bool frozen = arguments_.tune == "none";
-  const std::vector<std::string> parts = frozen ? parts_of_use(use_) : std::vector<std::string>{"cells"};
-  input.kind = frozen ? feature_kind_of(parts.front()) : tasks::FeatureKind::stofm;
+  const std::vector<std::string> parts =
+      frozen ? tasks::parts_of_use(use_) : std::vector<std::string>{"cells"};
+  input.kind = frozen ? tasks::feature_kind(parts.front()) : tasks::FeatureKind::stofm;
   input.cells = arguments_.task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
   input.name = what();
   input.settings["use"] = frozen ? use_ : "cells";

@@ -36,11 +36,11 @@ void check_classify(const ClassifyArguments& a, const ClassifyWords& words) {
                         concat("a head on ", fitted, ", which other slices can't be given"), "other features",
                         "Choose other features with --use, or leave --save out."});
   // --features pca fits as many components as the model is wide, --use pca thirty; a head stores one basis.
-  const std::vector<std::string> parts = parts_of_use(a.task.use);
+  const std::vector<std::string> parts = tasks::parts_of_use(a.task.use);
   const auto any = [&parts](auto&& is) { return std::any_of(parts.begin(), parts.end(), is); };
   if (!a.save.empty() && a.tune == "none" && a.task.features == "pca" &&
       any([](const std::string& part) { return part.starts_with("pca"); }) &&
-      any([](const std::string& part) { return tasks::needs_model(feature_kind_of(part)); }))
+      any([](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); }))
     throw UsageError({"STOFM-2088", a.save, "--save", "a head on two bases of components", "one",
                       "Leave --features pca or the pca of --use out, or leave --save out."});
 }
@@ -215,10 +215,11 @@ int predict_by_head(ClassifyWork& work) {
                       concat("Use stofm ", verb, " with this head.")});
   open_classify(work);
   std::optional<LoadedModel> model;
-  const std::vector<std::string> parts = parts_of_use(c.input.settings.value("use", std::string("stofm")));
+  const std::vector<std::string> parts =
+      tasks::parts_of_use(c.input.settings.value("use", std::string("stofm")));
   if (c.kind == tasks::ClassifierKind::fine_tuned ||
       std::any_of(parts.begin(), parts.end(),
-                  [](const std::string& part) { return tasks::needs_model(feature_kind_of(part)); })) {
+                  [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); })) {
     model = load_task_model(a.task);
     work.model = &*model;
     check_head_model(c, *model);
@@ -281,9 +282,9 @@ int run_classify(const Arguments& arguments, const ClassifyWords& words) {
 
   const std::string use = a.task.use;
   std::optional<LoadedModel> model;
-  const std::vector<std::string> parts = parts_of_use(use);
+  const std::vector<std::string> parts = tasks::parts_of_use(use);
   if (a.tune != "none" || std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
-        return tasks::needs_model(feature_kind_of(part));
+        return tasks::needs_model(tasks::feature_kind(part));
       })) {
     model = load_task_model(a.task);
     work.model = &*model;

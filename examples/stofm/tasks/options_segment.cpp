@@ -6,6 +6,7 @@
 #include <string>
 
 #include "stofm/core/error.hpp"
+#include "stofm/tasks/feature_words.hpp"
 #include "tasks/options_classify.hpp"
 
 namespace stofm::program {
@@ -38,8 +39,8 @@ void allow_several_features(CLI::App& app) {
         std::string rest = text + "+";
         while (!rest.empty()) {
           std::size_t longest = 0;
-          for (const char* word : task_feature_words) {
-            const std::string known = std::string(word) + "+";
+          for (const auto& word : tasks::feature_words) {
+            const std::string known = std::string(word.first) + "+";
             if (rest.starts_with(known)) longest = std::max(longest, known.size());
           }
           if (longest == 0)

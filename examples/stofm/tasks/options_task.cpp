@@ -8,6 +8,7 @@
 #include "command_line_options.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/core/parse_double.hpp"
+#include "stofm/tasks/feature_words.hpp"
 
 namespace stofm::program {
 namespace {
@@ -56,7 +57,7 @@ void add_task_geometry(CLI::App& app, GeometryArguments& a) {
 
 std::string task_feature_list(const char* separator) {
   std::string list;
-  for (const char* word : task_feature_words) list += concat(list.empty() ? "" : separator, word);
+  for (const auto& known : tasks::feature_words) list += concat(list.empty() ? "" : separator, known.first);
   return list;
 }
 
@@ -91,7 +92,8 @@ void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups) {
   flag(app, files, "--json", a.json, "Figures as one JSON object on stdout");
   if (groups.model && groups.features) {
     const char* what = "What the task is given of each cell";
-    std::vector<std::string> words(task_feature_words.begin(), task_feature_words.end());
+    std::vector<std::string> words;
+    for (const auto& known : tasks::feature_words) words.emplace_back(known.first);
     option(
         app, what, "--use", a.use,
         "stofm: the model's embedding; cells: its cell encoder alone; context: each cell as the model "

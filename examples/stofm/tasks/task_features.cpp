@@ -78,25 +78,11 @@ bool take_embedding(const TaskSlice&, const LoadedModel&, const TaskArguments&, 
 
 }  // namespace
 
-bool task_needs_model(const TaskArguments& task) { return tasks::needs_model(feature_kind_of(task.use)); }
-
-tasks::FeatureKind feature_kind_of(const std::string& word) {
-  using tasks::FeatureKind;
-  static constexpr std::array kinds{
-      FeatureKind::stofm,          FeatureKind::cells,         FeatureKind::context,
-      FeatureKind::genes,          FeatureKind::pca,           FeatureKind::pca_neighbours,
-      FeatureKind::linear_context, FeatureKind::fitted_context};
-  static_assert(kinds.size() == task_feature_words.size());
-  const auto found = std::find(task_feature_words.begin(), task_feature_words.end(), word);
-  if (found == task_feature_words.end())
-    throw UsageError({"STOFM-2053", "", "--use", stofm::quoted(word), "one of the words of --use",
-                      "See the help of this verb."});
-  return kinds[static_cast<std::size_t>(found - task_feature_words.begin())];
-}
+bool task_needs_model(const TaskArguments& task) { return tasks::needs_model(tasks::feature_kind(task.use)); }
 
 tasks::SliceFeatureOptions task_feature_options(const TaskArguments& task) {
   tasks::SliceFeatureOptions options;
-  options.kind = feature_kind_of(task.use);
+  options.kind = tasks::feature_kind(task.use);
   options.input = task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
   options.embed = task_embed_options(task, task_memory(task));
   return options;

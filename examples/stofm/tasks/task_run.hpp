@@ -56,9 +56,6 @@ std::int64_t task_memory(const TaskArguments& task);
 /// The bundle of --weights, or that which `embed` finds; said once. \throws Error
 LoadedModel load_task_model(const TaskArguments& task);
 
-/// A word of --use (task_feature_words). \throws UsageError (STOFM-2053) for another
-tasks::FeatureKind feature_kind_of(const std::string& word);
-
 /// Whether --use needs the weights.
 bool task_needs_model(const TaskArguments& task);
 

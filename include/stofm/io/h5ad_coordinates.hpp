@@ -299,13 +299,7 @@ inline H5adCoordinates read_coordinates(const Hdf5File& file, const H5adFrame& o
     return result;
   }
   if (result.bad_rows.empty()) return result;
-  std::string rows;
-  for (std::size_t i = 0; i < (std::min<std::size_t>)(10, result.bad_rows.size()); ++i)
-    rows += (i > 0 ? ", " : "") + std::to_string(result.bad_rows[i]);
-  const std::string found =
-      concat(result.bad_rows.size(), result.bad_rows.size() == 1 ? " cell" : " cells",
-             " with NaN or infinite coordinates, ", result.bad_rows.size() == 1 ? "row " : "rows ", rows,
-             result.bad_rows.size() > 10 ? ", ..." : "");
+  const std::string found = detail::bad_rows_text(result.bad_rows);
   if (!options.drop_bad_coords)
     throw DataError({"STOFM-3531", file.path, result.source, found, "finite coordinates",
                      "Mend them, or leave these cells out with H5adReadOptions::drop_bad_coords."});

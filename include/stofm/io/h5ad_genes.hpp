@@ -28,7 +28,22 @@ struct H5adGenes {
   std::vector<GeneNameList> others;          ///< the index if it is none of these, then other columns of text
   std::vector<std::string> labels;           ///< [genes] a name of each, for messages
   std::vector<std::int32_t> column_of_gene;  ///< [columns of the matrix]: its gene, -1: left out
+
+  /// Hands the names to a slice, with the columns of the file where some were left out.
+  void give_names_to(Slice& slice);
 };
+
+inline void H5adGenes::give_names_to(Slice& slice) {
+  if (ids.size() < column_of_gene.size())
+    for (std::size_t column = 0; column < column_of_gene.size(); ++column)
+      if (column_of_gene[column] >= 0) slice.file_columns.push_back(static_cast<std::int64_t>(column));
+  slice.gene_ids = std::move(ids);
+  slice.gene_symbols = std::move(symbols);
+  slice.gene_id_column = id_column;
+  slice.gene_symbol_column = symbol_column;
+  slice.gene_column_chosen = id_column_chosen;
+  slice.other_gene_names = std::move(others);
+}
 
 namespace detail {
 

@@ -146,15 +146,7 @@ inline H5adOpen open_h5ad(const std::string& path, const H5adReadOptions& option
     detail::OverlapSearch(file, obs, options, positions, slice, limit).refuse();
   }
   slice.file_genes = var.length();
-  if (static_cast<std::int64_t>(genes.ids.size()) < var.length())
-    for (std::size_t column = 0; column < genes.column_of_gene.size(); ++column)
-      if (genes.column_of_gene[column] >= 0) slice.file_columns.push_back(static_cast<std::int64_t>(column));
-  slice.gene_ids = std::move(genes.ids);
-  slice.gene_symbols = std::move(genes.symbols);
-  slice.gene_id_column = genes.id_column;
-  slice.gene_symbol_column = genes.symbol_column;
-  slice.gene_column_chosen = genes.id_column_chosen;
-  slice.other_gene_names = std::move(genes.others);
+  genes.give_names_to(slice);
   open.counts = std::make_unique<H5adCounts<H5adMatrix>>(std::move(matrix), std::move(genes.column_of_gene),
                                                          std::move(genes.labels), reading);
   return open;

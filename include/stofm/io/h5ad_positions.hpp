@@ -3,10 +3,13 @@
 /// \file
 /// Positions of cells as they were found, before any is left out. No libhdf5 here.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "stofm/core/error.hpp"
 
 namespace stofm::io {
 
@@ -19,6 +22,15 @@ struct H5adCoordinates {
 };
 
 namespace detail {
+
+/// "3 cells with NaN or infinite coordinates, rows 1, 5, 9": the first ten of them.
+inline std::string bad_rows_text(const std::vector<std::int64_t>& bad) {
+  std::string rows;
+  for (std::size_t i = 0; i < (std::min<std::size_t>)(10, bad.size()); ++i)
+    rows += (i > 0 ? ", " : "") + std::to_string(bad[i]);
+  return concat(bad.size(), bad.size() == 1 ? " cell" : " cells", " with NaN or infinite coordinates, ",
+                bad.size() == 1 ? "row " : "rows ", rows, bad.size() > 10 ? ", ..." : "");
+}
 
 /// Some position of these is finite, and not all of them are one place.
 inline bool are_places(const std::vector<double>& xy) {
@@ -33,7 +45,7 @@ inline bool are_places(const std::vector<double>& xy) {
 
 /// Other places of the same cells, with the option that names them.
 struct OtherPlaces {
-  std::string option;  ///< "--spatial-key spatial_fov", "--x x_slide_mm --y y_slide_mm"
+  std::string option;  ///< "H5adReadOptions::spatial_key = spatial_fov"
   std::vector<double> xy;
 };
 

@@ -57,15 +57,12 @@ inline void check_memory_positions(const SliceArrays& arrays, const H5adReadOpti
     throw FileError({"STOFM-3526", arrays.source.path, positions.source,
                      concat(positions.xy.size() / 2, " rows"), concat(cells, ", the cells of obs"),
                      "Give one position for each cell."});
-  std::int64_t bad = 0;
-  std::string rows;
+  std::vector<std::int64_t> bad;
   for (std::size_t i = 0; i < cells; ++i)
-    if ((!std::isfinite(positions.xy[2 * i]) || !std::isfinite(positions.xy[2 * i + 1])) && ++bad <= 10)
-      rows += concat(bad > 1 ? ", " : "", i);
-  if (bad > 0)
-    throw DataError({"STOFM-3531", arrays.source.path, positions.source,
-                     concat(bad, bad == 1 ? " cell" : " cells", " with NaN or infinite coordinates, ",
-                            bad == 1 ? "row " : "rows ", rows, bad > 10 ? ", ..." : ""),
+    if (!std::isfinite(positions.xy[2 * i]) || !std::isfinite(positions.xy[2 * i + 1]))
+      bad.push_back(static_cast<std::int64_t>(i));
+  if (!bad.empty())
+    throw DataError({"STOFM-3531", arrays.source.path, positions.source, bad_rows_text(bad),
                      "finite coordinates", "Mend them, or leave these cells out."});
   if (!positions.z.empty() && options.library_key != "z" &&
       options.library_key.find("obsm:z") == std::string::npos)
@@ -115,15 +112,7 @@ inline Slice slice_of_arrays(SliceArrays arrays, const H5adReadOptions& options 
     detail::refuse_one_place(arrays.source, arrays.obs, slice, limit);
     detail::OverlapSearch(arrays.source, arrays.obs, options, arrays.positions, slice, limit).refuse();
   }
-  if (static_cast<std::int64_t>(genes.ids.size()) < matrix.columns())
-    for (std::size_t column = 0; column < genes.column_of_gene.size(); ++column)
-      if (genes.column_of_gene[column] >= 0) slice.file_columns.push_back(static_cast<std::int64_t>(column));
-  slice.gene_ids = std::move(genes.ids);
-  slice.gene_symbols = std::move(genes.symbols);
-  slice.gene_id_column = genes.id_column;
-  slice.gene_symbol_column = genes.symbol_column;
-  slice.gene_column_chosen = genes.id_column_chosen;
-  slice.other_gene_names = std::move(genes.others);
+  genes.give_names_to(slice);
   const std::shared_ptr<detail::MemoryCounts> counts(new detail::MemoryCounts{
       {}, {std::move(matrix), std::move(genes.column_of_gene), std::move(genes.labels), reading}});
   slice.read_counts = [counts, path](std::int64_t begin, std::int64_t end) {

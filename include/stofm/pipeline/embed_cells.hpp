@@ -33,11 +33,10 @@ struct BlockOptions {
   std::int64_t first_cells = 128;  ///< of the first block, before the density is known
 };
 
-/// Calls body(TokenizedCells) for the blocks of the slice, in order. \throws as tokenize, and DataError if
-/// the reader returns other rows than asked for.
+/// Calls body(CountRows) for the blocks of the slice, in order. \throws as slice.read_counts, and DataError
+/// if the reader returns other rows than asked for.
 template <class Body>
-void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const TokenizerOptions& options,
-                      Body&& body, const BlockOptions& blocks = {}) {
+void for_count_blocks(const io::Slice& slice, Body&& body, const BlockOptions& blocks = {}) {
   std::int64_t entries_seen = 0;
   for (std::int64_t begin = 0; begin < slice.cells;) {
     const std::int64_t per_cell = begin == 0 ? 0 : entries_seen / begin + 1;
@@ -47,9 +46,17 @@ void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const 
     const std::int64_t end = (std::min)(slice.cells, begin + wanted);
     const io::CountRows rows = io::read_count_rows(slice, begin, end);
     entries_seen += rows.offsets.back();
-    body(tokenize(rows, mapping, options, slice.path));
+    body(rows);
     begin = end;
   }
+}
+
+/// Calls body(TokenizedCells) for the blocks of the slice, in order. \throws as tokenize and for_count_blocks
+template <class Body>
+void for_token_blocks(const io::Slice& slice, const GeneMapping& mapping, const TokenizerOptions& options,
+                      Body&& body, const BlockOptions& blocks = {}) {
+  for_count_blocks(
+      slice, [&](const io::CountRows& rows) { body(tokenize(rows, mapping, options, slice.path)); }, blocks);
 }
 
 /// Longest sequence: what is asked for, 2,048 (SPEC section 1), what the encoder has positions for.

@@ -193,4 +193,24 @@ inline SharedGenes share_genes(std::span<const io::Slice* const> slices,
   return result;
 }
 
+/// How much of their panels slices share.
+struct PanelOverlap {
+  std::int64_t shared = 0;  ///< genes that all have
+  std::int64_t most = 0;    ///< genes of the largest panel
+  /// Less than nine tenths: what is learnt of cells of one slice hangs on its panel.
+  bool differ() const { return 10 * shared < 9 * most; }
+};
+
+/// As share_genes, but slices without a common gene share 0: a model may still know the genes of each.
+inline PanelOverlap panel_overlap(std::span<const io::Slice* const> slices,
+                                  const pipeline::Model* model = nullptr) {
+  PanelOverlap overlap;
+  for (const io::Slice* slice : slices) overlap.most = (std::max)(overlap.most, slice->genes());
+  try {
+    overlap.shared = share_genes(slices, model).size();
+  } catch (const DataError&) {  // none is shared
+  }
+  return overlap;
+}
+
 }  // namespace stofm::tasks

@@ -22,21 +22,11 @@
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/component_cells.hpp"
 #include "stofm/tasks/context_embedding.hpp"
+#include "stofm/tasks/feature_words.hpp"
 #include "stofm/tasks/gene_components.hpp"
 #include "stofm/tasks/linear_context.hpp"
 
 namespace stofm::tasks {
-
-enum class FeatureKind {
-  stofm,           ///< X_stofm: the SE(2) Transformer's embedding
-  cells,           ///< X_stofm_cells: the cell encoder's
-  context,         ///< X_stofm_context: each cell as the model predicts it from its surroundings
-  genes,           ///< log-normalised counts of the genes that all slices have
-  pca,             ///< principal components of these
-  pca_neighbours,  ///< the same and the mean of the nearest cells of the slice
-  linear_context,  ///< principal components as a ridge regression predicts them from the surroundings
-  fitted_context   ///< the same with the model's prediction (context) among what it predicts from
-};
 
 /// What stands in for the cell encoder before the SE(2) Transformer.
 enum class CellInput { encoder, pca };
@@ -63,12 +53,6 @@ struct SliceFeatures {
   /// Leading columns that hold the cell itself, where the rest holds its surroundings; 0: no such halves.
   std::int64_t own_columns = 0;
 };
-
-/// Whether a kind needs the weights of a model.
-inline bool needs_model(FeatureKind kind) {
-  return kind == FeatureKind::stofm || kind == FeatureKind::cells || kind == FeatureKind::context ||
-         kind == FeatureKind::fitted_context;
-}
 
 namespace detail {
 

@@ -113,17 +113,8 @@ inline IndexedSlice index_slice(const io::Slice& slice, const pipeline::GeneTabl
   line.known_genes = coverage.matched;
   line.cells = slice.cells;
   detail::SliceCounts counts(slice, mapping);
-  std::int64_t entries = 0;
-  for (std::int64_t begin = 0; begin < slice.cells;) {
-    const std::int64_t wanted =
-        begin == 0 ? blocks.first_cells
-                   : std::clamp<std::int64_t>(blocks.entries / (entries / begin + 1), 1, blocks.most_cells);
-    const std::int64_t end = (std::min)(slice.cells, begin + wanted);
-    const io::CountRows rows = io::read_count_rows(slice, begin, end);
-    entries += rows.offsets.back();
-    counts.add(rows);
-    begin = end;
-  }
+  pipeline::for_count_blocks(
+      slice, [&](const io::CountRows& rows) { counts.add(rows); }, blocks);
   counts.finish(indexed);
   const TensorView<const double> xy = slice.coordinates.view();
   for (std::int64_t i = 0; i < slice.cells; ++i)
