@@ -45,7 +45,7 @@ std::string group_text(const ReportGroups& groups) {
                 ",\"colours\":", json_list(groups.colours, json_text), "}");
 }
 
-std::vector<std::string> palette() {
+std::vector<std::string> report_palette() {
   std::vector<std::string> colours;
   for (std::size_t i = 0; i < 256; ++i) colours.push_back(group_colour(i));
   return colours;
@@ -97,7 +97,7 @@ std::string report_html(const ReportData& d) {
   member("model", json_list(d.model, json_pair));
   member("libraries", json_list(d.libraries, json_text));
   member("names", json_list(d.cell_names, json_text));
-  member("palette", json_list(palette(), json_text));
+  member("palette", json_list(report_palette(), json_text));
   member("groups", json_list(d.groups, group_text));
   member("grid", json_list(d.grid, [](const ReportSquare& square) {
            return concat("[", json_list(square.corners, json_number), ",", square.library, "]");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "stofm/cluster/nearest_centre.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/random.hpp"
 
 namespace stofm::cluster {
@@ -30,8 +31,16 @@ inline std::int64_t draw_weighted(const std::vector<double>& cumulative, double 
 /// fewer distinct rows. `sample_size` rows (all, if there are not more) are looked at; the rest only if the
 /// sample has too few distinct ones. *Cost* K log K sample_size C operations. *Deterministic* yes for a state
 /// of `random`.
-inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, std::int64_t sample_size,
-                                  Random& random) {
+STOFM_INLINE Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k,
+                                        std::int64_t sample_size, Random& random);
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::kmeans_start(TensorView<const float> rows, std::int64_t k,
+                                        std::int64_t sample_size, Random& random) -> Tensor<float> {
   const std::int64_t n = rows.dim(0), d = rows.dim(1), s = (std::min)(n, sample_size);
   Tensor<float> centres({k, d}), sample({s, d});
   for (std::int64_t i = 0; i < s; ++i) {
@@ -97,4 +106,5 @@ inline Tensor<float> kmeans_start(TensorView<const float> rows, std::int64_t k, 
   return made == k ? centres : centres.slice(0, 0, made).clone();
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

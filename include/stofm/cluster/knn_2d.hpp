@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "stofm/cluster/point_tree_2d.hpp"
+#include "stofm/core/compiled.hpp"
 
 namespace stofm::cluster {
 
@@ -28,7 +29,15 @@ using NeighbourSearch = std::function<Neighbours2d(TensorView<const double> xy, 
 /// that is not finite (or beyond 1e150). *Cost* O(N log N + N k), about 0.5 us a point at k = 9; memory 12 N
 /// k bytes for the result and about 120 N while it runs. *Deterministic* yes, any thread count. 1,000 or
 /// 1,000,000 points at one place, lines and outliers cost no more.
-inline Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int64_t k) {
+STOFM_INLINE Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int64_t k);
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::nearest_neighbours_2d(TensorView<const double> xy, std::int64_t k)
+    -> Neighbours2d {
   detail::require_points_2d(xy, "[nearest_neighbours_2d]");
   if (k < 0)
     throw ShapeError({"STOFM-1205", "", "[nearest_neighbours_2d]", concat("k = ", k), "k >= 0", "Check k."});
@@ -53,4 +62,5 @@ inline Neighbours2d nearest_neighbours_2d(TensorView<const double> xy, std::int6
   return result;
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

@@ -27,6 +27,7 @@
 #include "stofm/cluster/leiden_options.hpp"
 #include "stofm/cluster/number_by_size.hpp"
 #include "stofm/cluster/weighted_graph.hpp"
+#include "stofm/core/compiled.hpp"
 
 namespace stofm::cluster {
 
@@ -144,7 +145,14 @@ inline std::int64_t leiden_local(const WeightedGraph& graph, std::span<const dou
 /// not positive, ShapeError for an inconsistent graph. *Cost* everywhere 0.1 to 0.3 us per listed entry and
 /// pass, 7 to 60 passes; local about 0.5 us per entry in all; memory about 80 bytes a node and 12 an entry
 /// beyond the graph, local 20 and 8 more. *Deterministic* yes for a seed, any thread count; no recursion.
-inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& options = {}) {
+STOFM_INLINE LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& options = {});
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::leiden(const WeightedGraph& graph, const LeidenOptions& options) -> LeidenResult {
   if (!(options.resolution > 0))
     throw UsageError({"STOFM-1212", "", "resolution", concat(options.resolution), "a number > 0",
                       "The published value is 1."});
@@ -176,4 +184,5 @@ inline LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& opti
   return result;
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

@@ -17,6 +17,7 @@
 
 #include "stofm/cluster/kmeans_start.hpp"
 #include "stofm/cluster/nearest_centre.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/random.hpp"
@@ -206,8 +207,23 @@ inline void note_fewer_clusters(MiniBatchKMeansResult& result, std::int64_t want
 /// DataError (STOFM-1232) for no rows or a value that is not finite. *Cost* one batch N_b K C operations,
 /// full steps N K C; memory 12 N bytes plus the centres (16 K C doubles at most while they are averaged).
 /// *Deterministic* yes for a seed, any thread count.
-inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
-                                               const MiniBatchKMeansOptions& options = {}) {
+STOFM_INLINE MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
+                                                     const MiniBatchKMeansOptions& options = {});
+
+/// The same for doubles in any layout (a column-major matrix of Eigen's, say): rows are taken relative to
+/// their mean, so that coordinates far from 0 keep their differences as floats. `centres` are rounded to
+/// float. \throws as above; DataError (STOFM-1232) for a value that is not finite or beyond 1e16. Memory: a
+/// copy as floats.
+STOFM_INLINE MiniBatchKMeansResult mini_batch_kmeans(TensorView<const double> rows,
+                                                     const MiniBatchKMeansOptions& options = {});
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::mini_batch_kmeans(TensorView<const float> rows,
+                                             const MiniBatchKMeansOptions& options) -> MiniBatchKMeansResult {
   detail::check_mini_batch_kmeans(rows, options);
   const std::int64_t n = rows.dim(0);
   const std::int64_t wanted = options.clusters > 0 ? options.clusters : kmeans_cluster_count(n);
@@ -232,12 +248,8 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const float> rows,
   return result;
 }
 
-/// The same for doubles in any layout (a column-major matrix of Eigen's, say): rows are taken relative to
-/// their mean, so that coordinates far from 0 keep their differences as floats. `centres` are rounded to
-/// float. \throws as above; DataError (STOFM-1232) for a value that is not finite or beyond 1e16. Memory: a
-/// copy as floats.
-inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const double> rows,
-                                               const MiniBatchKMeansOptions& options = {}) {
+STOFM_INLINE auto cluster::mini_batch_kmeans(TensorView<const double> rows,
+                                             const MiniBatchKMeansOptions& options) -> MiniBatchKMeansResult {
   constexpr const char* op = "[mini_batch_kmeans]";
   if (rows.rank() != 2)
     throw ShapeError(
@@ -267,4 +279,5 @@ inline MiniBatchKMeansResult mini_batch_kmeans(TensorView<const double> rows,
   return result;
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

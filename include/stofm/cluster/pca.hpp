@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stofm/cluster/covariance.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace stofm::cluster {
@@ -28,7 +29,14 @@ struct Pca2 {
 /// loadings. \throws ShapeError; DataError (STOFM-1222) for a value that is not finite. *Cost* three reads of
 /// the rows and N C^2 operations in double; memory 16 C^2 doubles at most, plus the scores. *Deterministic*
 /// yes, any thread count.
-inline Pca2 pca2(TensorView<const float> rows) {
+STOFM_INLINE Pca2 pca2(TensorView<const float> rows);
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::pca2(TensorView<const float> rows) -> Pca2 {
   if (rows.rank() != 2 || (rows.dim(0) > 0 && rows.dim(1) > 1 && rows.stride(1) != 1))
     throw ShapeError({"STOFM-1221", "", "[pca2]", layout_text(rows), "[rows, columns], rows dense",
                       "Give one row per cell."});
@@ -67,4 +75,5 @@ inline Pca2 pca2(TensorView<const float> rows) {
   return result;
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stofm/core/checked.hpp"
+#include "stofm/core/compiled.hpp"
 
 namespace stofm::cluster {
 
@@ -117,7 +118,16 @@ inline void solve_shifted(const Tridiagonal& t, double x, double tiny, std::vect
 /// destroyed). Vectors of equal eigenvalues are orthogonal; their basis is arbitrary but the same in every
 /// run. Signs are arbitrary. \throws ShapeError. *Cost* 4/3 n^3 operations, O(n) memory beyond `a`.
 /// *Deterministic* yes.
-inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t size, std::int64_t count) {
+STOFM_INLINE LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t size,
+                                                  std::int64_t count);
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::leading_eigenpairs(std::vector<double> a, std::int64_t size, std::int64_t count)
+    -> LeadingEigenpairs {
   if (size < 0 || count < 0 || count > size ||
       static_cast<std::int64_t>(a.size()) != checked_mul(size, size, "eigenpairs"))
     throw ShapeError({"STOFM-1220", "", "[leading_eigenpairs]",
@@ -185,4 +195,5 @@ inline LeadingEigenpairs leading_eigenpairs(std::vector<double> a, std::int64_t 
   return result;
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

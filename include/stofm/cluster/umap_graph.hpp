@@ -21,6 +21,7 @@
 
 #include "stofm/cluster/knn_2d.hpp"
 #include "stofm/cluster/weighted_graph.hpp"
+#include "stofm/core/compiled.hpp"
 
 namespace stofm::cluster {
 
@@ -125,7 +126,15 @@ inline WeightedGraph fuzzy_union(std::int64_t n, std::int64_t per_row,
 /// does); one point or none gives a graph without edges. \throws as nearest_neighbours_2d; UsageError for
 /// n_neighbors < 2. *Cost* O(N log N), about 2 us a point; memory about 300 bytes a point. *Deterministic*
 /// yes, any thread count.
-inline WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions& options = {}) {
+STOFM_INLINE WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions& options = {});
+
+}  // namespace stofm::cluster
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto cluster::umap_graph_2d(TensorView<const double> z, const UmapOptions& options)
+    -> WeightedGraph {
   if (options.n_neighbors < 2)
     throw UsageError({"STOFM-1206", "", "n_neighbors", std::to_string(options.n_neighbors), "at least 2",
                       "The point itself counts."});
@@ -174,4 +183,5 @@ inline WeightedGraph umap_graph_2d(TensorView<const double> z, const UmapOptions
   return detail::fuzzy_union(n, nearest.k, nearest.indices, weights);
 }
 
-}  // namespace stofm::cluster
+}  // namespace stofm
+#endif

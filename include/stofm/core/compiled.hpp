@@ -16,7 +16,8 @@
 ///
 /// Bodies are defined by their qualified names, outside of their namespace: the compiler refuses one that
 /// fits no declaration, so signatures can not drift. Class templates are instantiated whole, by name. A file
-/// of src/ sets STOFM_BODIES to 1 before the headers whose bodies it gives the library.
+/// of src/ includes what the headers that it gives the library stand on, and sets STOFM_BODIES to 1 only for
+/// these headers themselves: every body is in one object.
 
 #if defined(STOFM_COMPILED)
 #define STOFM_INLINE

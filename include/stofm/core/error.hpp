@@ -25,6 +25,7 @@
 #include <string_view>
 #include <utility>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/printable.hpp"
 
 namespace stofm {
@@ -49,7 +50,112 @@ struct ErrorParts {
 };
 
 /// File content made safe to print: in quotes, as printable(), and at most `limit` bytes of it.
-inline std::string quoted(std::string_view text, std::size_t limit = 200) {
+STOFM_INLINE std::string quoted(std::string_view text, std::size_t limit = 200);
+
+/// Base of every exception this library throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorKind kind, ErrorParts parts);
+
+  ErrorKind kind() const noexcept { return kind_; }
+  int exit_code() const noexcept { return static_cast<int>(kind_); }
+  const std::string& code() const noexcept { return parts_.code; }
+  const std::string& file() const noexcept { return parts_.file; }
+  const std::string& where() const noexcept { return parts_.where; }
+  const std::string& found() const noexcept { return parts_.found; }
+  const std::string& expected() const noexcept { return parts_.expected; }
+  const std::string& remedy() const noexcept { return parts_.remedy; }
+  const ErrorParts& parts() const noexcept { return parts_; }
+
+ private:
+  static std::string text_of(const ErrorParts& p);
+
+  ErrorKind kind_;
+  ErrorParts parts_;
+};
+
+/// A wrong option, configuration value or call.
+class UsageError : public Error {
+ public:
+  explicit UsageError(ErrorParts parts);
+};
+/// Shapes, dtypes or layouts given to an op do not fit. Text: `[op]: found ..., expected ...`.
+class ShapeError : public UsageError {
+ public:
+  explicit ShapeError(ErrorParts parts);
+};
+/// A file is not what it claims to be.
+class FileError : public Error {
+ public:
+  explicit FileError(ErrorParts parts);
+};
+/// The content of a well-formed file can not be computed with.
+class DataError : public Error {
+ public:
+  explicit DataError(ErrorParts parts);
+};
+/// Memory, disk or handles ran out (or would).
+class ResourceError : public Error {
+ public:
+  explicit ResourceError(ErrorParts parts);
+};
+/// A device is absent or failed.
+class DeviceError : public Error {
+ public:
+  explicit DeviceError(ErrorParts parts);
+};
+
+/// Joins values into text: `concat("row ", 3, " of ", n)`.
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  (out << ... << parts);
+  return out.str();
+}
+
+}  // namespace stofm
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE Error::Error(ErrorKind kind, ErrorParts parts)
+    : std::runtime_error(text_of(parts)), kind_(kind), parts_(std::move(parts)) {}
+STOFM_INLINE UsageError::UsageError(ErrorParts parts) : Error(ErrorKind::usage, std::move(parts)) {}
+STOFM_INLINE ShapeError::ShapeError(ErrorParts parts) : UsageError(std::move(parts)) {}
+STOFM_INLINE FileError::FileError(ErrorParts parts) : Error(ErrorKind::file, std::move(parts)) {}
+STOFM_INLINE DataError::DataError(ErrorParts parts) : Error(ErrorKind::data, std::move(parts)) {}
+STOFM_INLINE ResourceError::ResourceError(ErrorParts parts) : Error(ErrorKind::resource, std::move(parts)) {}
+STOFM_INLINE DeviceError::DeviceError(ErrorParts parts) : Error(ErrorKind::device, std::move(parts)) {}
+
+STOFM_INLINE std::string Error::text_of(const ErrorParts& p) {
+  std::string text;
+  auto join = [&text](std::string_view separator, std::string_view piece) {
+    if (piece.empty()) return;
+    if (!text.empty()) text += separator;
+    text += piece;
+  };
+  join("", p.file);
+  join(": ", p.where);
+  std::string statement;
+  if (!p.found.empty()) statement = "found " + p.found;
+  if (!p.expected.empty()) statement += (statement.empty() ? "expected " : ", expected ") + p.expected;
+  join(": ", statement);
+  if (!p.remedy.empty()) {
+    text += text.empty() ? "" : ". ";
+    text += p.remedy;
+  }
+  if (!p.code.empty()) text += " [" + p.code + "]";
+  return text;
+}
+
+}  // namespace stofm
+#endif
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto quoted(std::string_view text, std::size_t limit) -> std::string {
   const bool cut = text.size() > limit;
   std::string out = "\"";
   text = text.substr(0, limit);
@@ -63,86 +169,5 @@ inline std::string quoted(std::string_view text, std::size_t limit = 200) {
   return out;
 }
 
-/// Base of every exception this library throws on purpose.
-class Error : public std::runtime_error {
- public:
-  Error(ErrorKind kind, ErrorParts parts)
-      : std::runtime_error(text_of(parts)), kind_(kind), parts_(std::move(parts)) {}
-
-  ErrorKind kind() const noexcept { return kind_; }
-  int exit_code() const noexcept { return static_cast<int>(kind_); }
-  const std::string& code() const noexcept { return parts_.code; }
-  const std::string& file() const noexcept { return parts_.file; }
-  const std::string& where() const noexcept { return parts_.where; }
-  const std::string& found() const noexcept { return parts_.found; }
-  const std::string& expected() const noexcept { return parts_.expected; }
-  const std::string& remedy() const noexcept { return parts_.remedy; }
-  const ErrorParts& parts() const noexcept { return parts_; }
-
- private:
-  static std::string text_of(const ErrorParts& p) {
-    std::string text;
-    auto join = [&text](std::string_view separator, std::string_view piece) {
-      if (piece.empty()) return;
-      if (!text.empty()) text += separator;
-      text += piece;
-    };
-    join("", p.file);
-    join(": ", p.where);
-    std::string statement;
-    if (!p.found.empty()) statement = "found " + p.found;
-    if (!p.expected.empty()) statement += (statement.empty() ? "expected " : ", expected ") + p.expected;
-    join(": ", statement);
-    if (!p.remedy.empty()) {
-      text += text.empty() ? "" : ". ";
-      text += p.remedy;
-    }
-    if (!p.code.empty()) text += " [" + p.code + "]";
-    return text;
-  }
-
-  ErrorKind kind_;
-  ErrorParts parts_;
-};
-
-/// A wrong option, configuration value or call.
-class UsageError : public Error {
- public:
-  explicit UsageError(ErrorParts parts) : Error(ErrorKind::usage, std::move(parts)) {}
-};
-/// Shapes, dtypes or layouts given to an op do not fit. Text: `[op]: found ..., expected ...`.
-class ShapeError : public UsageError {
- public:
-  explicit ShapeError(ErrorParts parts) : UsageError(std::move(parts)) {}
-};
-/// A file is not what it claims to be.
-class FileError : public Error {
- public:
-  explicit FileError(ErrorParts parts) : Error(ErrorKind::file, std::move(parts)) {}
-};
-/// The content of a well-formed file can not be computed with.
-class DataError : public Error {
- public:
-  explicit DataError(ErrorParts parts) : Error(ErrorKind::data, std::move(parts)) {}
-};
-/// Memory, disk or handles ran out (or would).
-class ResourceError : public Error {
- public:
-  explicit ResourceError(ErrorParts parts) : Error(ErrorKind::resource, std::move(parts)) {}
-};
-/// A device is absent or failed.
-class DeviceError : public Error {
- public:
-  explicit DeviceError(ErrorParts parts) : Error(ErrorKind::device, std::move(parts)) {}
-};
-
-/// Joins values into text: `concat("row ", 3, " of ", n)`.
-template <class... Parts>
-std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  out.imbue(std::locale::classic());
-  (out << ... << parts);
-  return out.str();
-}
-
 }  // namespace stofm
+#endif

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "stofm/core/compiled.hpp"
+
 namespace stofm {
 
 namespace detail {
@@ -59,7 +61,14 @@ inline void append_hex(std::string& out, char byte) {
 
 /// Every byte that is no part of well-formed UTF-8, and every byte of a control character that is not in
 /// `kept`, becomes \xNN.
-inline std::string printable(std::string_view text, std::string_view kept = "") {
+STOFM_INLINE std::string printable(std::string_view text, std::string_view kept = "");
+
+}  // namespace stofm
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto printable(std::string_view text, std::string_view kept) -> std::string {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     const detail::CodePoint point = detail::code_point_at(text, i);
@@ -77,3 +86,4 @@ inline std::string printable(std::string_view text, std::string_view kept = "") 
 }
 
 }  // namespace stofm
+#endif

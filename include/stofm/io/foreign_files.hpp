@@ -12,6 +12,7 @@
 #include <system_error>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/core/lower_case.hpp"
 
@@ -123,7 +124,15 @@ inline ForeignFile foreign_folder(const std::filesystem::path& folder) {
 }  // namespace detail
 
 /// Looks at a path, and at the first bytes of a file that is no HDF5. *Cost* a look into a folder.
-inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::string_view head = {}) {
+STOFM_INLINE ForeignFile recognise_foreign(const std::filesystem::path& path, std::string_view head = {});
+
+}  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto io::recognise_foreign(const std::filesystem::path& path, std::string_view head)
+    -> ForeignFile {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return detail::foreign_folder(path);
   const std::string name = lower_case(path.filename().string());
@@ -159,4 +168,5 @@ inline ForeignFile recognise_foreign(const std::filesystem::path& path, std::str
   return {};
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

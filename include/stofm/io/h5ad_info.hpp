@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/h5ad_reader.hpp"
 
 namespace stofm::io {
@@ -126,7 +127,15 @@ inline H5adInfo describe_open_h5ad(const Hdf5File& file) {
 
 /// Describes `path`, in a child process like read_h5ad. Parts that can not be used carry the reason as a
 /// note. \throws FileError not an .h5ad file, or too damaged to list. *Cost* metadata only.
-inline H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& options = {}) {
+STOFM_H5AD_INLINE H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE auto io::describe_h5ad(const std::string& path, const H5adReadOptions& options)
+    -> H5adInfo {
   const std::shared_ptr<InputLock> input_lock = InputLock::share(path);
   if (options.isolation == H5adIsolation::none) {
     const std::lock_guard lock(hdf5_mutex());
@@ -163,4 +172,5 @@ inline H5adInfo describe_h5ad(const std::string& path, const H5adReadOptions& op
   return info;
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/h5ad_new_file.hpp"
 
 namespace stofm::io {
@@ -172,8 +173,16 @@ inline std::int64_t new_h5ad_bytes(const NewH5ad& made) {
 /// \throws UsageError the output exists (STOFM-3010), has no directory (3012), contents that do not fit each
 /// other (3544, 3542); ResourceError disk, processes, other bytes on the disk than were written (5038). Then
 /// nothing has changed. *Cost* one write and one read; no copy of X or layers in memory
-inline void write_new_h5ad(const std::string& output, const NewH5ad& made,
-                           const H5adWriteOptions& options = {}) {
+STOFM_H5AD_INLINE void write_new_h5ad(const std::string& output, const NewH5ad& made,
+                                      const H5adWriteOptions& options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE auto io::write_new_h5ad(const std::string& output, const NewH5ad& made,
+                                          const H5adWriteOptions& options) -> void {
   const OutputOptions reserve{.overwrite = options.overwrite,
                               .expected_bytes = detail::new_h5ad_bytes(made),
                               .follow_link = options.follow_link,
@@ -201,4 +210,5 @@ inline void write_new_h5ad(const std::string& output, const NewH5ad& made,
   });
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/h5ad_reader.hpp"
 #include "stofm/io/h5ad_tables_reader.hpp"
 
@@ -107,8 +108,16 @@ inline H5adTables unpack_tables(const std::string& path, std::string bytes,
 /// libhdf5 runs in a forked child that ends with the call. \throws UsageError a column or key that is not
 /// there (STOFM-3552), no labels (3553); FileError no numbers (3554), damage; DataError positions;
 /// ResourceError memory. *Cost* one read of what is asked for, held once, blocks of 8 MiB beside it.
-inline H5adTables read_h5ad_tables(const std::string& path, const H5adTablesRequest& request,
-                                   const H5adReadOptions& options = {}) {
+STOFM_H5AD_INLINE H5adTables read_h5ad_tables(const std::string& path, const H5adTablesRequest& request,
+                                              const H5adReadOptions& options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE auto io::read_h5ad_tables(const std::string& path, const H5adTablesRequest& request,
+                                            const H5adReadOptions& options) -> H5adTables {
   const std::shared_ptr<InputLock> input_lock = InputLock::share(path);
   if (options.isolation == H5adIsolation::none) {
     const std::lock_guard lock(hdf5_mutex());
@@ -158,4 +167,5 @@ inline H5adTables read_h5ad_tables(const std::string& path, const H5adTablesRequ
   });
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/file_identity.hpp"
 #include "stofm/io/hdf5_handle.hpp"
 #include "stofm/io/hdf5_memory.hpp"
@@ -38,26 +39,7 @@ enum class Hdf5Kind { absent, group, dataset, other };
 
 /// Opens for reading, without a lock (io/input_lock.hpp has them): works on read-only file systems and when
 /// opened twice. \throws FileError damage, or STOFM-3543 if another file took the name meanwhile
-inline Hdf5File open_hdf5_file(const std::string& path) {
-  Hdf5File file;
-  file.path = path;
-  file.raw = std::make_shared<detail::RawDescriptor>(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  file.superblock = check_superblock(path, *file.raw);
-  file.identity = detail::identity_of(file.raw->fd);
-  const Hdf5Handle access =
-      checked_handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "", "create an access list");
-  // The driver whatever the environment says: its descriptor is asked for below.
-  require_hdf5(H5Pset_fapl_sec2(access.get()) >= 0, path, "", "choose a driver");
-  require_hdf5(H5Pset_file_locking(access.get(), false, true) >= 0, path, "", "switch file locks off");
-  const Hdf5MemoryBound bound(file.superblock.file_size);
-  file.handle = checked_handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, path, "",
-                               "open the file");
-  void* descriptor = nullptr;
-  require_hdf5(H5Fget_vfd_handle(file.handle.get(), H5P_DEFAULT, &descriptor) >= 0, path, "",
-               "ask for the open file");
-  require_unchanged(path, file.identity, detail::identity_of(*static_cast<const int*>(descriptor)));
-  return file;
-}
+STOFM_H5AD_INLINE Hdf5File open_hdf5_file(const std::string& path);
 
 /// libhdf5 reads zeros behind the end of a file: what it gave is good only if the file is still as long as it
 /// was. \throws FileError (STOFM-3502) if it is shorter now. *Cost* one fstat.
@@ -237,3 +219,30 @@ inline std::vector<std::string> hdf5_names(const Hdf5File& file, const Hdf5Objec
 }
 
 }  // namespace stofm::io
+
+#if STOFM_H5AD_BODIES
+namespace stofm {
+
+STOFM_H5AD_INLINE auto io::open_hdf5_file(const std::string& path) -> Hdf5File {
+  Hdf5File file;
+  file.path = path;
+  file.raw = std::make_shared<detail::RawDescriptor>(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  file.superblock = check_superblock(path, *file.raw);
+  file.identity = detail::identity_of(file.raw->fd);
+  const Hdf5Handle access =
+      checked_handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "", "create an access list");
+  // The driver whatever the environment says: its descriptor is asked for below.
+  require_hdf5(H5Pset_fapl_sec2(access.get()) >= 0, path, "", "choose a driver");
+  require_hdf5(H5Pset_file_locking(access.get(), false, true) >= 0, path, "", "switch file locks off");
+  const Hdf5MemoryBound bound(file.superblock.file_size);
+  file.handle = checked_handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, path, "",
+                               "open the file");
+  void* descriptor = nullptr;
+  require_hdf5(H5Fget_vfd_handle(file.handle.get(), H5P_DEFAULT, &descriptor) >= 0, path, "",
+               "ask for the open file");
+  require_unchanged(path, file.identity, detail::identity_of(*static_cast<const int*>(descriptor)));
+  return file;
+}
+
+}  // namespace stofm
+#endif

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/file.hpp"
 #include "stofm/io/json_scanner.hpp"
 
@@ -60,18 +61,8 @@ class JsonBuilder {
 /// Parses one JSON text strictly. `file` and `where` appear in messages only.
 /// *Cost* one pass to check and one to build; memory in proportion to the text, bounded by `limits`.
 /// \throws FileError (STOFM-32xx, see scan_json) with byte, line and column.
-inline nlohmann::json parse_json(std::string_view text, const std::string& file,
-                                 const JsonLimits& limits = {}, const std::string& where = "") {
-  return detail::with_memory_errors(file, [&] {
-    const JsonSource source{.file = file, .where = where};
-    JsonNoHandler check;
-    scan_json(text, check, source, limits);
-    nlohmann::json document;
-    detail::JsonBuilder builder(document);
-    scan_json(text, builder, source, limits);
-    return document;
-  });
-}
+STOFM_INLINE nlohmann::json parse_json(std::string_view text, const std::string& file,
+                                       const JsonLimits& limits = {}, const std::string& where = "");
 
 /// Reads and parses a file. \throws as File::open and parse_json; a file above the size cap is not read.
 inline nlohmann::json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
@@ -84,3 +75,22 @@ inline nlohmann::json read_json(const std::filesystem::path& path, const JsonLim
 }
 
 }  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto io::parse_json(std::string_view text, const std::string& file, const JsonLimits& limits,
+                                 const std::string& where) -> nlohmann::json {
+  return detail::with_memory_errors(file, [&] {
+    const JsonSource source{.file = file, .where = where};
+    JsonNoHandler check;
+    scan_json(text, check, source, limits);
+    nlohmann::json document;
+    detail::JsonBuilder builder(document);
+    scan_json(text, builder, source, limits);
+    return document;
+  });
+}
+
+}  // namespace stofm
+#endif

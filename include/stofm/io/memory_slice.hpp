@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/array_matrix.hpp"
 #include "stofm/io/h5ad_counts_choice.hpp"
 #include "stofm/io/h5ad_overlap.hpp"
@@ -77,7 +78,14 @@ inline void check_memory_positions(const SliceArrays& arrays, const H5adReadOpti
 /// positions_required, cell_names and memory_limit are used \return a Slice whose read_counts may be called
 /// from several threads (one at a time runs) \throws UsageError, DataError, FileError as read_h5ad, with the
 /// same codes. *Cost* a look at up to 3 x 2^20 stored values, and the search of h5ad_overlap.hpp.
-inline Slice slice_of_arrays(SliceArrays arrays, const H5adReadOptions& options = {}) {
+STOFM_INLINE Slice slice_of_arrays(SliceArrays arrays, const H5adReadOptions& options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto io::slice_of_arrays(SliceArrays arrays, const H5adReadOptions& options) -> Slice {
   ArrayMatrix& matrix = arrays.counts;
   const std::string& path = arrays.source.path;
   Slice slice;
@@ -125,4 +133,5 @@ inline Slice slice_of_arrays(SliceArrays arrays, const H5adReadOptions& options 
   return slice;
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

@@ -25,9 +25,7 @@ class SafetensorsFile {
  public:
   /// \throws FileError (STOFM-30xx, 31xx, 32xx) for a path or file that is refused; ResourceError on I/O
   /// errors.
-  static SafetensorsFile open(const std::filesystem::path& path, const SafetensorsLimits& limits = {}) {
-    return detail::with_memory_errors(path, [&] { return SafetensorsFile(File::open(path), limits); });
-  }
+  static SafetensorsFile open(const std::filesystem::path& path, const SafetensorsLimits& limits = {});
 
   const std::string& path() const { return file_.path(); }
   std::int64_t file_bytes() const { return file_.size(); }
@@ -170,3 +168,14 @@ class SafetensorsFile {
 };
 
 }  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE io::SafetensorsFile io::SafetensorsFile::open(const std::filesystem::path& path,
+                                                           const SafetensorsLimits& limits) {
+  return detail::with_memory_errors(path, [&] { return SafetensorsFile(File::open(path), limits); });
+}
+
+}  // namespace stofm
+#endif

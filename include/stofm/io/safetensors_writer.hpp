@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/dtype.hpp"
 #include "stofm/io/output_file.hpp"
@@ -145,15 +146,33 @@ inline void write_safetensors_file(const std::filesystem::path& path,
 /// Writes the file.
 /// \throws UsageError (STOFM-3130 name twice or empty, 3131 not UTF-8, 3010 ff. the path);
 /// ResourceError (STOFM-5011) when the disk is full; then nothing has changed.
-inline void write_safetensors(const std::filesystem::path& path, std::span<const SafetensorsEntry> entries,
-                              const std::map<std::string, std::string>& metadata = {},
-                              OutputOptions options = {}) {
+STOFM_INLINE void write_safetensors(const std::filesystem::path& path,
+                                    std::span<const SafetensorsEntry> entries,
+                                    const std::map<std::string, std::string>& metadata = {},
+                                    OutputOptions options = {});
+STOFM_INLINE void write_safetensors(const std::filesystem::path& path,
+                                    const std::vector<SafetensorsEntry>& entries,
+                                    const std::map<std::string, std::string>& metadata = {},
+                                    OutputOptions options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto io::write_safetensors(const std::filesystem::path& path,
+                                        std::span<const SafetensorsEntry> entries,
+                                        const std::map<std::string, std::string>& metadata,
+                                        OutputOptions options) -> void {
   detail::with_memory_errors(path, [&] { detail::write_safetensors_file(path, entries, metadata, options); });
 }
-inline void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsEntry>& entries,
-                              const std::map<std::string, std::string>& metadata = {},
-                              OutputOptions options = {}) {
+
+STOFM_INLINE auto io::write_safetensors(const std::filesystem::path& path,
+                                        const std::vector<SafetensorsEntry>& entries,
+                                        const std::map<std::string, std::string>& metadata,
+                                        OutputOptions options) -> void {
   write_safetensors(path, std::span<const SafetensorsEntry>(entries), metadata, options);
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

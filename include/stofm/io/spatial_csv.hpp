@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/coordinate_names.hpp"
@@ -170,9 +171,18 @@ inline std::array<std::int64_t, 2> find_place_columns(const CsvTable& table,
 /// \throws FileError as read_csv and gunzip, STOFM-3402 Parquet, 3407 column missing, 3408 a field that is no
 /// number, 3410 a cell twice in the file; DataError STOFM-3409 cells that are not in the file (first 10 and
 /// the count), 3411 a name twice among the cells.
-inline SpatialCsvResult read_spatial_csv(const std::filesystem::path& path,
-                                         std::span<const std::string> cell_names,
-                                         const SpatialCsvOptions& options = {}) {
+STOFM_INLINE SpatialCsvResult read_spatial_csv(const std::filesystem::path& path,
+                                               std::span<const std::string> cell_names,
+                                               const SpatialCsvOptions& options = {});
+
+}  // namespace stofm::io
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto io::read_spatial_csv(const std::filesystem::path& path,
+                                       std::span<const std::string> cell_names,
+                                       const SpatialCsvOptions& options) -> SpatialCsvResult {
   const CsvTable table = detail::read_any_csv(path, options.csv);
   const auto [x, y] = detail::find_place_columns(table, options);
   const auto cells = static_cast<std::int64_t>(cell_names.size());
@@ -238,4 +248,5 @@ inline SpatialCsvResult read_spatial_csv(const std::filesystem::path& path,
   return result;
 }
 
-}  // namespace stofm::io
+}  // namespace stofm
+#endif

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/config.hpp"
 #include "stofm/model/parameters.hpp"
 
@@ -28,7 +29,31 @@ inline void add_norm(std::vector<ParameterSpec>& list, const std::string& name, 
 }  // namespace detail
 
 /// Parameters of the SE(2) Transformer, in the order of the computation. \throws as Se2Config::validate()
-inline std::vector<ParameterSpec> parameter_list(const Se2Config& config) {
+STOFM_INLINE std::vector<ParameterSpec> parameter_list(const Se2Config& config);
+
+/// Tensors of released SE(2) checkpoints that inference never uses: the final norm of pre-LN models, which
+/// the reference builds and never applies, and the two heads of pretraining.
+inline bool is_unused_se2_parameter(const std::string& name) {
+  return name.starts_with("encoder.final_layer_norm.") || name.starts_with("lm_head.") ||
+         name.starts_with("pair_head.");
+}
+
+/// Parameters of the cell encoder. `config.projection_dim` must be set. \throws as
+/// CellEncoderConfig::validate()
+STOFM_INLINE std::vector<ParameterSpec> parameter_list(const CellEncoderConfig& config);
+
+/// Tensors of released BERT checkpoints that the embedding never uses.
+inline bool is_unused_cell_encoder_parameter(const std::string& name) {
+  return name == "bert/embeddings.position_ids" || name.starts_with("bert/pooler.") ||
+         name.starts_with("bert/cls.") || name.starts_with("cls.");
+}
+
+}  // namespace stofm::model
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto model::parameter_list(const Se2Config& config) -> std::vector<ParameterSpec> {
   config.validate();
   const std::int64_t e = config.embedding_dim, f = config.ffn_embedding_dim, k = config.gaussian_hidden_dim,
                      h = config.num_attention_heads;
@@ -54,16 +79,7 @@ inline std::vector<ParameterSpec> parameter_list(const Se2Config& config) {
   return list;
 }
 
-/// Tensors of released SE(2) checkpoints that inference never uses: the final norm of pre-LN models, which
-/// the reference builds and never applies, and the two heads of pretraining.
-inline bool is_unused_se2_parameter(const std::string& name) {
-  return name.starts_with("encoder.final_layer_norm.") || name.starts_with("lm_head.") ||
-         name.starts_with("pair_head.");
-}
-
-/// Parameters of the cell encoder. `config.projection_dim` must be set. \throws as
-/// CellEncoderConfig::validate()
-inline std::vector<ParameterSpec> parameter_list(const CellEncoderConfig& config) {
+STOFM_INLINE auto model::parameter_list(const CellEncoderConfig& config) -> std::vector<ParameterSpec> {
   config.validate();
   const std::int64_t w = config.hidden_size, f = config.intermediate_size;
   std::vector<ParameterSpec> list;
@@ -93,10 +109,5 @@ inline std::vector<ParameterSpec> parameter_list(const CellEncoderConfig& config
   return list;
 }
 
-/// Tensors of released BERT checkpoints that the embedding never uses.
-inline bool is_unused_cell_encoder_parameter(const std::string& name) {
-  return name == "bert/embeddings.position_ids" || name.starts_with("bert/pooler.") ||
-         name.starts_with("bert/cls.") || name.starts_with("cls.");
-}
-
-}  // namespace stofm::model
+}  // namespace stofm
+#endif

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "stofm/autograd/rules/losses.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/init.hpp"
 #include "stofm/model/pair_head.hpp"
 #include "stofm/model/se2_training.hpp"
@@ -134,5 +135,7 @@ autograd::Variable<T> combined_loss(const LossSum<T>& cells, std::int64_t cells_
   return autograd::add(part(cells, cells_in_batch, weights.cells),
                        part(pairs, pairs_in_batch, weights.pairs));
 }
+
+STOFM_INSTANCE(class PretrainingHeads<float>)
 
 }  // namespace stofm::model

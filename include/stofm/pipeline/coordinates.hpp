@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -63,7 +64,14 @@ inline std::int64_t count_cells_at_one_place(TensorView<const double> xy) {
 /// Centres and scales, in double. `xy` [N, 2] in any unit, with any offset. All cells at one place (one cell,
 /// too): zeros. \throws ShapeError for another shape or N = 0, DataError (STOFM-4202) for a coordinate that
 /// is not finite, with the count and the first rows. *Cost* O(N). *Deterministic* yes.
-inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) {
+STOFM_INLINE NormalisedCoordinates normalise_coordinates(TensorView<const double> xy);
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::normalise_coordinates(TensorView<const double> xy) -> NormalisedCoordinates {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.dim(0) < 1)
     throw ShapeError({"STOFM-4201", "", "coordinates", to_string(xy.shape),
                       "[cells, 2] with at least one cell", "Give x and y of each cell."});
@@ -123,4 +131,5 @@ inline NormalisedCoordinates normalise_coordinates(TensorView<const double> xy) 
   return result;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

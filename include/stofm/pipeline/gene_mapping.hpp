@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "stofm/core/checked.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/pipeline/gene_columns.hpp"
 #include "stofm/pipeline/gene_coverage.hpp"
 #include "stofm/pipeline/gene_name.hpp"
@@ -146,8 +147,61 @@ inline bool mixed_species(const GeneCoverage& c, const std::vector<std::uint8_t>
                                        : few * 10 >= c.human + c.mouse && few >= 5;
 }
 
-inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const MouseMap& mouse_map,
-                             const GeneMappingOptions& options, const std::string& file) {
+STOFM_INLINE GeneMapping map_lists(GeneLists& all, const GeneTable& table, const MouseMap& mouse_map,
+                                   const GeneMappingOptions& options, const std::string& file);
+
+}  // namespace detail
+
+/// Maps the gene columns of a slice. Columns of one gene are summed into the first of them; two names that
+/// reach one token are both kept (SPEC). Every list of names of the slice is looked at, unless the user chose
+/// one. \throws DataError if no gene or less than `refuse_below` of them is known, for another species than
+/// human and mouse,
+///   or if mouse ids meet no map; ShapeError for lists of different length. *Cost* O(columns) per list.
+inline GeneMapping map_genes(const io::Slice& slice, const GeneTable& table, const MouseMap& mouse_map,
+                             const GeneMappingOptions& options = {}) {
+  detail::GeneLists all;
+  all.chosen = slice.gene_column_chosen;
+  all.has_symbols = !slice.gene_symbols.empty();
+  const auto add = [&](const std::string& column, const std::vector<std::string>& names, const char* what,
+                       bool usual) {
+    if (names.size() != slice.gene_ids.size())
+      throw ShapeError({"STOFM-4126", slice.path, what, concat(names.size(), " names"),
+                        concat(slice.gene_ids.size(), ", one per gene id"),
+                        "Give lists of the same columns."});
+    detail::GeneList list;
+    list.column = column;
+    list.names = &names;
+    list.usual = usual;
+    all.lists.push_back(std::move(list));
+  };
+  add(slice.gene_id_column, slice.gene_ids, "gene ids", true);
+  if (all.has_symbols) add(slice.gene_symbol_column, slice.gene_symbols, "gene symbols", true);
+  for (const io::GeneNameList& other : slice.other_gene_names)
+    add(other.column, other.names, "gene names", other.column == "index");
+  return detail::map_lists(all, table, mouse_map, options, slice.path);
+}
+
+/// The same for lists that are no slice's. \p gene_symbols is empty or as long as \p gene_ids; \p file names
+/// them in messages.
+inline GeneMapping map_genes(const std::vector<std::string>& gene_ids,
+                             const std::vector<std::string>& gene_symbols, const GeneTable& table,
+                             const MouseMap& mouse_map, const GeneMappingOptions& options = {},
+                             const std::string& file = "") {
+  io::Slice slice;
+  slice.path = file;
+  slice.gene_ids = gene_ids;
+  slice.gene_symbols = gene_symbols;
+  return map_genes(slice, table, mouse_map, options);
+}
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::detail::map_lists(GeneLists& all, const GeneTable& table,
+                                              const MouseMap& mouse_map, const GeneMappingOptions& options,
+                                              const std::string& file) -> GeneMapping {
   options.validate();
   const std::size_t columns = all.lists.front().names->size();
   narrow<std::int32_t>(static_cast<std::int64_t>(columns), "gene columns");
@@ -235,48 +289,5 @@ inline GeneMapping map_lists(GeneLists& all, const GeneTable& table, const Mouse
   return mapping;
 }
 
-}  // namespace detail
-
-/// Maps the gene columns of a slice. Columns of one gene are summed into the first of them; two names that
-/// reach one token are both kept (SPEC). Every list of names of the slice is looked at, unless the user chose
-/// one. \throws DataError if no gene or less than `refuse_below` of them is known, for another species than
-/// human and mouse,
-///   or if mouse ids meet no map; ShapeError for lists of different length. *Cost* O(columns) per list.
-inline GeneMapping map_genes(const io::Slice& slice, const GeneTable& table, const MouseMap& mouse_map,
-                             const GeneMappingOptions& options = {}) {
-  detail::GeneLists all;
-  all.chosen = slice.gene_column_chosen;
-  all.has_symbols = !slice.gene_symbols.empty();
-  const auto add = [&](const std::string& column, const std::vector<std::string>& names, const char* what,
-                       bool usual) {
-    if (names.size() != slice.gene_ids.size())
-      throw ShapeError({"STOFM-4126", slice.path, what, concat(names.size(), " names"),
-                        concat(slice.gene_ids.size(), ", one per gene id"),
-                        "Give lists of the same columns."});
-    detail::GeneList list;
-    list.column = column;
-    list.names = &names;
-    list.usual = usual;
-    all.lists.push_back(std::move(list));
-  };
-  add(slice.gene_id_column, slice.gene_ids, "gene ids", true);
-  if (all.has_symbols) add(slice.gene_symbol_column, slice.gene_symbols, "gene symbols", true);
-  for (const io::GeneNameList& other : slice.other_gene_names)
-    add(other.column, other.names, "gene names", other.column == "index");
-  return detail::map_lists(all, table, mouse_map, options, slice.path);
-}
-
-/// The same for lists that are no slice's. \p gene_symbols is empty or as long as \p gene_ids; \p file names
-/// them in messages.
-inline GeneMapping map_genes(const std::vector<std::string>& gene_ids,
-                             const std::vector<std::string>& gene_symbols, const GeneTable& table,
-                             const MouseMap& mouse_map, const GeneMappingOptions& options = {},
-                             const std::string& file = "") {
-  io::Slice slice;
-  slice.path = file;
-  slice.gene_ids = gene_ids;
-  slice.gene_symbols = gene_symbols;
-  return map_genes(slice, table, mouse_map, options);
-}
-
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

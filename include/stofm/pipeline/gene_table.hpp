@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/parse_double.hpp"
@@ -145,7 +146,8 @@ inline std::string first_few(const std::vector<std::string>& names, std::int64_t
 
 }  // namespace detail
 
-inline GeneTable GeneTable::parse(std::string_view text, const std::string& source) {
+#if STOFM_BODIES
+STOFM_INLINE GeneTable GeneTable::parse(std::string_view text, const std::string& source) {
   detail::TableLines<4> lines(text, source);
   lines.require_header({"ensembl_id", "symbols", "token", "median"});
   GeneTable table;
@@ -217,7 +219,7 @@ inline GeneTable GeneTable::parse(std::string_view text, const std::string& sour
   return table;
 }
 
-inline void GeneTable::mark_learnt(std::string_view text, const std::string& source) {
+STOFM_INLINE void GeneTable::mark_learnt(std::string_view text, const std::string& source) {
   learnt.assign(text.empty() ? 0 : tokens.size(), 0);
   detail::TableLines<1> lines(text, source);
   std::array<std::string_view, 1> id;
@@ -230,7 +232,8 @@ inline void GeneTable::mark_learnt(std::string_view text, const std::string& sou
   }
 }
 
-inline MouseMap MouseMap::parse(std::string_view text, const GeneTable& table, const std::string& source) {
+STOFM_INLINE MouseMap MouseMap::parse(std::string_view text, const GeneTable& table,
+                                      const std::string& source) {
   MouseMap map;
   if (text.empty()) return map;
   detail::TableLines<2> lines(text, source);
@@ -260,5 +263,6 @@ inline MouseMap MouseMap::parse(std::string_view text, const GeneTable& table, c
                            unknown});
   return map;
 }
+#endif
 
 }  // namespace stofm::pipeline

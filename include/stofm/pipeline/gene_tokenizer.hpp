@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/io/slice.hpp"
 #include "stofm/pipeline/gene_coverage.hpp"
@@ -167,8 +168,17 @@ void close_gaps(std::vector<T>& packed, const std::vector<std::int64_t>& room_of
 /// \throws DataError for a negative, NaN or infinite count or a column outside the mapping (row D17).
 /// *Cost* O(nnz log nnz-per-cell), parallel over cells; the result does not depend on threads, on the order
 /// of a row or on how the slice is cut into blocks.
-inline TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& mapping,
-                               const TokenizerOptions& options = {}, const std::string& file = "") {
+STOFM_INLINE TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& mapping,
+                                     const TokenizerOptions& options = {}, const std::string& file = "");
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::tokenize(const io::CountRows& rows, const GeneMapping& mapping,
+                                     const TokenizerOptions& options, const std::string& file)
+    -> TokenizedCells {
   options.validate();
   io::require_consistent(rows, file);
   TokenizedCells result;
@@ -204,4 +214,5 @@ inline TokenizedCells tokenize(const io::CountRows& rows, const GeneMapping& map
   return result;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

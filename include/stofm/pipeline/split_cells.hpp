@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/tensor.hpp"
 
@@ -53,8 +54,16 @@ inline void append_pieces(std::vector<std::vector<std::int64_t>>& pieces, std::v
 /// is rounding), the cells are cut along the other into s + 1 stretches of length extent / s; where both are,
 /// they are one square. \throws ShapeError, UsageError (STOFM-4203) for split_num < 1. *Cost* O(N log N).
 /// *Deterministic* yes.
-inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const double> xy,
-                                                          std::int64_t split_num = 1000) {
+STOFM_INLINE std::vector<std::vector<std::int64_t>> split_cells(TensorView<const double> xy,
+                                                                std::int64_t split_num = 1000);
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::split_cells(TensorView<const double> xy, std::int64_t split_num)
+    -> std::vector<std::vector<std::int64_t>> {
   if (xy.rank() != 2 || xy.dim(1) != 2 || xy.stride(1) != 1)
     throw ShapeError({"STOFM-4204", "", "[split_cells]", layout_text(xy), "[cells, 2], rows dense",
                       "Give x and y of each cell."});
@@ -110,4 +119,5 @@ inline std::vector<std::vector<std::int64_t>> split_cells(TensorView<const doubl
   return pieces;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

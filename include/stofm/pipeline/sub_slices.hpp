@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "stofm/cluster/point_tree_2d.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/ops/pair_distances.hpp"
 #include "stofm/pipeline/embed_choices.hpp"
@@ -182,8 +183,18 @@ STOFM_UNFUSED inline void list_distances(SubSlice& sub, const SubSliceOptions& o
 /// neighbours < 2; DataError for a coordinate that is not finite. *Cost* about 1.5 us a cell plus 8 bytes per
 /// listed pair (14 % of n^2 at n = 1,050); one thread: call it for several pieces at once. *Deterministic*
 /// yes.
-inline SubSlice build_sub_slice(std::span<const std::int64_t> cells, TensorView<const double> xy,
-                                TensorView<const double> virtual_xy, const SubSliceOptions& options = {}) {
+STOFM_INLINE SubSlice build_sub_slice(std::span<const std::int64_t> cells, TensorView<const double> xy,
+                                      TensorView<const double> virtual_xy,
+                                      const SubSliceOptions& options = {});
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::build_sub_slice(std::span<const std::int64_t> cells, TensorView<const double> xy,
+                                            TensorView<const double> virtual_xy,
+                                            const SubSliceOptions& options) -> SubSlice {
   for (const auto& points : {xy, virtual_xy})
     if (points.rank() != 2 || (points.dim(0) > 0 && (points.dim(1) != 2 || points.stride(1) != 1)))
       throw ShapeError({"STOFM-4206", "", "[build_sub_slice]", to_string(points.shape),
@@ -213,4 +224,5 @@ inline SubSlice build_sub_slice(std::span<const std::int64_t> cells, TensorView<
   return sub;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

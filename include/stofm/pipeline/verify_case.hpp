@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/cpu_features.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/model/cell_encoder.hpp"
@@ -64,16 +65,15 @@ struct CaseModels {
 
 /// Compares encoders with a golden case, which says which one it is for. \throws DataError STOFM-4350 if that
 /// one is not there, 4351 if its sizes do not fit; FileError as SafetensorsFile::open and read.
-inline std::vector<VerifyEntry> verify_case(const CaseModels& models, const std::filesystem::path& case_path,
-                                            const VerifyOptions& options = {});
+STOFM_INLINE std::vector<VerifyEntry> verify_case(const CaseModels& models,
+                                                  const std::filesystem::path& case_path,
+                                                  const VerifyOptions& options = {});
 
 /// The same with the encoders of the CPU. Either may be null.
-inline std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
-                                            const model::CellEncoder<float>* cell_encoder,
-                                            const std::filesystem::path& case_path,
-                                            const VerifyOptions& options = {}) {
-  return verify_case(CaseModels::on_cpu(se2, cell_encoder), case_path, options);
-}
+STOFM_INLINE std::vector<VerifyEntry> verify_case(const model::Se2Encoder<float>* se2,
+                                                  const model::CellEncoder<float>* cell_encoder,
+                                                  const std::filesystem::path& case_path,
+                                                  const VerifyOptions& options = {});
 
 /// Every entry is within its tolerance, and there is at least one.
 inline bool all_ok(const std::vector<VerifyEntry>& entries) {
@@ -253,21 +253,6 @@ inline std::vector<VerifyEntry> verify_cell_encoder_case(const CaseModels::Cells
 
 }  // namespace detail
 
-inline std::vector<VerifyEntry> verify_case(const CaseModels& models, const std::filesystem::path& case_path,
-                                            const VerifyOptions& options) {
-  const detail::CaseFile file(case_path);
-  if (file.has("token_embeddings") && file.has("distances") && file.has("last_hidden_state")) {
-    if (!models.se2) file.refuse_kind("an SE(2) Transformer case", "a case for the cell encoder alone");
-    return detail::verify_se2_case(*models.se2, file, options);
-  }
-  if (file.has("input_ids") && file.has("embedding")) {
-    if (!models.cells) file.refuse_kind("a cell encoder case", "a case for the SE(2) Transformer alone");
-    return detail::verify_cell_encoder_case(*models.cells, file, options);
-  }
-  file.refuse_kind("neither token_embeddings, distances, last_hidden_state nor input_ids, embedding",
-                   "a case of the SE(2) Transformer or of the cell encoder");
-}
-
 inline CaseModels CaseModels::on_cpu(const model::Se2Encoder<float>* se2,
                                      const model::CellEncoder<float>* cells) {
   CaseModels models;
@@ -298,3 +283,31 @@ inline CaseModels CaseModels::of(const Model& model) {
 }
 
 }  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::verify_case(const model::Se2Encoder<float>* se2,
+                                        const model::CellEncoder<float>* cell_encoder,
+                                        const std::filesystem::path& case_path, const VerifyOptions& options)
+    -> std::vector<VerifyEntry> {
+  return verify_case(CaseModels::on_cpu(se2, cell_encoder), case_path, options);
+}
+
+STOFM_INLINE auto pipeline::verify_case(const CaseModels& models, const std::filesystem::path& case_path,
+                                        const VerifyOptions& options) -> std::vector<VerifyEntry> {
+  const detail::CaseFile file(case_path);
+  if (file.has("token_embeddings") && file.has("distances") && file.has("last_hidden_state")) {
+    if (!models.se2) file.refuse_kind("an SE(2) Transformer case", "a case for the cell encoder alone");
+    return detail::verify_se2_case(*models.se2, file, options);
+  }
+  if (file.has("input_ids") && file.has("embedding")) {
+    if (!models.cells) file.refuse_kind("a cell encoder case", "a case for the SE(2) Transformer alone");
+    return detail::verify_cell_encoder_case(*models.cells, file, options);
+  }
+  file.refuse_kind("neither token_embeddings, distances, last_hidden_state nor input_ids, embedding",
+                   "a case of the SE(2) Transformer or of the cell encoder");
+}
+
+}  // namespace stofm
+#endif

@@ -17,6 +17,7 @@
 #include "stofm/cluster/mini_batch_kmeans.hpp"
 #include "stofm/cluster/pca.hpp"
 #include "stofm/cluster/umap_graph.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/pipeline/embed_choices.hpp"
 
 namespace stofm::pipeline {
@@ -139,8 +140,16 @@ inline VirtualCells mean_of_clusters(std::vector<std::int32_t> labels, std::int6
 /// Clusters and virtual cells of a slice: `xy` [N, 2] normalised, `features` [N, C] cell embeddings.
 /// \throws as cluster_features; UsageError for options out of range. *Cost* leiden 10 to 40 us a cell up to
 /// 100,000 cells and about 10 above, kmeans about 1. *Deterministic* yes for a seed, any thread count.
-inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<const float> features,
-                                       const VirtualCellOptions& options = {}) {
+STOFM_INLINE VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<const float> features,
+                                             const VirtualCellOptions& options = {});
+
+}  // namespace stofm::pipeline
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto pipeline::find_virtual_cells(TensorView<const double> xy, TensorView<const float> features,
+                                               const VirtualCellOptions& options) -> VirtualCells {
   auto clock = std::chrono::steady_clock::now();
   const Tensor<double> z = cluster_features(xy, features, options.alpha);
   const double features_seconds = detail::seconds_since(clock);
@@ -184,4 +193,5 @@ inline VirtualCells find_virtual_cells(TensorView<const double> xy, TensorView<c
   return result;
 }
 
-}  // namespace stofm::pipeline
+}  // namespace stofm
+#endif

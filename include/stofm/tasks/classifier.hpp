@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/sha256.hpp"
 #include "stofm/pipeline/embed_pieces.hpp"
 #include "stofm/pipeline/model.hpp"
@@ -73,13 +74,13 @@ inline std::string model_identity(const pipeline::Model& model);
 /// \throws UsageError STOFM-4747 for a classifier of another model, 4748 for one that is not fine-tuned;
 /// ShapeError STOFM-4749 for features of another width; DataError for a state that is not finite;
 /// Interrupted. *Cost* that of the SE(2) part of embedding. *Deterministic* yes, any thread count.
-inline Tensor<double> predict_classes(const Classifier& classifier, const pipeline::Model& model,
-                                      const train::PreparedSlice& slice,
-                                      const pipeline::Progress& progress = {});
+STOFM_INLINE Tensor<double> predict_classes(const Classifier& classifier, const pipeline::Model& model,
+                                            const train::PreparedSlice& slice,
+                                            const pipeline::Progress& progress = {});
 
 /// The same of a logistic classifier, from the rows of its features [cells, features].
 /// \throws UsageError STOFM-4748 for a fine-tuned one; as predict_probabilities.
-inline Tensor<double> predict_classes(const Classifier& classifier, TensorView<const float> rows);
+STOFM_INLINE Tensor<double> predict_classes(const Classifier& classifier, TensorView<const float> rows);
 
 /// Row of a slice that a classifier of this model may be given. \throws UsageError STOFM-4747 if `model` is
 /// another model than that of the classifier and the classifier's input hangs on it.
@@ -203,8 +204,14 @@ inline void require_model_of(const Classifier& classifier, const pipeline::Model
                     "Give the bundle that the head was trained with, or train a head for this one."});
 }
 
-inline Tensor<double> predict_classes(const Classifier& classifier, const pipeline::Model& model,
-                                      const train::PreparedSlice& slice, const pipeline::Progress& progress) {
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::predict_classes(const Classifier& classifier, const pipeline::Model& model,
+                                         const train::PreparedSlice& slice,
+                                         const pipeline::Progress& progress) -> Tensor<double> {
   if (classifier.kind != ClassifierKind::fine_tuned)
     throw UsageError({"STOFM-4748", "", "[predict_classes]", "a logistic head and a prepared slice",
                       "a fine-tuned head", "Give the rows of the features that the head was fitted to."});
@@ -224,11 +231,13 @@ inline Tensor<double> predict_classes(const Classifier& classifier, const pipeli
       static_cast<std::int64_t>(classifier.classes.size()), classifier.present);
 }
 
-inline Tensor<double> predict_classes(const Classifier& classifier, TensorView<const float> rows) {
+STOFM_INLINE auto tasks::predict_classes(const Classifier& classifier, TensorView<const float> rows)
+    -> Tensor<double> {
   if (classifier.kind != ClassifierKind::logistic)
     throw UsageError({"STOFM-4748", "", "[predict_classes]", "a fine-tuned head and rows of features",
                       "a logistic head", "Give the model and the prepared slice."});
   return predict_probabilities(classifier.logistic, rows);
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -19,6 +19,7 @@
 #include "stofm/autograd/rules/activation.hpp"
 #include "stofm/autograd/rules/elementwise.hpp"
 #include "stofm/autograd/rules/views.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/nn/modules.hpp"
 
 namespace stofm::tasks {
@@ -83,5 +84,7 @@ class ClassifierHead {
   HeadOptions options_;
   nn::Linear<T> hidden_, output_, direct_;
 };
+
+STOFM_INSTANCE(class ClassifierHead<float>)
 
 }  // namespace stofm::tasks

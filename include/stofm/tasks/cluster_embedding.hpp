@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/clustering_metrics.hpp"
 #include "stofm/tasks/embedding_graph.hpp"
 #include "stofm/tasks/gaussian_mixture.hpp"
@@ -96,55 +97,9 @@ inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, cons
 /// \throws ShapeError (STOFM-4700, 4704); UsageError for options out of range (4722); DataError for no rows
 /// (4701), values that are not finite (4703), fewer cells or distinct rows than K (4720). *Cost* that of the
 /// method. *Deterministic* yes for a seed, any thread count.
-inline EmbeddingClusters cluster_embedding(TensorView<const float> rows,
-                                           std::span<const std::int32_t> slice_of,
-                                           const ClusterOptions& options) {
-  constexpr const char* op = "[cluster_embedding]";
-  detail::require_rows(op, rows);
-  detail::require_some(op, static_cast<std::size_t>(rows.dim(0)));
-  detail::require_finite_rows(op, rows);
-  const bool by_graph = options.method == ClusterMethod::leiden;
-  if (options.clusters < 0 || (options.clusters == 0 && !by_graph) || options.components < 0 ||
-      options.neighbours < 2 || options.restarts < 1)
-    throw UsageError({"STOFM-4722", "", op,
-                      concat("clusters ", options.clusters, ", components ", options.components,
-                             ", neighbours ", options.neighbours, ", restarts ", options.restarts),
-                      "clusters >= 1 (Leiden: or 0), components >= 0, neighbours >= 2, restarts >= 1",
-                      "Check the options."});
-  if (options.clusters > rows.dim(0))
-    throw DataError({"STOFM-4720", "", op, concat(rows.dim(0), " cells"),
-                     concat("at least as many as clusters, ", options.clusters), "Ask for fewer clusters."});
-  const Tensor<float> features = cluster_features(rows, slice_of, options);
-  if (by_graph)
-    return cluster_graph(
-        embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1, {options.distance})),
-        options);
-  EmbeddingClusters result;
-  result.method = options.method;
-  if (options.method == ClusterMethod::mini_batch_kmeans) {
-    auto found =
-        cluster::mini_batch_kmeans(features.view(), {.clusters = options.clusters, .seed = options.seed});
-    if (found.clusters < options.clusters)
-      throw DataError({"STOFM-4720", "", op, concat(found.clusters, " distinct rows"),
-                       concat("at least as many as clusters, ", options.clusters),
-                       "Ask for fewer clusters."});
-    result.labels = std::move(found.labels);
-  } else {
-    const KMeansOptions start{
-        .clusters = options.clusters, .restarts = options.restarts, .seed = options.seed};
-    if (options.method == ClusterMethod::kmeans) {
-      result.labels = kmeans(features.view(), start).labels;
-    } else {
-      GaussianMixture found = gaussian_mixture(
-          features.view(),
-          {.components = options.clusters, .covariance = options.covariance, .start = start});
-      result.labels = std::move(found.labels);
-      result.probabilities = std::move(found.probabilities);
-    }
-  }
-  result.sizes = cluster::number_by_size(result.labels);
-  return result;
-}
+STOFM_INLINE EmbeddingClusters cluster_embedding(TensorView<const float> rows,
+                                                 std::span<const std::int32_t> slice_of,
+                                                 const ClusterOptions& options);
 
 /// How many clusters: the agreement of clusters of overlapping parts of the cells, for each number.
 struct ClusterStability {
@@ -219,3 +174,59 @@ inline ClusterStability cluster_stability(TensorView<const float> rows,
 }
 
 }  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::cluster_embedding(TensorView<const float> rows,
+                                           std::span<const std::int32_t> slice_of,
+                                           const ClusterOptions& options) -> EmbeddingClusters {
+  constexpr const char* op = "[cluster_embedding]";
+  detail::require_rows(op, rows);
+  detail::require_some(op, static_cast<std::size_t>(rows.dim(0)));
+  detail::require_finite_rows(op, rows);
+  const bool by_graph = options.method == ClusterMethod::leiden;
+  if (options.clusters < 0 || (options.clusters == 0 && !by_graph) || options.components < 0 ||
+      options.neighbours < 2 || options.restarts < 1)
+    throw UsageError({"STOFM-4722", "", op,
+                      concat("clusters ", options.clusters, ", components ", options.components,
+                             ", neighbours ", options.neighbours, ", restarts ", options.restarts),
+                      "clusters >= 1 (Leiden: or 0), components >= 0, neighbours >= 2, restarts >= 1",
+                      "Check the options."});
+  if (options.clusters > rows.dim(0))
+    throw DataError({"STOFM-4720", "", op, concat(rows.dim(0), " cells"),
+                     concat("at least as many as clusters, ", options.clusters), "Ask for fewer clusters."});
+  const Tensor<float> features = cluster_features(rows, slice_of, options);
+  if (by_graph)
+    return cluster_graph(
+        embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1, {options.distance})),
+        options);
+  EmbeddingClusters result;
+  result.method = options.method;
+  if (options.method == ClusterMethod::mini_batch_kmeans) {
+    auto found =
+        cluster::mini_batch_kmeans(features.view(), {.clusters = options.clusters, .seed = options.seed});
+    if (found.clusters < options.clusters)
+      throw DataError({"STOFM-4720", "", op, concat(found.clusters, " distinct rows"),
+                       concat("at least as many as clusters, ", options.clusters),
+                       "Ask for fewer clusters."});
+    result.labels = std::move(found.labels);
+  } else {
+    const KMeansOptions start{
+        .clusters = options.clusters, .restarts = options.restarts, .seed = options.seed};
+    if (options.method == ClusterMethod::kmeans) {
+      result.labels = kmeans(features.view(), start).labels;
+    } else {
+      GaussianMixture found = gaussian_mixture(
+          features.view(),
+          {.components = options.clusters, .covariance = options.covariance, .start = start});
+      result.labels = std::move(found.labels);
+      result.probabilities = std::move(found.probabilities);
+    }
+  }
+  result.sizes = cluster::number_by_size(result.labels);
+  return result;
+}
+
+}  // namespace stofm
+#endif

@@ -23,6 +23,7 @@
 
 #include "stofm/autograd/rules/reduce.hpp"
 #include "stofm/autograd/rules/softmax.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/nn/adamw.hpp"
 #include "stofm/nn/schedule.hpp"
 #include "stofm/tasks/classifier.hpp"
@@ -110,8 +111,34 @@ inline std::pair<Tensor<float>, Tensor<float>> composition_inputs(const Composit
 /// dense (4704); DataError for no spots (4701), a feature that is not finite (4703), shares that are negative
 /// or do not sum to 1 (4764). *Cost* about 6 spots hidden (E + C) operations an epoch. *Deterministic* yes
 /// for a seed, any thread count.
-inline CompositionHead fit_composition_head(const CompositionRows& rows, TensorView<const double> known,
-                                            const CompositionHeadOptions& options = {}) {
+STOFM_INLINE CompositionHead fit_composition_head(const CompositionRows& rows, TensorView<const double> known,
+                                                  const CompositionHeadOptions& options = {});
+
+/// Shares [spots, types] of `rows`, each row sums to 1. \throws ShapeError for other widths than those of the
+/// head (STOFM-4749), as above. *Cost* 2 spots hidden (E + C). *Deterministic* yes, any thread count.
+inline Tensor<double> predict_composition(const CompositionHead& head, const CompositionRows& rows) {
+  constexpr const char* op = "[predict_composition]";
+  detail::check_composition_rows(op, rows);
+  if (rows.states.dim(1) != head.shape.state || rows.others.dim(1) != head.shape.cell)
+    throw ShapeError({"STOFM-4749", "", op,
+                      concat(rows.states.dim(1), " and ", rows.others.dim(1), " columns"),
+                      concat(head.shape.state, " and ", head.shape.cell, ", as the head was fitted to"),
+                      "Give the features that the head was fitted to."});
+  const auto [states, others] = detail::composition_inputs(head, rows);
+  const autograd::ParameterSet<float> set(head.values);
+  std::vector<std::int32_t> present(static_cast<std::size_t>(head.shape.classes));
+  std::iota(present.begin(), present.end(), 0);
+  return detail::head_probabilities(ClassifierHead<float>(set, "", head.options), states, others,
+                                    head.shape.classes, present);
+}
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::fit_composition_head(const CompositionRows& rows, TensorView<const double> known,
+                                              const CompositionHeadOptions& options) -> CompositionHead {
   constexpr const char* op = "[fit_composition_head]";
   options.validate();
   detail::check_composition_rows(op, rows);
@@ -181,22 +208,5 @@ inline CompositionHead fit_composition_head(const CompositionRows& rows, TensorV
   return head;
 }
 
-/// Shares [spots, types] of `rows`, each row sums to 1. \throws ShapeError for other widths than those of the
-/// head (STOFM-4749), as above. *Cost* 2 spots hidden (E + C). *Deterministic* yes, any thread count.
-inline Tensor<double> predict_composition(const CompositionHead& head, const CompositionRows& rows) {
-  constexpr const char* op = "[predict_composition]";
-  detail::check_composition_rows(op, rows);
-  if (rows.states.dim(1) != head.shape.state || rows.others.dim(1) != head.shape.cell)
-    throw ShapeError({"STOFM-4749", "", op,
-                      concat(rows.states.dim(1), " and ", rows.others.dim(1), " columns"),
-                      concat(head.shape.state, " and ", head.shape.cell, ", as the head was fitted to"),
-                      "Give the features that the head was fitted to."});
-  const auto [states, others] = detail::composition_inputs(head, rows);
-  const autograd::ParameterSet<float> set(head.values);
-  std::vector<std::int32_t> present(static_cast<std::size_t>(head.shape.classes));
-  std::iota(present.begin(), present.end(), 0);
-  return detail::head_probabilities(ClassifierHead<float>(set, "", head.options), states, others,
-                                    head.shape.classes, present);
-}
-
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

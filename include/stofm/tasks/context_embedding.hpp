@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/random_key.hpp"
 #include "stofm/pipeline/embed.hpp"
 #include "stofm/tasks/checks.hpp"
@@ -92,11 +93,21 @@ inline void predict_masked(const pipeline::Model& model, const pipeline::SubSlic
 /// head (STOFM-4757), options out of range (4756); ShapeError (4758) for features that do not fit; DataError
 /// for values that are not finite (4703, 4321); Interrupted. *Cost* options.passes() forward passes of every
 /// piece, on the CPU. *Deterministic* yes for a seed, any thread count.
-inline Tensor<float> context_embedding(const io::Slice& slice, const pipeline::Model& model,
-                                       const Tensor<float>& features,
-                                       const pipeline::EmbedOptions& embed = {},
-                                       const ContextOptions& options = {},
-                                       const pipeline::Progress& progress = {}) {
+STOFM_INLINE Tensor<float> context_embedding(const io::Slice& slice, const pipeline::Model& model,
+                                             const Tensor<float>& features,
+                                             const pipeline::EmbedOptions& embed = {},
+                                             const ContextOptions& options = {},
+                                             const pipeline::Progress& progress = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::context_embedding(const io::Slice& slice, const pipeline::Model& model,
+                                           const Tensor<float>& features, const pipeline::EmbedOptions& embed,
+                                           const ContextOptions& options, const pipeline::Progress& progress)
+    -> Tensor<float> {
   constexpr const char* op = "[context_embedding]";
   embed.validate();
   const std::int64_t passes = options.passes(), groups = options.groups();
@@ -153,4 +164,5 @@ inline Tensor<float> context_embedding(const io::Slice& slice, const pipeline::M
   return result;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

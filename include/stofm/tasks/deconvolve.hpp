@@ -25,6 +25,7 @@
 #include <span>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/mixture_interval.hpp"
 #include "stofm/tasks/mixture_prior.hpp"
 
@@ -125,8 +126,16 @@ inline double effect_spread(const io::CountRows& spots, const std::vector<double
 /// that is negative or not finite (4732), profiles without a type that has cells (4734). *Cost* entries x
 /// types operations an iteration, 50 to 1,000 iterations, parallel over spots. *Deterministic* yes, any
 /// thread count.
-inline Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfiles& profiles,
-                                const DeconvolutionOptions& options = {}) {
+STOFM_INLINE Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfiles& profiles,
+                                      const DeconvolutionOptions& options = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::deconvolve(const io::CountRows& spots, const CellTypeProfiles& profiles,
+                                    const DeconvolutionOptions& options) -> Deconvolution {
   constexpr const char* op = "[deconvolve]";
   const std::int64_t n = spots.rows(), genes = profiles.genes();
   detail::check_deconvolution(options, n);
@@ -285,4 +294,5 @@ inline Deconvolution deconvolve(const io::CountRows& spots, const CellTypeProfil
   return result;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

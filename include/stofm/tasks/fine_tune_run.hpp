@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "stofm/autograd/rules/losses.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/model/se2_training.hpp"
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/columns_beside.hpp"
@@ -391,14 +392,26 @@ inline FineTuneResult FineTuneRun::run() {
 
 }  // namespace detail
 
-inline FineTuneResult fine_tune_classifier(const pipeline::Model& model,
-                                           std::span<const LabelledSlice> slices,
-                                           const std::vector<std::string>& classes,
-                                           const FineTuneOptions& options,
-                                           const pipeline::Progress& progress) {
+STOFM_INLINE FineTuneResult fine_tune_classifier(const pipeline::Model& model,
+                                                 std::span<const LabelledSlice> slices,
+                                                 const std::vector<std::string>& classes,
+                                                 const FineTuneOptions& options,
+                                                 const pipeline::Progress& progress);
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::fine_tune_classifier(const pipeline::Model& model,
+                                              std::span<const LabelledSlice> slices,
+                                              const std::vector<std::string>& classes,
+                                              const FineTuneOptions& options,
+                                              const pipeline::Progress& progress) -> FineTuneResult {
   return detail::FineTuneRun(model, slices, classes, options, progress).run();
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif
 
 #include "stofm/tasks/fine_tune_state.hpp"

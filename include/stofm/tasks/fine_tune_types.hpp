@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/classifier.hpp"
 #include "stofm/tasks/head_file.hpp"
 
@@ -102,11 +103,11 @@ struct FineTuneResult {
 /// label out of range, 4701 no labels, 4710 labels of one class only; as run_training, CheckpointDirectory
 /// and check_same_run; Interrupted. *Cost* about 3 times that of embedding per pass; a minute for 5,000 cells
 /// and 30 epochs with a small model on two cores. *Deterministic* yes, any thread count, also resumed.
-inline FineTuneResult fine_tune_classifier(const pipeline::Model& model,
-                                           std::span<const LabelledSlice> slices,
-                                           const std::vector<std::string>& classes,
-                                           const FineTuneOptions& options = {},
-                                           const pipeline::Progress& progress = {});
+STOFM_INLINE FineTuneResult fine_tune_classifier(const pipeline::Model& model,
+                                                 std::span<const LabelledSlice> slices,
+                                                 const std::vector<std::string>& classes,
+                                                 const FineTuneOptions& options = {},
+                                                 const pipeline::Progress& progress = {});
 
 /// Rows of a slice with the labels of its cells.
 struct LabelledRows {

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/label_splits.hpp"
 #include "stofm/tasks/logistic_regression.hpp"
@@ -32,9 +33,18 @@ struct FrozenHead {
 /// wins. Where the classes are too small to hold a cell out (fewer than 3 each) the largest strength up to
 /// 0.1 is taken. \throws as fit_logistic_regression; UsageError (STOFM-4792) for no strength. *Cost* that of
 /// one fit more than there are strengths. *Deterministic* yes, any thread count.
-inline FrozenHead fit_frozen_head(TensorView<const float> rows, std::span<const std::int32_t> labels,
-                                  std::int64_t classes, const RandomKey& key,
-                                  const FrozenHeadOptions& options = {}) {
+STOFM_INLINE FrozenHead fit_frozen_head(TensorView<const float> rows, std::span<const std::int32_t> labels,
+                                        std::int64_t classes, const RandomKey& key,
+                                        const FrozenHeadOptions& options = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::fit_frozen_head(TensorView<const float> rows, std::span<const std::int32_t> labels,
+                                         std::int64_t classes, const RandomKey& key,
+                                         const FrozenHeadOptions& options) -> FrozenHead {
   if (options.strengths.empty())
     throw UsageError({"STOFM-4792", "", "[fit_frozen_head]", "no strength", "at least one",
                       "Give LogisticRegressionOptions::c to try."});
@@ -86,4 +96,5 @@ inline FrozenHead fit_frozen_head(TensorView<const float> rows, std::span<const 
   return head;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/kmeans.hpp"
 #include "stofm/tasks/logistic_problem.hpp"
 
@@ -50,6 +51,7 @@ struct GaussianMixture {
 };
 
 namespace detail {
+#if STOFM_BODIES
 /// Parameters during the iterations.
 struct MixtureState {
   using Matrix = backend::EigenRowMajor<double>;
@@ -190,13 +192,32 @@ inline double expect(TensorView<const float> rows, const MixtureState& state, Te
   for (const double l : likelihood) total += l;
   return total / static_cast<double>(n);
 }
+#endif
+
 }  // namespace detail
 
 /// Mixture of K Gaussians over `rows` [N, C] (float, rows dense) from the clusters `start` [N], labels in
 /// [0, K). \throws as gaussian_mixture.
-inline GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
-                                             std::span<const std::int32_t> start,
-                                             const GaussianMixtureOptions& options) {
+STOFM_INLINE GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
+                                                   std::span<const std::int32_t> start,
+                                                   const GaussianMixtureOptions& options);
+
+/// Mixture of K Gaussians over `rows` [N, C], from k-means with K clusters.
+/// \throws ShapeError (STOFM-4704); UsageError for options out of range (4722); DataError for no rows or
+/// values that are not finite (1232), fewer distinct rows than K (4720), a covariance that is not positive
+/// (4721). *Cost* 2 N K C^2 operations in double a step (diagonal: N K C), 10 to 100 steps; memory 16 K C^2
+/// doubles and 8 N K bytes. *Deterministic* yes for a seed, any thread count.
+STOFM_INLINE GaussianMixture gaussian_mixture(TensorView<const float> rows,
+                                              const GaussianMixtureOptions& options);
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::gaussian_mixture_from(TensorView<const float> rows,
+                                               std::span<const std::int32_t> start,
+                                               const GaussianMixtureOptions& options) -> GaussianMixture {
   constexpr const char* op = "[gaussian_mixture]";
   detail::require_rows(op, rows);
   if (options.components < 1 || !(options.tolerance > 0) || options.max_iterations < 1 ||
@@ -255,15 +276,12 @@ inline GaussianMixture gaussian_mixture_from(TensorView<const float> rows,
   return result;
 }
 
-/// Mixture of K Gaussians over `rows` [N, C], from k-means with K clusters.
-/// \throws ShapeError (STOFM-4704); UsageError for options out of range (4722); DataError for no rows or
-/// values that are not finite (1232), fewer distinct rows than K (4720), a covariance that is not positive
-/// (4721). *Cost* 2 N K C^2 operations in double a step (diagonal: N K C), 10 to 100 steps; memory 16 K C^2
-/// doubles and 8 N K bytes. *Deterministic* yes for a seed, any thread count.
-inline GaussianMixture gaussian_mixture(TensorView<const float> rows, const GaussianMixtureOptions& options) {
+STOFM_INLINE auto tasks::gaussian_mixture(TensorView<const float> rows, const GaussianMixtureOptions& options)
+    -> GaussianMixture {
   KMeansOptions start = options.start;
   start.clusters = options.components;
   return gaussian_mixture_from(rows, kmeans(rows, start).labels, options);
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/json.hpp"
 #include "stofm/io/safetensors.hpp"
 #include "stofm/pipeline/model_config.hpp"
@@ -28,12 +29,12 @@ inline constexpr const char* head_format_version = "1";
 /// Writes the file, whole or not at all. The same classifier gives the same bytes.
 /// \throws as write_safetensors: UsageError for a file that is there already unless `overwrite`,
 /// ResourceError when the disk is full.
-inline void save_classifier(const std::filesystem::path& path, const Classifier& classifier,
-                            bool overwrite = false);
+STOFM_INLINE void save_classifier(const std::filesystem::path& path, const Classifier& classifier,
+                                  bool overwrite = false);
 
 /// Reads the file and checks every byte of it. \throws FileError STOFM-4744 not a head file, 4745 another
 /// version, 4746 damaged, or what SafetensorsFile::open refuses; ResourceError.
-inline Classifier load_classifier(const std::filesystem::path& path);
+STOFM_INLINE Classifier load_classifier(const std::filesystem::path& path);
 
 namespace detail {
 
@@ -228,7 +229,13 @@ inline bool head_fits(const Classifier& c) {
 
 }  // namespace detail
 
-inline void save_classifier(const std::filesystem::path& path, const Classifier& classifier, bool overwrite) {
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::save_classifier(const std::filesystem::path& path, const Classifier& classifier,
+                                         bool overwrite) -> void {
   io::detail::with_memory_errors(path, [&] {
     const auto entries = detail::head_entries(classifier);
     const std::string manifest = detail::head_manifest(classifier, entries).dump(-1, ' ', true);
@@ -241,7 +248,7 @@ inline void save_classifier(const std::filesystem::path& path, const Classifier&
   });
 }
 
-inline Classifier load_classifier(const std::filesystem::path& path) {
+STOFM_INLINE auto tasks::load_classifier(const std::filesystem::path& path) -> Classifier {
   return io::detail::with_memory_errors(path, [&] {
     const auto file = io::SafetensorsFile::open(path);
     if (const std::string& format = detail::head_text(file, "format"); format != head_format)
@@ -277,4 +284,5 @@ inline Classifier load_classifier(const std::filesystem::path& path) {
   });
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/pipeline/embed.hpp"
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/imputation_genes.hpp"
@@ -200,9 +201,18 @@ inline void score_measured(ImputeResult& result, std::span<const std::uint8_t> e
 /// [0, 0.5] (STOFM-4774) or numbers out of range (4773); as imputation_genes, impute_targets, embed_slice and
 /// the readers. *Cost* as impute_targets; one embedding of each slice with Surroundings::model; memory 4 F
 /// bytes a cell, 8 bytes a count of a reference. *Deterministic* yes for a seed, any thread count.
-inline ImputeResult impute(const io::Slice& slice, std::span<const io::Slice* const> references,
-                           const pipeline::Model* model, const ImputeOptions& options = {},
-                           const pipeline::Progress& progress = {}) {
+STOFM_INLINE ImputeResult impute(const io::Slice& slice, std::span<const io::Slice* const> references,
+                                 const pipeline::Model* model, const ImputeOptions& options = {},
+                                 const pipeline::Progress& progress = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::impute(const io::Slice& slice, std::span<const io::Slice* const> references,
+                                const pipeline::Model* model, const ImputeOptions& options,
+                                const pipeline::Progress& progress) -> ImputeResult {
   if (!(options.hold_out >= 0 && options.hold_out <= 0.5))
     throw UsageError({"STOFM-4774", "", "hold_out", concat(options.hold_out), "a share from 0 to 0.5",
                       "The usual share is 0.2."});
@@ -312,4 +322,5 @@ inline ImputeResult impute(const io::Slice& slice, std::span<const io::Slice* co
   return result;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

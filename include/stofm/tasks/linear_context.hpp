@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "stofm/backend/cpu/matrix.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/logistic_problem.hpp"
 #include "stofm/tasks/neighbour_means.hpp"
@@ -32,6 +33,7 @@ struct LinearContextOptions {
 };
 
 namespace detail {
+#if STOFM_BODIES
 /// rows^T [rows, targets] of centred rows, parts added in order.
 inline backend::EigenRowMajor<double> centred_products(TensorView<const float> rows,
                                                        TensorView<const float> targets,
@@ -69,6 +71,8 @@ inline std::vector<double> column_means(TensorView<const float> rows) {
   for (double& m : mean) m /= (std::max)(1.0, static_cast<double>(rows.dim(0)));
   return mean;
 }
+#endif
+
 }  // namespace detail
 
 /// Predictions of `rows` (by slice [cells, C], one width) from their surroundings, by slice [cells, C]; one
@@ -76,10 +80,20 @@ inline std::vector<double> column_means(TensorView<const float> rows) {
 /// ShapeError (STOFM-4700, 4704, 4713); UsageError for rings that do not ascend (4706), no rings or a
 /// negative ridge (4756); DataError for values that are not finite (4703). *Cost* neighbour_means, N (4 C)^2
 /// operations; memory 16 C N bytes. *Deterministic* yes, any thread count.
-inline std::vector<Tensor<float>> linear_context(std::span<const io::Slice* const> slices,
-                                                 std::span<const Tensor<float>> rows,
-                                                 const LinearContextOptions& options = {},
-                                                 std::span<const Tensor<float>> beside = {}) {
+STOFM_INLINE std::vector<Tensor<float>> linear_context(std::span<const io::Slice* const> slices,
+                                                       std::span<const Tensor<float>> rows,
+                                                       const LinearContextOptions& options = {},
+                                                       std::span<const Tensor<float>> beside = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::linear_context(std::span<const io::Slice* const> slices,
+                                        std::span<const Tensor<float>> rows,
+                                        const LinearContextOptions& options,
+                                        std::span<const Tensor<float>> beside) -> std::vector<Tensor<float>> {
   using Matrix = backend::EigenRowMajor<double>;
   constexpr const char* op = "[linear_context]";
   detail::require_same_count(op, slices.size(), rows.size(), "slices and matrices");
@@ -135,4 +149,5 @@ inline std::vector<Tensor<float>> linear_context(std::span<const io::Slice* cons
   return result;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

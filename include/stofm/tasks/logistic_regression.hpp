@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/logistic_problem.hpp"
 
 namespace stofm::tasks {
@@ -149,9 +150,72 @@ inline LogisticProblem::Point minimise(const LogisticProblem& problem,
 /// is not finite (4703), no labelled cells (4701), one class only (4710). Not converging is no error: see
 /// `report`. *Cost* 4 N C classes operations in double a step, 5 to 20 steps, and as many again in single for
 /// each of about 10 to 60 products a step; memory 8 N C bytes. *Deterministic* yes, any thread count.
-inline LogisticRegression fit_logistic_regression(TensorView<const float> rows,
-                                                  std::span<const std::int32_t> labels, std::int64_t classes,
-                                                  const LogisticRegressionOptions& options = {}) {
+STOFM_INLINE LogisticRegression fit_logistic_regression(TensorView<const float> rows,
+                                                        std::span<const std::int32_t> labels,
+                                                        std::int64_t classes,
+                                                        const LogisticRegressionOptions& options = {});
+
+/// Probabilities [N, classes] of `rows` [N, C]; rows sum to 1, classes that had no cells get 0.
+/// \throws ShapeError for another width than that of the head (STOFM-4711) or another layout (4704);
+/// DataError for a value that is not finite (4703). *Cost* 2 N C classes, parallel. *Deterministic* yes, any
+/// thread count.
+inline Tensor<double> predict_probabilities(const LogisticRegression& model, TensorView<const float> rows) {
+  constexpr const char* op = "[predict_probabilities]";
+  detail::require_rows(op, rows);
+  if (rows.dim(1) != model.features)
+    throw ShapeError({"STOFM-4711", "", op, concat(rows.dim(1), " features"),
+                      concat(model.features, ", which the head was fitted to"),
+                      "Give the embedding that the head was trained on."});
+  detail::require_finite_rows(op, rows);
+  const std::int64_t n = rows.dim(0), logits = model.coefficients.dim(0);
+  Tensor<double> probabilities = Tensor<double>::zeros({n, model.classes});
+  std::vector<std::int64_t> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), 0);
+  const auto w =
+      backend::eigen_rows<const double>(model.coefficients.data(), logits, model.features, model.features);
+  parallel_for(n, 128, [&](std::int64_t begin, std::int64_t end) {
+    backend::EigenRowMajor<double> block, z;
+    detail::standardised_block(rows, all, model.standardisation, begin, end, block);
+    z.noalias() = block * w.transpose();
+    for (std::int64_t i = begin; i < end; ++i) {
+      double* row = z.data() + (i - begin) * logits;
+      double* out = probabilities.data() + i * model.classes;
+      for (std::int64_t r = 0; r < logits; ++r) row[r] += model.intercepts[static_cast<std::size_t>(r)];
+      if (logits == 1) {
+        out[model.present[1]] = detail::logistic(row[0]);
+        out[model.present[0]] = detail::logistic(-row[0]);
+        continue;
+      }
+      const double highest = *std::max_element(row, row + logits);
+      double sum = 0;
+      for (std::int64_t r = 0; r < logits; ++r) sum += row[r] = std::exp(row[r] - highest);
+      for (std::int64_t r = 0; r < logits; ++r)
+        out[model.present[static_cast<std::size_t>(r)]] = row[r] / sum;
+    }
+  });
+  return probabilities;
+}
+
+/// The most probable class of each row of `probabilities` [N, classes]; of equals the lowest.
+inline std::vector<std::int32_t> most_probable(TensorView<const double> probabilities) {
+  detail::require_rows("[most_probable]", probabilities);
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(probabilities.dim(0)));
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const double* row = probabilities.row(static_cast<std::int64_t>(i));
+    labels[i] = static_cast<std::int32_t>(std::max_element(row, row + probabilities.dim(1)) - row);
+  }
+  return labels;
+}
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::fit_logistic_regression(TensorView<const float> rows,
+                                                 std::span<const std::int32_t> labels, std::int64_t classes,
+                                                 const LogisticRegressionOptions& options)
+    -> LogisticRegression {
   constexpr const char* op = "[fit_logistic_regression]";
   detail::require_rows(op, rows);
   detail::require_same_count(op, static_cast<std::size_t>(rows.dim(0)), labels.size(), "rows and labels");
@@ -215,56 +279,5 @@ inline LogisticRegression fit_logistic_regression(TensorView<const float> rows,
   return model;
 }
 
-/// Probabilities [N, classes] of `rows` [N, C]; rows sum to 1, classes that had no cells get 0.
-/// \throws ShapeError for another width than that of the head (STOFM-4711) or another layout (4704);
-/// DataError for a value that is not finite (4703). *Cost* 2 N C classes, parallel. *Deterministic* yes, any
-/// thread count.
-inline Tensor<double> predict_probabilities(const LogisticRegression& model, TensorView<const float> rows) {
-  constexpr const char* op = "[predict_probabilities]";
-  detail::require_rows(op, rows);
-  if (rows.dim(1) != model.features)
-    throw ShapeError({"STOFM-4711", "", op, concat(rows.dim(1), " features"),
-                      concat(model.features, ", which the head was fitted to"),
-                      "Give the embedding that the head was trained on."});
-  detail::require_finite_rows(op, rows);
-  const std::int64_t n = rows.dim(0), logits = model.coefficients.dim(0);
-  Tensor<double> probabilities = Tensor<double>::zeros({n, model.classes});
-  std::vector<std::int64_t> all(static_cast<std::size_t>(n));
-  std::iota(all.begin(), all.end(), 0);
-  const auto w =
-      backend::eigen_rows<const double>(model.coefficients.data(), logits, model.features, model.features);
-  parallel_for(n, 128, [&](std::int64_t begin, std::int64_t end) {
-    backend::EigenRowMajor<double> block, z;
-    detail::standardised_block(rows, all, model.standardisation, begin, end, block);
-    z.noalias() = block * w.transpose();
-    for (std::int64_t i = begin; i < end; ++i) {
-      double* row = z.data() + (i - begin) * logits;
-      double* out = probabilities.data() + i * model.classes;
-      for (std::int64_t r = 0; r < logits; ++r) row[r] += model.intercepts[static_cast<std::size_t>(r)];
-      if (logits == 1) {
-        out[model.present[1]] = detail::logistic(row[0]);
-        out[model.present[0]] = detail::logistic(-row[0]);
-        continue;
-      }
-      const double highest = *std::max_element(row, row + logits);
-      double sum = 0;
-      for (std::int64_t r = 0; r < logits; ++r) sum += row[r] = std::exp(row[r] - highest);
-      for (std::int64_t r = 0; r < logits; ++r)
-        out[model.present[static_cast<std::size_t>(r)]] = row[r] / sum;
-    }
-  });
-  return probabilities;
-}
-
-/// The most probable class of each row of `probabilities` [N, classes]; of equals the lowest.
-inline std::vector<std::int32_t> most_probable(TensorView<const double> probabilities) {
-  detail::require_rows("[most_probable]", probabilities);
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(probabilities.dim(0)));
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const double* row = probabilities.row(static_cast<std::int64_t>(i));
-    labels[i] = static_cast<std::int32_t>(std::max_element(row, row + probabilities.dim(1)) - row);
-  }
-  return labels;
-}
-
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -21,6 +21,7 @@
 #include <span>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/mixture_weights.hpp"
 
 namespace stofm::tasks::detail {
@@ -51,8 +52,17 @@ struct MixtureInterval {
 };
 
 /// \param w weights at the maximum. *Cost* entries x types^2 + types^3.
-inline MixtureInterval mixture_interval(const MixtureGenes& m, const SpotCounts& spot,
-                                        const std::vector<double>& w, const MixtureIntervalOptions& o) {
+STOFM_INLINE MixtureInterval mixture_interval(const MixtureGenes& m, const SpotCounts& spot,
+                                              const std::vector<double>& w, const MixtureIntervalOptions& o);
+
+}  // namespace stofm::tasks::detail
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::detail::mixture_interval(const MixtureGenes& m, const SpotCounts& spot,
+                                                  const std::vector<double>& w,
+                                                  const MixtureIntervalOptions& o) -> MixtureInterval {
   const auto types = static_cast<Eigen::Index>(m.types.size());
   const auto at = [](Eigen::Index t) { return static_cast<std::size_t>(t); };
   Eigen::MatrixXd information = Eigen::MatrixXd::Zero(types, types);
@@ -131,4 +141,5 @@ inline MixtureInterval mixture_interval(const MixtureGenes& m, const SpotCounts&
   return result;
 }
 
-}  // namespace stofm::tasks::detail
+}  // namespace stofm
+#endif

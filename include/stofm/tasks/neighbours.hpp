@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/ops/linear.hpp"
 #include "stofm/tasks/neighbour_filter.hpp"
 
@@ -103,8 +104,21 @@ inline constexpr std::int64_t neighbour_tile = 128, neighbour_block = 512;
 /// not finite (4703). *Cost* at most 2 M N min(C, 128) operations in float, the less the more clustered the
 /// rows are; memory 12 M k bytes for the result, about 20 (M + N) min(C, 128) while it runs. *Deterministic*
 /// yes, at any thread count and kernel level.
-inline Neighbours nearest_neighbours(TensorView<const float> points, TensorView<const float> queries,
-                                     std::int64_t k, bool same, const NeighbourOptions& options = {}) {
+STOFM_INLINE Neighbours nearest_neighbours(TensorView<const float> points, TensorView<const float> queries,
+                                           std::int64_t k, bool same, const NeighbourOptions& options = {});
+
+/// The k nearest others of each of `points`. As above.
+STOFM_INLINE Neighbours nearest_neighbours(TensorView<const float> points, std::int64_t k,
+                                           const NeighbourOptions& options = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::nearest_neighbours(TensorView<const float> points, TensorView<const float> queries,
+                                            std::int64_t k, bool same, const NeighbourOptions& options)
+    -> Neighbours {
   constexpr const char* op = "[nearest_neighbours]";
   detail::require_rows(op, points);
   detail::require_rows(op, queries);
@@ -231,10 +245,10 @@ inline Neighbours nearest_neighbours(TensorView<const float> points, TensorView<
   return result;
 }
 
-/// The k nearest others of each of `points`. As above.
-inline Neighbours nearest_neighbours(TensorView<const float> points, std::int64_t k,
-                                     const NeighbourOptions& options = {}) {
+STOFM_INLINE auto tasks::nearest_neighbours(TensorView<const float> points, std::int64_t k,
+                                            const NeighbourOptions& options) -> Neighbours {
   return nearest_neighbours(points, points, k, true, options);
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -11,6 +11,7 @@
 
 #include "stofm/backend/cpu/matrix.hpp"
 #include "stofm/cluster/covariance.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/tasks/checks.hpp"
 
 namespace stofm::tasks {
@@ -34,30 +35,8 @@ struct PrincipalComponentsOptions {
 /// the first) are left out, so there may be none. \throws ShapeError (STOFM-4704); UsageError for components
 /// < 1 (4708); DataError for no rows (4701) or a value that is not finite (4703). *Cost* N C^2 operations in
 /// double and 4/3 C^3; memory 16 C^2 doubles at most. *Deterministic* yes, any thread count.
-inline PrincipalComponents principal_components(TensorView<const float> rows,
-                                                const PrincipalComponentsOptions& options = {}) {
-  constexpr const char* op = "[principal_components]";
-  detail::require_rows(op, rows);
-  if (options.components < 1)
-    throw UsageError({"STOFM-4708", "", op, concat("components ", options.components), "at least 1",
-                      "Give a number of components."});
-  detail::require_some(op, static_cast<std::size_t>(rows.dim(0)));
-  detail::require_finite_rows(op, rows);
-  const std::int64_t all = rows.dim(0), c = rows.dim(1);
-  const std::int64_t n = options.sample > 0 ? (std::min)(options.sample, all) : all;
-  const auto row_of = [&](std::int64_t i) { return rows.row(n == all ? i : i * (all / n)); };
-  PrincipalComponents result;
-  result.mean = cluster::column_means(n, c, row_of);
-  std::vector<double> covariance = cluster::covariance(n, c, row_of, result.mean);
-  for (std::int64_t i = 0; i < c; ++i)
-    result.total_variance += covariance[static_cast<std::size_t>(i * c + i)];
-  const std::int64_t wanted = (std::min)({options.components, c, (std::max<std::int64_t>)(n - 1, 0)});
-  cluster::LeadingEigenpairs pairs = cluster::leading_directions(std::move(covariance), c, wanted);
-  result.loadings = Tensor<double>({static_cast<std::int64_t>(pairs.values.size()), c});
-  std::copy(pairs.vectors.begin(), pairs.vectors.end(), result.loadings.data());
-  result.variances = std::move(pairs.values);
-  return result;
-}
+STOFM_INLINE PrincipalComponents principal_components(TensorView<const float> rows,
+                                                      const PrincipalComponentsOptions& options = {});
 
 /// Scores [N, P] of `rows` [N, C]: (row - mean) . loading. \throws ShapeError STOFM-4713 for another width.
 /// *Cost* N P C operations in double, parallel. *Deterministic* yes, any thread count.
@@ -86,3 +65,35 @@ inline Tensor<float> component_scores(const PrincipalComponents& components, Ten
 }
 
 }  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::principal_components(TensorView<const float> rows,
+                                              const PrincipalComponentsOptions& options)
+    -> PrincipalComponents {
+  constexpr const char* op = "[principal_components]";
+  detail::require_rows(op, rows);
+  if (options.components < 1)
+    throw UsageError({"STOFM-4708", "", op, concat("components ", options.components), "at least 1",
+                      "Give a number of components."});
+  detail::require_some(op, static_cast<std::size_t>(rows.dim(0)));
+  detail::require_finite_rows(op, rows);
+  const std::int64_t all = rows.dim(0), c = rows.dim(1);
+  const std::int64_t n = options.sample > 0 ? (std::min)(options.sample, all) : all;
+  const auto row_of = [&](std::int64_t i) { return rows.row(n == all ? i : i * (all / n)); };
+  PrincipalComponents result;
+  result.mean = cluster::column_means(n, c, row_of);
+  std::vector<double> covariance = cluster::covariance(n, c, row_of, result.mean);
+  for (std::int64_t i = 0; i < c; ++i)
+    result.total_variance += covariance[static_cast<std::size_t>(i * c + i)];
+  const std::int64_t wanted = (std::min)({options.components, c, (std::max<std::int64_t>)(n - 1, 0)});
+  cluster::LeadingEigenpairs pairs = cluster::leading_directions(std::move(covariance), c, wanted);
+  result.loadings = Tensor<double>({static_cast<std::int64_t>(pairs.values.size()), c});
+  std::copy(pairs.vectors.begin(), pairs.vectors.end(), result.loadings.data());
+  result.variances = std::move(pairs.values);
+  return result;
+}
+
+}  // namespace stofm
+#endif

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/io/slice.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 #include "stofm/pipeline/model.hpp"
@@ -141,8 +142,36 @@ inline std::vector<std::int32_t> match_genes(const GeneNames& genes, const GeneN
 /// Genes that every one of the slices has (one at least). Columns of one gene count as that gene together.
 /// \throws UsageError for no slices (STOFM-4750); DataError where they share no gene (4751). *Cost*
 /// O(columns).
-inline SharedGenes share_genes(std::span<const io::Slice* const> slices,
-                               const pipeline::Model* model = nullptr) {
+STOFM_INLINE SharedGenes share_genes(std::span<const io::Slice* const> slices,
+                                     const pipeline::Model* model = nullptr);
+
+/// How much of their panels slices share.
+struct PanelOverlap {
+  std::int64_t shared = 0;  ///< genes that all have
+  std::int64_t most = 0;    ///< genes of the largest panel
+  /// Less than nine tenths: what is learnt of cells of one slice hangs on its panel.
+  bool differ() const { return 10 * shared < 9 * most; }
+};
+
+/// As share_genes, but slices without a common gene share 0: a model may still know the genes of each.
+inline PanelOverlap panel_overlap(std::span<const io::Slice* const> slices,
+                                  const pipeline::Model* model = nullptr) {
+  PanelOverlap overlap;
+  for (const io::Slice* slice : slices) overlap.most = (std::max)(overlap.most, slice->genes());
+  try {
+    overlap.shared = share_genes(slices, model).size();
+  } catch (const DataError&) {  // none is shared
+  }
+  return overlap;
+}
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::share_genes(std::span<const io::Slice* const> slices, const pipeline::Model* model)
+    -> SharedGenes {
   if (slices.empty())
     throw UsageError({"STOFM-4750", "", "[share_genes]", "no slices", "at least one", "Give slices."});
   std::vector<GeneNames> names;
@@ -193,24 +222,5 @@ inline SharedGenes share_genes(std::span<const io::Slice* const> slices,
   return result;
 }
 
-/// How much of their panels slices share.
-struct PanelOverlap {
-  std::int64_t shared = 0;  ///< genes that all have
-  std::int64_t most = 0;    ///< genes of the largest panel
-  /// Less than nine tenths: what is learnt of cells of one slice hangs on its panel.
-  bool differ() const { return 10 * shared < 9 * most; }
-};
-
-/// As share_genes, but slices without a common gene share 0: a model may still know the genes of each.
-inline PanelOverlap panel_overlap(std::span<const io::Slice* const> slices,
-                                  const pipeline::Model* model = nullptr) {
-  PanelOverlap overlap;
-  for (const io::Slice* slice : slices) overlap.most = (std::max)(overlap.most, slice->genes());
-  try {
-    overlap.shared = share_genes(slices, model).size();
-  } catch (const DataError&) {  // none is shared
-  }
-  return overlap;
-}
-
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

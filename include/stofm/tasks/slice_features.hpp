@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/machine.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/core/tensor.hpp"
@@ -181,9 +182,42 @@ inline void model_features(std::span<const io::Slice* const> slices, const pipel
 /// range; DataError for slices that share no gene (4751) or have no counts (4754); ResourceError where genes
 /// would not fit into memory (4759); as embed_slice and context_embedding. *Cost* that of what is asked for.
 /// *Deterministic* yes for a seed, any thread count.
-inline SliceFeatures slice_features(std::span<const io::Slice* const> slices, const pipeline::Model* model,
-                                    const SliceFeatureOptions& options,
-                                    const pipeline::Progress& progress = {}) {
+STOFM_INLINE SliceFeatures slice_features(std::span<const io::Slice* const> slices,
+                                          const pipeline::Model* model, const SliceFeatureOptions& options,
+                                          const pipeline::Progress& progress = {});
+
+/// The same for slices that lie side by side.
+STOFM_INLINE SliceFeatures slice_features(std::span<const io::Slice> slices, const pipeline::Model* model,
+                                          const SliceFeatureOptions& options,
+                                          const pipeline::Progress& progress = {});
+
+/// Rows of all slices, one slice below the other: [cells of all, width]. \throws ShapeError STOFM-4713 for
+/// different widths.
+inline Tensor<float> stacked_rows(std::span<const Tensor<float>> slices) {
+  std::int64_t cells = 0;
+  for (const Tensor<float>& rows : slices) {
+    if (rows.rank() != 2 || rows.dim(1) != slices[0].dim(1))
+      throw ShapeError({"STOFM-4713", "", "[stacked_rows]", to_string(rows.shape()),
+                        to_string(slices[0].shape()), "Give rows of the same kind."});
+    cells += rows.dim(0);
+  }
+  Tensor<float> all({cells, slices.empty() ? 0 : slices[0].dim(1)});
+  float* next = all.data();
+  for (const Tensor<float>& rows : slices) {
+    const Tensor<float> dense = rows.contiguous();
+    next = std::copy_n(dense.data(), dense.numel(), next);
+  }
+  return all;
+}
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::slice_features(std::span<const io::Slice* const> slices,
+                                        const pipeline::Model* model, const SliceFeatureOptions& options,
+                                        const pipeline::Progress& progress) -> SliceFeatures {
   if (slices.empty())
     throw UsageError({"STOFM-4750", "", "[slice_features]", "no slices", "at least one", "Give slices."});
   if (needs_model(options.kind) && model == nullptr)
@@ -217,32 +251,13 @@ inline SliceFeatures slice_features(std::span<const io::Slice* const> slices, co
   return result;
 }
 
-/// The same for slices that lie side by side.
-inline SliceFeatures slice_features(std::span<const io::Slice> slices, const pipeline::Model* model,
-                                    const SliceFeatureOptions& options,
-                                    const pipeline::Progress& progress = {}) {
+STOFM_INLINE auto tasks::slice_features(std::span<const io::Slice> slices, const pipeline::Model* model,
+                                        const SliceFeatureOptions& options,
+                                        const pipeline::Progress& progress) -> SliceFeatures {
   std::vector<const io::Slice*> list;
   for (const io::Slice& slice : slices) list.push_back(&slice);
   return slice_features(std::span<const io::Slice* const>(list), model, options, progress);
 }
 
-/// Rows of all slices, one slice below the other: [cells of all, width]. \throws ShapeError STOFM-4713 for
-/// different widths.
-inline Tensor<float> stacked_rows(std::span<const Tensor<float>> slices) {
-  std::int64_t cells = 0;
-  for (const Tensor<float>& rows : slices) {
-    if (rows.rank() != 2 || rows.dim(1) != slices[0].dim(1))
-      throw ShapeError({"STOFM-4713", "", "[stacked_rows]", to_string(rows.shape()),
-                        to_string(slices[0].shape()), "Give rows of the same kind."});
-    cells += rows.dim(0);
-  }
-  Tensor<float> all({cells, slices.empty() ? 0 : slices[0].dim(1)});
-  float* next = all.data();
-  for (const Tensor<float>& rows : slices) {
-    const Tensor<float> dense = rows.contiguous();
-    next = std::copy_n(dense.data(), dense.numel(), next);
-  }
-  return all;
-}
-
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/random_key.hpp"
 #include "stofm/tasks/log_counts.hpp"
 #include "stofm/tasks/principal_components.hpp"
@@ -110,6 +111,7 @@ inline std::vector<double> sparse_covariance(const SparseParts& all, std::size_t
   return covariance;
 }
 
+#if STOFM_BODIES
 /// Covariance times `block` [width, b], without the covariance.
 inline backend::EigenRowMajor<double> covariance_times(const SparseParts& all,
                                                        const backend::EigenRowMajor<double>& block,
@@ -184,6 +186,7 @@ inline cluster::LeadingEigenpairs krylov_eigenpairs(const SparseParts& all, cons
   ritz.vectors.assign(full.data(), full.data() + full.size());
   return ritz;
 }
+#endif
 
 }  // namespace detail
 
@@ -192,8 +195,21 @@ inline cluster::LeadingEigenpairs krylov_eigenpairs(const SparseParts& all, cons
 /// DataError for no rows (4701). *Cost* up to `exact_below` columns a product of each pair of entries of a
 /// row; beyond 2 steps (components + more) multiplications an entry; memory 16 width^2 doubles, or 16 + 2
 /// steps blocks. *Deterministic* yes for a seed, any thread count.
-inline PrincipalComponents sparse_components(std::span<const SparseRows> slices,
-                                             const SparseComponentsOptions& options = {}) {
+STOFM_INLINE PrincipalComponents sparse_components(std::span<const SparseRows> slices,
+                                                   const SparseComponentsOptions& options = {});
+
+/// Scores [rows, P] of sparse rows: (row - mean) . loading. \throws ShapeError STOFM-4713 for another width.
+/// *Cost* P multiplications an entry, parallel. *Deterministic* yes, any thread count.
+STOFM_INLINE Tensor<float> sparse_component_scores(const PrincipalComponents& components,
+                                                   const SparseRows& rows);
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::sparse_components(std::span<const SparseRows> slices,
+                                           const SparseComponentsOptions& options) -> PrincipalComponents {
   constexpr const char* op = "[sparse_components]";
   if (options.components < 1 || options.steps < 1 || options.more < 0)
     throw UsageError({"STOFM-4708", "", op,
@@ -237,9 +253,14 @@ inline PrincipalComponents sparse_components(std::span<const SparseRows> slices,
   return result;
 }
 
-/// Scores [rows, P] of sparse rows: (row - mean) . loading. \throws ShapeError STOFM-4713 for another width.
-/// *Cost* P multiplications an entry, parallel. *Deterministic* yes, any thread count.
-inline Tensor<float> sparse_component_scores(const PrincipalComponents& components, const SparseRows& rows) {
+}  // namespace stofm
+#endif
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::sparse_component_scores(const PrincipalComponents& components,
+                                                 const SparseRows& rows) -> Tensor<float> {
   const std::int64_t p = components.count(), width = rows.width;
   if (width != static_cast<std::int64_t>(components.mean.size()))
     throw ShapeError({"STOFM-4713", "", "[sparse_component_scores]", concat(width, " columns"),
@@ -263,4 +284,5 @@ inline Tensor<float> sparse_component_scores(const PrincipalComponents& componen
   return scores;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

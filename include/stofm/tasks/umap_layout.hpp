@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "stofm/cluster/weighted_graph.hpp"
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random.hpp"
 #include "stofm/tasks/principal_components.hpp"
@@ -111,8 +112,16 @@ inline Tensor<float> layout_start(TensorView<const float> rows, std::uint64_t se
 /// options out of range (4715); DataError for a start that is not finite (4703). *Cost* about 3 powers an
 /// edge and epoch in which it acts; 100,000 points: about 200 epochs x 0.1 s on one core. *Deterministic* yes
 /// for a seed, any thread count.
-inline Tensor<float> umap_layout(const cluster::WeightedGraph& graph, TensorView<const float> start,
-                                 const UmapLayoutOptions& options = {}) {
+STOFM_INLINE Tensor<float> umap_layout(const cluster::WeightedGraph& graph, TensorView<const float> start,
+                                       const UmapLayoutOptions& options = {});
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto tasks::umap_layout(const cluster::WeightedGraph& graph, TensorView<const float> start,
+                                     const UmapLayoutOptions& options) -> Tensor<float> {
   constexpr const char* op = "[umap_layout]";
   detail::require_rows(op, start);
   detail::require_same_count(op, static_cast<std::size_t>(graph.nodes),
@@ -192,4 +201,5 @@ inline Tensor<float> umap_layout(const cluster::WeightedGraph& graph, TensorView
   return places;
 }
 
-}  // namespace stofm::tasks
+}  // namespace stofm
+#endif

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/train/adapt_batches.hpp"
 #include "stofm/train/contrastive.hpp"
 #include "stofm/train/gene_masking_head.hpp"
@@ -203,5 +204,7 @@ class AdaptStep {
   AdaptOptions options_;
   autograd::Tape<T> tape_;
 };
+
+STOFM_INSTANCE(class AdaptStep<float>)
 
 }  // namespace stofm::train

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/notice.hpp"
 #include "stofm/train/checkpoint_file.hpp"
 #include "stofm/train/checkpoint_lock.hpp"
@@ -50,8 +51,8 @@ inline std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path
 /// \throws FileError as read_checkpoint if the newest is damaged, with the next older good one in the remedy,
 /// or, with
 ///   `use_older`, if all are; ResourceError on I/O errors (which say nothing about the file).
-inline std::optional<ResumePoint> load_newest_checkpoint(const std::filesystem::path& directory,
-                                                         bool use_older = false);
+STOFM_INLINE std::optional<ResumePoint> load_newest_checkpoint(const std::filesystem::path& directory,
+                                                               bool use_older = false);
 
 /// The checkpoint directory of a run, locked while the object lives.
 class CheckpointDirectory {
@@ -134,31 +135,6 @@ inline std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path
   return entries;
 }
 
-inline std::optional<ResumePoint> load_newest_checkpoint(const std::filesystem::path& directory,
-                                                         bool use_older) {
-  std::vector<CheckpointEntry> entries = list_checkpoints(directory);
-  if (entries.empty()) return std::nullopt;
-  std::optional<ErrorParts> newest;  // what is wrong with the newest one
-  Notices notices;
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    std::optional<Checkpoint> whole;
-    try {
-      whole = read_checkpoint(entry->path);
-    } catch (const FileError& error) {
-      if (error.code() == "STOFM-3001") throw;  // could not be opened: that says nothing about what is in it
-      if (!newest) newest = error.parts();
-      notices.push_back({"STOFM-W3801", stofm::concat("damaged checkpoint passed over: ", error.what()), 1});
-      continue;
-    }
-    if (!newest || use_older) return ResumePoint{std::move(*whole), entry->path, notices};
-    newest->remedy = stofm::concat("The next older checkpoint, ", entry->path.filename().string(),
-                                   ", is whole: load_newest(use_older) goes on from it.");
-    throw FileError(*newest);
-  }
-  newest->remedy = "No older checkpoint of this run is whole: start anew, in another directory.";
-  throw FileError(*newest);
-}
-
 inline CheckpointDirectory::CheckpointDirectory(const std::filesystem::path& directory,
                                                 CheckpointOptions options)
     : directory_(directory), options_(options) {
@@ -210,3 +186,34 @@ inline std::optional<ResumePoint> CheckpointDirectory::load_newest(bool use_olde
 }
 
 }  // namespace stofm::train
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto train::load_newest_checkpoint(const std::filesystem::path& directory, bool use_older)
+    -> std::optional<ResumePoint> {
+  std::vector<CheckpointEntry> entries = list_checkpoints(directory);
+  if (entries.empty()) return std::nullopt;
+  std::optional<ErrorParts> newest;  // what is wrong with the newest one
+  Notices notices;
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    std::optional<Checkpoint> whole;
+    try {
+      whole = read_checkpoint(entry->path);
+    } catch (const FileError& error) {
+      if (error.code() == "STOFM-3001") throw;  // could not be opened: that says nothing about what is in it
+      if (!newest) newest = error.parts();
+      notices.push_back({"STOFM-W3801", stofm::concat("damaged checkpoint passed over: ", error.what()), 1});
+      continue;
+    }
+    if (!newest || use_older) return ResumePoint{std::move(*whole), entry->path, notices};
+    newest->remedy = stofm::concat("The next older checkpoint, ", entry->path.filename().string(),
+                                   ", is whole: load_newest(use_older) goes on from it.");
+    throw FileError(*newest);
+  }
+  newest->remedy = "No older checkpoint of this run is whole: start anew, in another directory.";
+  throw FileError(*newest);
+}
+
+}  // namespace stofm
+#endif

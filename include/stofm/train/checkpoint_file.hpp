@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/io/json.hpp"
 #include "stofm/io/safetensors.hpp"
@@ -45,13 +46,13 @@ struct Checkpoint {
 /// Writes the file, whole or not at all; one of the same name is replaced. \throws ResourceError STOFM-5011
 /// when the disk is full, 5010 on I/O errors; then the old file, if any, is as it was. *Cost* hashes and
 /// writes every byte once.
-inline void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+STOFM_INLINE void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Reads the file and checks every byte of it.
 /// \throws FileError STOFM-3801 not a checkpoint, 3802 another version, 3803 checksum of <section>, or what
 /// SafetensorsFile::open refuses (a truncated file, for example). ResourceError on I/O errors and without
 /// memory.
-inline Checkpoint read_checkpoint(const std::filesystem::path& path);
+STOFM_INLINE Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 /// Which options differ, as "learning-rate 0.001 -> 0.002" (then -> now); keys of nested objects are joined
 /// by dots.
@@ -106,7 +107,33 @@ inline void flatten_json(const nlohmann::json& value, const std::string& name,
 
 }  // namespace detail
 
-inline void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+inline std::vector<std::string> changed_keys(const nlohmann::json& then, const nlohmann::json& now) {
+  std::map<std::string, std::string> before, after;
+  detail::flatten_json(then, "", before);
+  detail::flatten_json(now, "", after);
+  std::vector<std::string> changed;
+  const auto shown = [](const std::map<std::string, std::string>& values, const std::string& key) {
+    const auto found = values.find(key);
+    if (found == values.end()) return std::string("(none)");
+    const std::string text = stofm::quoted(found->second, 60);
+    return text == '"' + found->second + '"' ? found->second : text;
+  };
+  std::map<std::string, std::string> all = before;
+  all.insert(after.begin(), after.end());
+  for (const auto& [key, ignored] : all)
+    if (shown(before, key) != shown(after, key) || before.contains(key) != after.contains(key) ||
+        (before.contains(key) && before.at(key) != after.at(key)))
+      changed.push_back(stofm::concat(key, " ", shown(before, key), " -> ", shown(after, key)));
+  return changed;
+}
+
+}  // namespace stofm::train
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto train::write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint)
+    -> void {
   io::detail::with_memory_errors(path, [&] {
     std::vector<io::SafetensorsEntry> entries;
     nlohmann::json listed = nlohmann::json::object();
@@ -133,7 +160,7 @@ inline void write_checkpoint(const std::filesystem::path& path, const Checkpoint
   });
 }
 
-inline Checkpoint read_checkpoint(const std::filesystem::path& path) {
+STOFM_INLINE auto train::read_checkpoint(const std::filesystem::path& path) -> Checkpoint {
   return io::detail::with_memory_errors(path, [&] {
     const auto file = io::SafetensorsFile::open(path, {.allow_empty = true});
     if (const std::string& format = detail::checkpoint_text(file, "format"); format != checkpoint_format)
@@ -181,24 +208,5 @@ inline Checkpoint read_checkpoint(const std::filesystem::path& path) {
   });
 }
 
-inline std::vector<std::string> changed_keys(const nlohmann::json& then, const nlohmann::json& now) {
-  std::map<std::string, std::string> before, after;
-  detail::flatten_json(then, "", before);
-  detail::flatten_json(now, "", after);
-  std::vector<std::string> changed;
-  const auto shown = [](const std::map<std::string, std::string>& values, const std::string& key) {
-    const auto found = values.find(key);
-    if (found == values.end()) return std::string("(none)");
-    const std::string text = stofm::quoted(found->second, 60);
-    return text == '"' + found->second + '"' ? found->second : text;
-  };
-  std::map<std::string, std::string> all = before;
-  all.insert(after.begin(), after.end());
-  for (const auto& [key, ignored] : all)
-    if (shown(before, key) != shown(after, key) || before.contains(key) != after.contains(key) ||
-        (before.contains(key) && before.at(key) != after.at(key)))
-      changed.push_back(stofm::concat(key, " ", shown(before, key), " -> ", shown(after, key)));
-  return changed;
-}
-
-}  // namespace stofm::train
+}  // namespace stofm
+#endif

@@ -10,6 +10,7 @@
 #include <map>
 #include <system_error>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/train/corpus.hpp"
 
 namespace stofm::train {
@@ -56,16 +57,17 @@ void on_threads(std::int64_t count, int threads, Body&& body) {
 
 }  // namespace detail
 
-inline PreparedSlice Corpus::prepare(const io::Slice& slice, const CorpusEntry& entry,
-                                     const pipeline::Progress& progress) const {
+#if STOFM_BODIES
+STOFM_INLINE PreparedSlice Corpus::prepare(const io::Slice& slice, const CorpusEntry& entry,
+                                           const pipeline::Progress& progress) const {
   PreparedSlice prepared = prepare_slice(slice, features_, options_.prepare, progress);
   prepared.name = entry.name;
   prepared.hash = entry.key;
   return prepared;
 }
 
-inline Corpus::Opened Corpus::open_one(const std::filesystem::path& path,
-                                       const pipeline::Progress& progress) const {
+STOFM_INLINE Corpus::Opened Corpus::open_one(const std::filesystem::path& path,
+                                             const pipeline::Progress& progress) const {
   Opened opened;
   const auto fail = [&opened](ErrorKind kind, const char* text) {
     opened.error = std::current_exception();
@@ -108,13 +110,13 @@ inline Corpus::Opened Corpus::open_one(const std::filesystem::path& path,
 }
 
 /// Memory, disk and interruptions say nothing about the slice.
-inline bool Corpus::passable(const Opened& one) const {
+STOFM_INLINE bool Corpus::passable(const Opened& one) const {
   return options_.skip_bad && one.kind != ErrorKind::resource && one.kind != ErrorKind::device;
 }
 
 /// Opens every file, this process's share first; without a cache there is nothing to share.
-inline std::vector<Corpus::Opened> Corpus::open_all(const std::vector<std::filesystem::path>& files,
-                                                    const pipeline::Progress& progress) const {
+STOFM_INLINE std::vector<Corpus::Opened> Corpus::open_all(const std::vector<std::filesystem::path>& files,
+                                                          const pipeline::Progress& progress) const {
   const auto count = static_cast<std::int64_t>(files.size());
   std::vector<std::int64_t> mine, others;
   for (std::int64_t i = 0; i < count; ++i)
@@ -152,7 +154,7 @@ inline std::vector<Corpus::Opened> Corpus::open_all(const std::vector<std::files
   return opened;
 }
 
-inline void Corpus::adopt(std::vector<Opened> opened, const std::vector<std::filesystem::path>& files) {
+STOFM_INLINE void Corpus::adopt(std::vector<Opened> opened, const std::vector<std::filesystem::path>& files) {
   std::vector<std::shared_ptr<const PreparedSlice>> ready;
   std::map<std::string, std::filesystem::path> paths;  // of each content
   for (std::size_t i = 0; i < opened.size(); ++i) {
@@ -192,8 +194,9 @@ inline void Corpus::adopt(std::vector<Opened> opened, const std::vector<std::fil
     if (ready[i]) keep(i, std::move(ready[i]));
 }
 
-inline Corpus::Corpus(const std::vector<std::filesystem::path>& files, CellFeatures features,
-                      SliceReader reader, const CorpusOptions& options, const pipeline::Progress& progress)
+STOFM_INLINE Corpus::Corpus(const std::vector<std::filesystem::path>& files, CellFeatures features,
+                            SliceReader reader, const CorpusOptions& options,
+                            const pipeline::Progress& progress)
     : features_(std::move(features)), reader_(std::move(reader)), options_(options) {
   const auto begin = std::chrono::steady_clock::now();
   options_.prepare.embed.validate();
@@ -211,25 +214,25 @@ inline Corpus::Corpus(const std::vector<std::filesystem::path>& files, CellFeatu
   report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-inline std::int64_t Corpus::pieces() const {
+STOFM_INLINE std::int64_t Corpus::pieces() const {
   std::int64_t count = 0;
   for (const auto& entry : entries_) count += static_cast<std::int64_t>(entry.summary.piece_sizes.size());
   return count;
 }
 
-inline std::string Corpus::identity() const {
+STOFM_INLINE std::string Corpus::identity() const {
   std::string keys;
   for (const auto& entry : entries_) keys += entry.key + "\n";
   return io::sha256_hex(keys);
 }
 
-inline DataSplit Corpus::split(const SplitOptions& options) const {
+STOFM_INLINE DataSplit Corpus::split(const SplitOptions& options) const {
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : entries_) paths.push_back(entry.path);
   return split_slices(paths, options);
 }
 
-inline std::vector<SlicePieces> Corpus::pieces_of(const std::vector<std::int64_t>& slices) const {
+STOFM_INLINE std::vector<SlicePieces> Corpus::pieces_of(const std::vector<std::int64_t>& slices) const {
   std::vector<SlicePieces> list;
   for (const std::int64_t i : slices) {
     const SliceSummary& summary = entries_.at(static_cast<std::size_t>(i)).summary;
@@ -238,7 +241,7 @@ inline std::vector<SlicePieces> Corpus::pieces_of(const std::vector<std::int64_t
   return list;
 }
 
-inline PreparedSlice Corpus::load(const CorpusEntry& entry, Notices& notices) const {
+STOFM_INLINE PreparedSlice Corpus::load(const CorpusEntry& entry, Notices& notices) const {
   if (cache_)
     if (auto slice = cache_->load(entry.key, notices)) return std::move(*slice);
   const std::string key =
@@ -252,7 +255,7 @@ inline PreparedSlice Corpus::load(const CorpusEntry& entry, Notices& notices) co
   return slice;
 }
 
-inline void Corpus::keep(std::size_t index, std::shared_ptr<const PreparedSlice> slice) {
+STOFM_INLINE void Corpus::keep(std::size_t index, std::shared_ptr<const PreparedSlice> slice) {
   Place& place = places_[index];
   place.alive = slice;
   place.used = ++clock_;
@@ -269,7 +272,7 @@ inline void Corpus::keep(std::size_t index, std::shared_ptr<const PreparedSlice>
   held_ += bytes;
 }
 
-inline std::shared_ptr<const PreparedSlice> Corpus::slice(std::int64_t index) {
+STOFM_INLINE std::shared_ptr<const PreparedSlice> Corpus::slice(std::int64_t index) {
   if (index < 0 || index >= size())
     throw ShapeError({"STOFM-4547", "", "[Corpus::slice]", concat(index), concat("0 to ", size() - 1),
                       "Check the index."});
@@ -303,14 +306,15 @@ inline std::shared_ptr<const PreparedSlice> Corpus::slice(std::int64_t index) {
   return slice;
 }
 
-inline std::int64_t Corpus::held_bytes() const {
+STOFM_INLINE std::int64_t Corpus::held_bytes() const {
   const std::scoped_lock lock(mutex_);
   return held_;
 }
 
-inline Notices Corpus::take_notices() {
+STOFM_INLINE Notices Corpus::take_notices() {
   const std::scoped_lock lock(mutex_);
   return std::exchange(notices_, {});
 }
+#endif
 
 }  // namespace stofm::train

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/core/random_key.hpp"
 #include "stofm/core/tensor.hpp"
 #include "stofm/ops/pair_distances.hpp"
@@ -208,8 +209,17 @@ inline void check_masking(const pipeline::SubSlice& sub, const Tensor<float>& fe
 
 }  // namespace detail
 
-inline TrainingSample mask_sub_slice(const pipeline::SubSlice& sub, const Tensor<float>& features,
-                                     const MaskingDraws& draws, const MaskingOptions& options) {
+STOFM_INLINE TrainingSample mask_sub_slice(const pipeline::SubSlice& sub, const Tensor<float>& features,
+                                           const MaskingDraws& draws, const MaskingOptions& options);
+
+}  // namespace stofm::train
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto train::mask_sub_slice(const pipeline::SubSlice& sub, const Tensor<float>& features,
+                                        const MaskingDraws& draws, const MaskingOptions& options)
+    -> TrainingSample {
   options.validate();
   const std::vector<std::int64_t> cells = detail::cell_nodes(sub);
   const auto count = static_cast<std::int64_t>(cells.size());
@@ -249,4 +259,5 @@ inline TrainingSample mask_sub_slice(const pipeline::SubSlice& sub, const Tensor
   return sample;
 }
 
-}  // namespace stofm::train
+}  // namespace stofm
+#endif

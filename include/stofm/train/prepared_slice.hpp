@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/pipeline/embed_plan.hpp"
 #include "stofm/pipeline/sub_slices.hpp"
 #include "stofm/pipeline/virtual_cells.hpp"
@@ -199,8 +200,17 @@ inline std::int64_t PreparedSlice::bytes() const {
   return total;
 }
 
-inline PreparedSlice prepare_slice(const io::Slice& slice, const CellFeatures& features,
-                                   const PrepareOptions& options, const pipeline::Progress& progress) {
+STOFM_INLINE PreparedSlice prepare_slice(const io::Slice& slice, const CellFeatures& features,
+                                         const PrepareOptions& options, const pipeline::Progress& progress);
+
+}  // namespace stofm::train
+
+#if STOFM_BODIES
+namespace stofm {
+
+STOFM_INLINE auto train::prepare_slice(const io::Slice& slice, const CellFeatures& features,
+                                       const PrepareOptions& options, const pipeline::Progress& progress)
+    -> PreparedSlice {
   options.embed.validate();
   if (slice.cells < 1)
     throw DataError(
@@ -230,4 +240,5 @@ inline PreparedSlice prepare_slice(const io::Slice& slice, const CellFeatures& f
   return prepared;
 }
 
-}  // namespace stofm::train
+}  // namespace stofm
+#endif

@@ -3,6 +3,7 @@
 /// \file
 /// The body of train/training_loop.hpp, which includes it.
 
+#include "stofm/core/compiled.hpp"
 #include "stofm/train/training_loop.hpp"
 
 namespace stofm::train {
@@ -251,5 +252,9 @@ LoopResult run_training(autograd::ParameterSet<T>& parameters, nn::AdamW<T>& opt
   options.validate();
   return detail::LoopRun<T>(parameters, optimizer, options, hooks, outputs).run(resume);
 }
+
+STOFM_INSTANCE(LoopResult run_training<float>(autograd::ParameterSet<float>&, nn::AdamW<float>&,
+                                              const LoopOptions&, const LoopHooks<float>&, const LoopOutputs&,
+                                              const Checkpoint*))
 
 }  // namespace stofm::train
