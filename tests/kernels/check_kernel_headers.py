@@ -42,7 +42,7 @@ def main():
                     return (folder / name).read_text()
             return None
 
-        def compiles(source):
+        def compiles(source, _):
             return subprocess.run([compiler, *options, *start, "-fsyntax-only", "-x", "c++", "-"], text=True, input=source,
                                   capture_output=True)
 

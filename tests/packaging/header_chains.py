@@ -7,6 +7,7 @@ include something after their first code are always tried alone.
 """
 import re
 
+BODIES = re.compile(r"^#if STOFM_(H5AD_)?BODIES\b", re.M)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+[<"]([^>"]+)[>"]', re.M)
 CODE = re.compile(r"^(namespace|template|inline|struct|class|enum|using)\b", re.M)
 
@@ -43,10 +44,30 @@ def source(chain):
     return "".join(f"#include <{name}>\n#include <{name}>\n" for name in chain) + "int main() {}\n"
 
 
-def check(headers, read, compiles, pool):
-    """Tries all headers. \\return [(name, message)] of those that do not compile alone"""
+def source_with_bodies(name, read):
+    """A translation unit of a header that stofm::compiled has bodies of: its own are compiled, and those of what it includes,
+    which are tried by themselves, only declared. Nothing is seen that the header does not include."""
+    own = [other for other in INCLUDE.findall(read(name)) if read(other) is not None]
+    return ("".join(f"#include <{other}>\n" for other in own) + "#undef STOFM_BODIES\n#define STOFM_BODIES 1\n" +
+            f"#include <{name}>\n#include <{name}>\nint main() {{}}\n")
+
+
+def base_of(chain, reached, bases):
+    """Of `bases`, the one that brings most and nothing that the first header of the chain does not bring itself; or None.
+    Having it compiled before hides nothing then."""
+    fitting = [base for base in bases if base not in chain and reached[base] <= reached[chain[0]]]
+    return max(fitting, key=lambda base: len(reached[base]), default=None)
+
+
+def check(headers, read, compiles, pool, bases=()):
+    """Tries all headers by compiles(source, base), `base` one of `bases`, which are compiled before, or None.
+    \\return [(name, message)] of those that do not compile alone"""
+    reached = reach(read, headers)
+
     def failures(chain):
-        result = compiles(source(chain))
+        with_bodies = len(chain) == 1 and BODIES.search(read(chain[0]))
+        result = compiles(source_with_bodies(chain[0], read) if with_bodies else source(chain),
+                          base_of(chain, reached, bases))
         if result.returncode == 0:
             return []
         if len(chain) == 1:
@@ -54,5 +75,8 @@ def check(headers, read, compiles, pool):
         return [failure for name in chain for failure in failures([name])]
 
     late = {name for name in headers if (code := CODE.search(read(name))) and INCLUDE.search(read(name), code.start())}
-    longest_first = sorted(chains(reach(read, headers), late), key=len, reverse=True)
-    return [failure for found in pool.map(failures, longest_first) for failure in found]
+    bodies = [name for name in headers if BODIES.search(read(name))]
+    rest = [name for name in headers if name not in bodies]
+    longest_first = sorted(chains(reach(read, rest), late), key=len, reverse=True)
+    tried = [[name] for name in bodies] + longest_first
+    return [failure for found in pool.map(failures, tried) for failure in found]

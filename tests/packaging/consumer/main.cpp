@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What every consumer project builds: include the umbrella, compute something, check it.
+#if defined(STOFM_ALL_HEADERS)  // packaging.find_package: twice in one program
 #include <stofm/stofm.hpp>
+#else
+#include <stofm/ops/linear.hpp>
+#endif
 
 #include <cstdio>
 

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
+#if defined(STOFM_ALL_HEADERS)  // packaging.find_package: twice in one program
 #include <stofm/stofm.hpp>
+#else
+#include <stofm/ops/linear.hpp>
+#endif
 
 double other_unit();
 double other_unit() {
