@@ -37,7 +37,7 @@ trap finish EXIT
 [ -e "$root/etc/debian_version" ] || debootstrap --variant=minbase --include=ca-certificates trixie "$root"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mount -t proc proc "$root/proc" && mounted+=("$root/proc")
-rm -rf "$root/root/stofm/"{include,kernels,cmake,examples,tests,bench,weights_tools}  # not its build: it may be used again
+rm -rf "$root/root/stofm/"{include,src,kernels,cmake,examples,tests,bench,weights_tools}  # not its build: it may be used again
 mkdir -p "$root/root/stofm"
 git -C "$source_dir" ls-files -co --exclude-standard -z | tar -C "$source_dir" --null -T - -cf - | tar -C "$root/root/stofm" -xf -
 chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
