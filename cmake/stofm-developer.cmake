@@ -152,8 +152,9 @@ if(benchmark_FOUND AND NOT STOFM_SANITIZE)
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
     target_compile_definitions(${name} PRIVATE STOFM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} PRIVATE stofm_developer benchmark::benchmark)
-    if(STOFM_QUICK_TO_BUILD)  # shows that they compile; who measures builds without it
+    if(STOFM_QUICK_TO_BUILD)  # shows that they compile; who measures builds without it, and does not find these
       target_compile_options(${name} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-O0>)
+      set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench-not-optimised")
     endif()
     add_dependencies(stofm_benchmarks ${name})
   endforeach()

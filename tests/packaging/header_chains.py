@@ -63,10 +63,10 @@ def check(headers, read, compiles, pool, bases=()):
     """Tries all headers by compiles(source, base), `base` one of `bases`, which are compiled before, or None.
     \\return [(name, message)] of those that do not compile alone"""
     reached = reach(read, headers)
+    bodies = [name for name in headers if BODIES.search(read(name))]
 
     def failures(chain):
-        with_bodies = len(chain) == 1 and BODIES.search(read(chain[0]))
-        result = compiles(source_with_bodies(chain[0], read) if with_bodies else source(chain),
+        result = compiles(source_with_bodies(chain[0], read) if chain[0] in bodies else source(chain),
                           base_of(chain, reached, bases))
         if result.returncode == 0:
             return []
@@ -75,8 +75,7 @@ def check(headers, read, compiles, pool, bases=()):
         return [failure for name in chain for failure in failures([name])]
 
     late = {name for name in headers if (code := CODE.search(read(name))) and INCLUDE.search(read(name), code.start())}
-    bodies = [name for name in headers if BODIES.search(read(name))]
-    rest = [name for name in headers if name not in bodies]
-    longest_first = sorted(chains(reach(read, rest), late), key=len, reverse=True)
+    rest = {name: reached[name] for name in headers if name not in bodies}
+    longest_first = sorted(chains(rest, late), key=len, reverse=True)
     tried = [[name] for name in bodies] + longest_first
     return [failure for found in pool.map(failures, tried) for failure in found]

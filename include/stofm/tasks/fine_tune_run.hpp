@@ -392,12 +392,6 @@ inline FineTuneResult FineTuneRun::run() {
 
 }  // namespace detail
 
-STOFM_INLINE FineTuneResult fine_tune_classifier(const pipeline::Model& model,
-                                                 std::span<const LabelledSlice> slices,
-                                                 const std::vector<std::string>& classes,
-                                                 const FineTuneOptions& options,
-                                                 const pipeline::Progress& progress);
-
 }  // namespace stofm::tasks
 
 #if STOFM_BODIES
