@@ -39,11 +39,13 @@ if(STOFM_PYTHON3)
       "${PROJECT_SOURCE_DIR}/include" -- ${header_flags})
   add_test(NAME structure.kernels
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernels.py" "${PROJECT_SOURCE_DIR}")
+  add_test(NAME structure.static_counts
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/static_counts_test.py")
   add_test(NAME structure.kernel_headers_alone
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/kernels/check_kernel_headers.py" ${CMAKE_CXX_COMPILER}
       "${PROJECT_SOURCE_DIR}" -- ${header_flags})
   set_tests_properties(structure.layers structure.headers_alone structure.compilers structure.reliability_rows
-    structure.light_headers structure.kernels structure.kernel_headers_alone PROPERTIES LABELS packaging)
+    structure.light_headers structure.kernels structure.static_counts structure.kernel_headers_alone PROPERTIES LABELS packaging)
 endif()
 if(NOT STOFM_SANITIZE)
   foreach(kind find_package subdirectory fetch_content pkg_config rounding compiled)

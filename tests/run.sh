@@ -68,6 +68,11 @@ if [ "$cuda" = ON ]; then
     verdict "$tests_on_device" "tests on a device"
   fi
 fi
+if [ "$cuda" = ON ]; then
+  step "instructions and registers of the compiled kernels"
+  bash tests/kernels/static_counts.sh "$build"
+  case $? in 0) passed+=("kernels within their bounds") ;; 77) skipped+=("kernels within their bounds: no cuobjdump and nvdisasm") ;; *) failed+=("kernels within their bounds") ;; esac
+fi
 if [ -n "${STOFM_GOLDEN:-}" ]; then
   step "golden tests again, on the small cases of the repository"
   STOFM_GOLDEN='' ctest --test-dir "$build" -j "$jobs" --output-on-failure -R golden --no-tests=error

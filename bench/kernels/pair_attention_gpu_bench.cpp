@@ -105,7 +105,7 @@ struct Batch {
   void forward() {
     for (std::size_t l = 0; l < layers; ++l)
       pair_attention_forward(current_stream(device), sizes,
-                             {layer(l), y[l].data(), columns, log_sums[l].data(), nullptr, nullptr});
+                             {layer(l), y[l].data(), columns, nullptr, log_sums[l].data(), nullptr, nullptr});
   }
   void backward() {
     for (std::size_t l = layers; l-- > 0;) {

@@ -4,6 +4,7 @@
 
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
+#include "stofm/kernels/model/launch.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 using namespace stofm;
@@ -74,6 +75,36 @@ TEST_CASE("split operands give products to 16 bits, rounded ones to 8, in every 
         CHECK(worst(d, a, b, form, accumulate ? 2.0 : 0.0) <= (split ? 0x1p-15 : 0x1p-7));
       }
   }
+}
+
+TEST_CASE("gradients and weights that lie for it are one product, to 16 bits") {
+  const std::int64_t rows = 7, out = 12, in = 20;
+  const auto grad = Matrix<float>(rows, out).random(1), x = Matrix<float>(rows, in).random(2),
+             weight = Matrix<float>(out, in).random(3);
+  const auto grad_parts = parts_of(grad, OperandForm::split_right),
+             x_parts = parts_of(x, OperandForm::split_left);
+  // Stacked weights come from the kernel that packs all weights, with the form of forward beside them.
+  const std::int64_t bytes = kernels::operand_bytes(OperandForm::split_right, out, in);
+  std::vector<std::byte> packed(static_cast<std::size_t>(2 * bytes));
+  const kernels::se2::PackedLinear linear{
+      .weight = 0, .operand = bytes, .stacked = 0, .rows = out, .columns = in};
+  kernels::se2::launch_pack_weights({}, stofm::backend::Precision::split_bf16, 1, out * in,
+                                    {&linear, weight.data(), packed.data()});
+  CHECK(std::memcmp(packed.data() + bytes, parts_of(weight, OperandForm::split_right).data(),
+                    static_cast<std::size_t>(bytes)) == 0);
+  kernels::Gemm gemm{Cuda{}};
+  const auto a = kernels::dense_operand(grad_parts.data(), rows, out, OperandForm::split_right);
+  const auto run = [&](GemmForm form, const kernels::Operand& b, Matrix<float>& d) {
+    const std::int64_t before = emulator::products();
+    kernels::linear_product(gemm, {}, {.form = form, .a = a, .b = b, .d = d.data(), .stride_d = d.stride()});
+    CHECK(emulator::products() == before + 1);
+    CHECK(d.intact());
+  };
+  Matrix<float> of_input(rows, in, 3), of_weight(out, in, 3);
+  run(GemmForm::nn, kernels::dense_operand(packed.data(), out, in, OperandForm::split_stack), of_input);
+  run(GemmForm::tn, kernels::dense_operand(x_parts.data(), rows, in, OperandForm::split_left), of_weight);
+  CHECK(worst(of_input, grad, weight, GemmForm::nn, 0.0) <= 0x1p-15);
+  CHECK(worst(of_weight, grad, x, GemmForm::tn, 0.0) <= 0x1p-15);
 }
 
 TEST_CASE("operands of the tensor cores are rounded as they round them") {

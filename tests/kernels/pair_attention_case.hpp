@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "stofm/backend/cuda/pair_attention.hpp"
+#include "stofm/kernels/gemm/problem.hpp"
 #include "tests/kernels/support/device_array.hpp"
 #include "tests/support/pair_attention_composed.hpp"
 
@@ -240,10 +241,33 @@ struct BoundaryFunctions {
   }
 };
 
+/// That an operand of products is y in its form, to the bit; NaN for NaN.
+inline void check_operand(const Matrix<float>& y, const Matrix<unsigned char>& bytes,
+                          stofm::kernels::OperandForm form) {
+  using stofm::kernels::OperandForm;
+  const std::int64_t parts = form == OperandForm::split_left ? 3 : 1;
+  const auto* const halves = reinterpret_cast<const stofm::bfloat16*>(bytes.data());
+  if (form == OperandForm::float32) return;  // y itself
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < y.rows(); ++i)
+    for (std::int64_t j = 0; j < y.columns(); ++j) {
+      const float x = y.at(i, j);
+      if (x != x) continue;
+      const stofm::bfloat16* const at = halves + i * parts * y.columns() + j;
+      const stofm::bfloat16 high(x);
+      wrong += at[0].bits != high.bits;
+      if (parts == 1) continue;
+      wrong += at[y.columns()].bits != stofm::bfloat16(x - static_cast<float>(high)).bits;
+      wrong += at[2 * y.columns()].bits != high.bits;
+    }
+  CHECK(wrong == 0);
+}
+
 /// The device functions.
 template <class Functions = BoundaryFunctions>
 Results device(const Case& c, const Inputs& in) {
   using namespace stofm::backend;
+  using stofm::kernels::left_form, stofm::kernels::operand_bytes;
   const CudaStream stream = current_stream(emulator::device_under_test);
   const std::int64_t nodes = c.nodes(), columns = c.heads * c.width;
   const PairAttentionSizes sizes{c.heads, c.width, c.precision, c.scale()};
@@ -261,6 +285,7 @@ Results device(const Case& c, const Inputs& in) {
     OnDevice<unsigned char> q, k, v;
     OnDevice<std::uint32_t> keys;
     OnDevice<float> y, log_sums, grad_q, grad_k, grad_v;
+    OnDevice<unsigned char> y_operand;
     PairAttentionLayer args;
   };
   OnDevice<float> bias(in.bias), background(in.background), grad_pairs(in.grad_pairs),
@@ -292,6 +317,7 @@ Results device(const Case& c, const Inputs& in) {
                       Floats(nodes, columns, 5),
                       Floats(nodes, columns, 5),
                       Floats(nodes, columns, 5),
+                      Bytes(1, operand_bytes(left_form(c.precision), nodes, columns)),
                       {}});
     Layer& layer = layers.back();
     const PairPack packs[] = {{PairOperand::query, layer.in_q.data(), layer.in_q.stride(), layer.q.data()},
@@ -305,14 +331,15 @@ Results device(const Case& c, const Inputs& in) {
     if (rate.drops()) args.dropout = {layer.keys.data(), rate.threshold, static_cast<float>(rate.factor)};
     layer.args = args;
     const bool asks = l + 1 == c.layers && c.pairs() > 0;
-    pair_attention_forward(
-        stream, sizes,
-        {args, layer.y.data(), layer.y.stride(), l % 2 == 0 || c.backward ? layer.log_sums.data() : nullptr,
-         asks ? pair_values.data() : nullptr, background.data()});
+    pair_attention_forward(stream, sizes,
+                           {args, layer.y.data(), layer.y.stride(), layer.y_operand.data(),
+                            l % 2 == 0 || c.backward ? layer.log_sums.data() : nullptr,
+                            asks ? pair_values.data() : nullptr, background.data()});
     layer.q.fetch();
     layer.k.fetch();
     layer.v.fetch();
     layer.log_sums.fetch();
+    check_operand(layer.y.fetch(), layer.y_operand.fetch(), left_form(c.precision));
   }
   Results results;
   for (std::size_t l = layers.size(); c.backward && l-- > 0;) {

@@ -241,6 +241,26 @@ TEST_CASE("steps of one shape are one launch of forward and backward, with the b
   CHECK(trainer.graph_use().replayed == 2);
 }
 
+#if defined(STOFM_KERNEL_EMULATOR)
+TEST_CASE("launches of a training step: so many a layer, whatever the batch and the precision") {
+  for (const std::int64_t layers : {1, 4})
+    for (const std::size_t count : {1U, 2U})
+      for (const Precision precision : {Precision::split_bf16, Precision::bf16}) {
+        auto config = test::small_se2_config(false, "gelu");
+        config.dropout = config.attention_dropout = config.activation_dropout = 0.1;
+        config.num_hidden_layers = layers;
+        const test::TrainingCase c(config, true);
+        auto trainer = c.trainer(device, precision, false, false);
+        const std::int64_t before = emulator::launches() + emulator::products();
+        trainer.accumulate(std::span(c.slices).first(count), std::span(c.labels).first(count), 1.0, 0.01);
+        trainer.update(1e-3, 1.0);
+        std::vector<float> waits(static_cast<std::size_t>(trainer.gradient_count()));
+        trainer.download_gradients(waits);
+        CHECK(emulator::launches() + emulator::products() - before == 33 + 25 * layers);
+      }
+}
+#endif
+
 TEST_CASE("labels and parameters that do not fit are refused") {
   test::TrainingCase c(test::small_se2_config(false, "relu"), false);
   const auto code = [](const auto& run) {

@@ -89,8 +89,13 @@ void for_each_schedule(const Run& run) {
   schedule() = before;
 }
 
-/// Launches so far in this program, for tests of empty grids.
+/// Kernels launched so far in this program, for tests of empty grids and of how many a pass takes.
 inline std::int64_t& launches() {
+  static std::int64_t count = 0;
+  return count;
+}
+/// Matrix products queued so far: a launch each on a device.
+inline std::int64_t& products() {
   static std::int64_t count = 0;
   return count;
 }

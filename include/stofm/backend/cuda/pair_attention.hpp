@@ -82,8 +82,11 @@ struct PairAttentionLayer {
 
 struct PairAttentionForward {
   PairAttentionLayer layer;
-  float* y = nullptr;  ///< [nodes, heads * head_dim], rows `y_stride` apart
+  float* y = nullptr;  ///< [nodes, heads * head_dim], rows `y_stride` apart; null: not wanted
   std::int64_t y_stride = 0;
+  /// bf16, split_bf16: y dense as the next product reads it, in bfloat16 or rows of high, low, high parts:
+  /// what a conversion of y would write, to the bit. Null: not wanted. Other precisions do not write it.
+  void* y_operand = nullptr;
   float* log_sums =
       nullptr;  ///< [heads, nodes] log sum exp of the rows of S without background; null: not kept
   /// P_L at the asked pairs, [pairs, heads], background included; null: not wanted.

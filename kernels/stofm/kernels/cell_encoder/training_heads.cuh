@@ -42,6 +42,7 @@ class TrainingHeads {
     const std::int64_t block = (std::max<std::int64_t>)(16, (std::min)(m, most_logits / genes));
     float *x = nullptr, *h = nullptr, *a = nullptr, *t = nullptr, *table = nullptr, *grad_table = nullptr,
           *shift = nullptr, *grad_shift = nullptr, *logits = nullptr, *factors = nullptr, *partial = nullptr;
+    const std::int64_t partial_floats = se2::RowPolicy::sum_blocks(m) * 3 * w;
     double* losses = nullptr;
     std::int32_t *targets_data = nullptr, *right = nullptr;
     arena_.fill(c_->device, [&] {
@@ -50,7 +51,7 @@ class TrainingHeads {
       for (float** vector : {&shift, &grad_shift}) arena_.take(*vector, genes);
       arena_.take(logits, block * genes);
       arena_.take(factors, m);
-      arena_.take(partial, se2::RowPolicy::sum_blocks(m) * 3 * w);
+      arena_.take(partial, partial_floats);
       arena_.take(losses, m);
       arena_.take(targets_data, m);
       arena_.take(right, m);
@@ -101,20 +102,20 @@ class TrainingHeads {
     norm.gamma = p.value(p.transform_norm.gamma);
     norm.eps = static_cast<float>(c_->sizes.layer_norm_eps);
     norm.grad_z = t;
-    norm.partial = partial;
     norm.rows = m;
     norm.columns = w;
-    se2::launch_junction_backward(stream_, Precision::float32, norm, p.grad(p.transform_norm.gamma),
+    se2::PartialSums row_sums(stream_, partial, partial_floats);
+    se2::launch_junction_backward(stream_, Precision::float32, norm, row_sums, p.grad(p.transform_norm.gamma),
                                   p.grad(p.transform_norm.beta), nullptr);
     se2::GradientRowsParams rows_gradient;
     rows_gradient.grad = t;
     rows_gradient.h = h;
     rows_gradient.operand = a;
-    rows_gradient.partial = partial;
     rows_gradient.rows = m;
     rows_gradient.columns = w;
-    se2::launch_gradient_rows(stream_, Precision::float32, c_->sizes.activation, rows_gradient,
+    se2::launch_gradient_rows(stream_, Precision::float32, c_->sizes.activation, rows_gradient, row_sums,
                               p.grad(p.transform.bias));
+    row_sums.flush();
     product(GemmForm::tn, a, m, w, x, m, w, p.grad(p.transform.weight), true);
     product(GemmForm::nn, a, m, w, p.value(p.transform.weight), w, w, t, false);
     backend::scatter_add_rows(c_->device, matrix(pass.state_gradient(), pass.rows(), w), matrix(t, m, w),

@@ -40,9 +40,11 @@ class TrainingPassRunner {
     for (std::int64_t l = c_->sizes.layers; l > 0; --l) {
       if (ready) ready(borders[static_cast<std::size_t>(l) + 1]);
       layer_backward(l - 1);
+      sums_.flush();
     }
     if (ready) ready(borders[1]);
     embed_backward();
+    sums_.flush();
   }
 
  private:
@@ -159,7 +161,10 @@ class TrainingPassRunner {
     arena_.take(grad_operand_, operand_bytes(form, most, wide));
     arena_.take(grad_context_parts_, attention_bytes() * most * w);
     arena_.take(row_dots_, h * most);
-    arena_.take(partial_, se2::RowPolicy::sum_blocks(most) * (std::max)(3 * w, wide));
+    float* room = nullptr;  // of the sums over rows of a layer
+    const std::int64_t floats = se2::RowPolicy::sum_blocks(most) * (10 * w + f);
+    arena_.take(room, floats);
+    sums_ = {stream_, room, floats};
   }
 
   // ---- shared steps
@@ -180,6 +185,9 @@ class TrainingPassRunner {
   }
   Operand operand(const unsigned char* data, std::int64_t rows, std::int64_t columns) const {
     return dense_operand(data, rows, columns, c_->form());
+  }
+  Operand gradient_operand(std::int64_t rows, std::int64_t columns) const {
+    return dense_operand(grad_operand_, rows, columns, right_form(c_->precision));
   }
   void product(GemmForm form, const Operand& a, const Operand& b, float* d, std::int64_t stride,
                bool accumulate, const float* bias = nullptr) {
@@ -323,25 +331,19 @@ class TrainingPassRunner {
     j.dropout = site_mask(l, site);
     j.grad_z = grad;
     j.operand = grad_operand_;
-    j.partial = partial_;
     j.rows = n;
     j.columns = width();
-    se2::launch_junction_backward(stream_, c_->precision, j, p.grad(norm.gamma), p.grad(norm.beta),
+    se2::launch_junction_backward(stream_, c_->precision, j, sums_, p.grad(norm.gamma), p.grad(norm.beta),
                                   p.grad(linear.bias));
-    product(GemmForm::tn, operand(grad_operand_, n, width()), operand(from, n, columns),
-            p.grad(linear.weight), columns, true);
+    product(GemmForm::tn, gradient_operand(n, width()), operand(from, n, columns), p.grad(linear.weight),
+            columns, true);
   }
   /// grad_operand_ [n, columns] = grad act'(h), and the gradient of the bias.
   void rows_backward(Activation activation, const float* grad, const float* h, std::int64_t n,
                      std::int64_t columns, float* grad_bias) {
-    se2::GradientRowsParams g;
-    g.grad = grad;
-    g.h = h;
-    g.operand = grad_operand_;
-    g.partial = partial_;
-    g.rows = n;
-    g.columns = columns;
-    se2::launch_gradient_rows(stream_, c_->precision, activation, g, grad_bias);
+    const se2::GradientRowsParams g{
+        .grad = grad, .h = h, .dropout = {}, .operand = grad_operand_, .rows = n, .columns = columns};
+    se2::launch_gradient_rows(stream_, c_->precision, activation, g, sums_, grad_bias);
   }
 
   /// grad_ [rows_of(l), W], of the layer's output -> grad_ [tokens, W], of its input.
@@ -352,13 +354,12 @@ class TrainingPassRunner {
     const bool last = is_last(l);
     const std::int64_t w = width(), f = c_->sizes.intermediate_size, n = rows_of(l);
     norm_backward(l, 2, grad_, s.sum, p.fc2, p.ffn_norm, s.wide, f, n);
-    product(GemmForm::nn, operand(grad_operand_, n, w), c_->weight(p.fc2), grad_wide_, f, false);
+    product(GemmForm::nn, gradient_operand(n, w), c_->weight(p.fc2), grad_wide_, f, false);
     rows_backward(c_->sizes.activation, grad_wide_, s.h, n, f, all.grad(p.fc1.bias));
-    product(GemmForm::tn, operand(grad_operand_, n, f), operand(s.mixed, n, w), all.grad(p.fc1.weight), w,
-            true);
-    product(GemmForm::nn, operand(grad_operand_, n, f), c_->weight(p.fc1), grad_, w, true);
+    product(GemmForm::tn, gradient_operand(n, f), operand(s.mixed, n, w), all.grad(p.fc1.weight), w, true);
+    product(GemmForm::nn, gradient_operand(n, f), c_->weight(p.fc1), grad_, w, true);
     norm_backward(l, 1, grad_, s.mixed_sum, p.out, p.attention_norm, s.context, w, n);
-    product(GemmForm::nn, operand(grad_operand_, n, w), c_->weight(p.out), grad_mixed_, w, false);
+    product(GemmForm::nn, gradient_operand(n, w), c_->weight(p.out), grad_mixed_, w, false);
 
     // grad_mixed_ is the gradient of the context.
     launch_row_dots(c_->form(), {s.context, grad_mixed_, row_dots_, n, c_->sizes.heads, w / c_->sizes.heads},
@@ -386,15 +387,15 @@ class TrainingPassRunner {
     float* const grad_weight = all.grad(p.qkv.weight);
     if (last) {
       rows_backward(Activation::identity, grad_q_, nullptr, n, w, all.grad(p.qkv.bias));
-      product(GemmForm::tn, operand(grad_operand_, n, w), operand(s.rows, n, w), grad_weight, w, true);
-      product(GemmForm::nn, operand(grad_operand_, n, w), c_->weight(p.qkv, 0, w), grad_, w, true);
+      product(GemmForm::tn, gradient_operand(n, w), operand(s.rows, n, w), grad_weight, w, true);
+      product(GemmForm::nn, gradient_operand(n, w), c_->weight(p.qkv, 0, w), grad_, w, true);
       std::swap(grad_, grad_mixed_);  // what the rows that ask get
     }
     rows_backward(Activation::identity, grad_wide_, nullptr, tokens_, columns, all.grad(p.qkv.bias) + first);
-    product(GemmForm::tn, operand(grad_operand_, tokens_, columns), operand(s.x, tokens_, w),
+    product(GemmForm::tn, gradient_operand(tokens_, columns), operand(s.x, tokens_, w),
             grad_weight + first * w, w, true);
-    product(GemmForm::nn, operand(grad_operand_, tokens_, columns), c_->weight(p.qkv, first, columns), grad_,
-            w, !last);
+    product(GemmForm::nn, gradient_operand(tokens_, columns), c_->weight(p.qkv, first, columns), grad_, w,
+            !last);
     if (last) launch_add_rows_at({grad_, grad_mixed_, row_places_, n, w}, stream_);
   }
 
@@ -402,17 +403,16 @@ class TrainingPassRunner {
     TrainedParameters& p = c_->parameters;
     const std::int64_t w = width();
     launch_drop_rows({grad_, mask_of(key_.child(0), c_->hidden_rate), tokens_ * w / 4}, stream_);
-    se2::JunctionBackwardParams j;
-    j.grad_y = grad_;
-    j.z = embedding_sum_;
-    j.gamma = p.value(p.embedding_norm.gamma);
-    j.eps = eps();
-    j.grad_z = grad_;
-    j.partial = partial_;
-    j.rows = tokens_;
-    j.columns = w;
+    const se2::JunctionBackwardParams j{.grad_y = grad_,
+                                        .z = embedding_sum_,
+                                        .gamma = p.value(p.embedding_norm.gamma),
+                                        .eps = eps(),
+                                        .dropout = {},
+                                        .grad_z = grad_,
+                                        .rows = tokens_,
+                                        .columns = w};
     // The sums over rows, elsewhere a bias, are here the gradient of token type 0.
-    se2::launch_junction_backward(stream_, c_->precision, j, p.grad(p.embedding_norm.gamma),
+    se2::launch_junction_backward(stream_, c_->precision, j, sums_, p.grad(p.embedding_norm.gamma),
                                   p.grad(p.embedding_norm.beta), p.grad(p.types));
     const auto matrix = [&](float* data, std::int64_t rows) {
       TensorView<float, Cuda> view;
@@ -442,8 +442,8 @@ class TrainingPassRunner {
   std::array<AttentionTile*, 4> tiles_{};
   std::uint32_t* site_keys_ = nullptr;
   float *embedding_sum_ = nullptr, *x_ = nullptr, *row_x_ = nullptr, *product_ = nullptr, *grad_ = nullptr,
-        *grad_mixed_ = nullptr, *grad_wide_ = nullptr, *grad_q_ = nullptr, *row_dots_ = nullptr,
-        *partial_ = nullptr;
+        *grad_mixed_ = nullptr, *grad_wide_ = nullptr, *grad_q_ = nullptr, *row_dots_ = nullptr;
+  se2::PartialSums sums_{{}, nullptr, 0};
   unsigned char *grad_operand_ = nullptr, *grad_context_parts_ = nullptr;
 };
 

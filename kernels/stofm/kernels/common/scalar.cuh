@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// Scalars in device code: bits of floats, bfloat16 <-> float (the same rounding as core/scalar.hpp),
-/// smallest and largest, integer atomics. There are no floating-point atomics on purpose: their order is not
-/// fixed.
+/// smallest and largest, powers of two, integer atomics. There are no floating-point atomics on purpose:
+/// their order is not fixed.
 
 #include <cstring>
 #include <type_traits>
@@ -40,6 +40,23 @@ template <class T>
 __host__ __device__ __forceinline__ constexpr T maximum(T a, T b) {
   return a < b ? b : a;
 }
+/// The larger of two floats in one instruction (maximum() takes two); of a NaN and a number, the number.
+__device__ __forceinline__ float larger(float a, float b) { return fmaxf(a, b); }
+
+/// 2^x in one instruction instead of exp2f's four, with its error of 2 ulp; results below 2^-126 are zero.
+/// 0 at -inf, NaN at NaN.
+__device__ __forceinline__ float power_of_two(float x) {
+  float y;
+#if defined(__CUDA_ARCH__)
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+#else
+  y = exp2f(x);
+  if (y < 0x1p-126F) y = 0.0F;
+#endif
+  return y;
+}
+__device__ __forceinline__ float log_of_two(float x) { return log2f(x); }
+
 __host__ __device__ __forceinline__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }

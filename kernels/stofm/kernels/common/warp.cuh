@@ -128,5 +128,12 @@ __device__ __forceinline__ T warp_max(T x, int width = warp_size) {
     if (offset < width) x = maximum(x, shuffle_xor(x, offset));
   return x;
 }
+/// The same by larger(): numbers win over NaN.
+__device__ __forceinline__ float warp_larger(float x, int width = warp_size) {
+  STOFM_UNROLL
+  for (int offset = warp_size / 2; offset > 0; offset /= 2)
+    if (offset < width) x = larger(x, shuffle_xor(x, offset));
+  return x;
+}
 
 }  // namespace stofm::kernels

@@ -25,6 +25,9 @@ void for_operand_form(OperandForm form, const Body& body) {
       return body.template operator()<OperandForm::split_right>();
     case OperandForm::split_pair:
       return body.template operator()<OperandForm::split_pair>();
+    case OperandForm::split_stack:
+      throw UsageError(
+          {"STOFM-6046", "", "[encoder_block]", "stacked weights", "a form of rows", "Please report this."});
   }
 }
 /// The forms that the norm kernels write: those of activations. \throws UsageError STOFM-6046.

@@ -27,6 +27,7 @@ class Gemm {
   explicit Gemm(Cuda) {}
 
   void run(const GemmProblem& p, backend::CudaStream stream) const {
+    ++emulator::products();
     (void)emulator::enqueue(static_cast<cudaStream_t>(stream.handle), [p] { multiply(p); });
   }
 

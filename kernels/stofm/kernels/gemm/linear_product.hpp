@@ -19,9 +19,9 @@ constexpr std::int64_t low_part(const Operand& operand) {
 }
 }  // namespace detail
 
-/// Queues the product on `stream`. One product of the library, except for split operands that are not a left
-/// and a right one in form nt: then three, the last two added to D in float32 (deterministic). *Cost*
-/// 2 m n k, times 3 for split operands.
+/// Queues the product on `stream`. One product of the library, except for split operands that do not meet as
+/// problem.hpp says: then three, the last two added to D in float32. Split parts lie dense in tn and nn.
+/// Deterministic. *Cost* 2 m n k, times 3 for split operands.
 template <class Gemm>
 void linear_product(Gemm& gemm, backend::CudaStream stream, const LinearProduct& p) {
   GemmProblem problem;
@@ -44,6 +44,18 @@ void linear_product(Gemm& gemm, backend::CudaStream stream, const LinearProduct&
   if (!is_split(p.a.form)) return gemm.run(problem, stream);
   if (p.form == GemmForm::nt && p.a.form == OperandForm::split_left && p.b.form == OperandForm::split_right) {
     problem.k *= 3;
+    return gemm.run(problem, stream);
+  }
+  if (p.form == GemmForm::nn && p.a.form == OperandForm::split_right &&
+      p.b.form == OperandForm::split_stack) {
+    problem.k *= 3;
+    return gemm.run(problem, stream);
+  }
+  if (p.form == GemmForm::tn && p.a.form == OperandForm::split_right && p.b.form == OperandForm::split_left &&
+      p.a.stride == 3 * p.a.columns && p.b.stride == 3 * p.b.columns) {
+    problem.k *= 3;
+    problem.stride_a = p.a.columns;
+    problem.stride_b = p.b.columns;
     return gemm.run(problem, stream);
   }
   const void* const low_a = detail::operand_at(p.a, detail::low_part(p.a));

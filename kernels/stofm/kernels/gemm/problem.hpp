@@ -8,11 +8,16 @@
 /// A float matrix X meets the tensor cores in one of these forms, `columns` wide each:
 ///     float32      X
 ///     bfloat16     hi = bf16(X)
-///     split_left   rows of hi | lo | hi,   lo = bf16(X - hi)     (what streams through: activations)
-///     split_right  rows of hi | hi | lo                          (what stays: weights)
+///     split_left   rows of hi | lo | hi,   lo = bf16(X - hi)     (activations)
+///     split_right  rows of hi | hi | lo                          (weights; gradients of products)
+///     split_stack  hi, lo, hi one below the other                (weights, for the gradient of the input)
 ///     split_pair   rows of hi | lo                               (what attention reads; not for products)
-/// so that X W^T with a left X and a right W is one bfloat16 product over 3 * columns, that is
-/// hi hi + lo hi + hi lo; lo lo, below 2^-16 of the result, is left out.
+/// so that each product is one of bfloat16 numbers with three times as many terms, hi hi + lo hi + hi lo; lo
+/// lo, below 2^-16 of the result, is left out:
+///     nt  X W^T   a left X and a right W, along their rows
+///     nn  G W     a right G and a stacked W
+///     tn  G^T X   a right G and a left X, read as matrices of three times the rows: hi^T hi, hi^T lo, lo^T
+///     hi
 
 #include <cstdint>
 
@@ -51,9 +56,9 @@ struct GemmProblem {
   const void* bias = nullptr;  ///< [n], of the type of D
 };
 
-enum class OperandForm { float32, bfloat16, split_left, split_right, split_pair };
+enum class OperandForm { float32, bfloat16, split_left, split_right, split_stack, split_pair };
 
-/// The form that a precision class wants its activations, or its weights, in.
+/// The form that a precision class wants its activations in, or its weights and gradients.
 constexpr OperandForm left_form(Precision precision) {
   if (precision == Precision::bf16) return OperandForm::bfloat16;
   return precision == Precision::split_bf16 ? OperandForm::split_left : OperandForm::float32;
@@ -62,13 +67,12 @@ constexpr OperandForm right_form(Precision precision) {
   return precision == Precision::split_bf16 ? OperandForm::split_right : left_form(precision);
 }
 constexpr bool is_split(OperandForm form) {
-  return form == OperandForm::split_left || form == OperandForm::split_right ||
-         form == OperandForm::split_pair;
+  return form != OperandForm::float32 && form != OperandForm::bfloat16;
 }
 constexpr std::int64_t operand_element_bytes(OperandForm form) {
   return form == OperandForm::float32 ? 4 : 2;
 }
-/// Elements of a stored row of `columns` values, and bytes of a dense matrix.
+/// Elements that hold a row of `columns` values, and bytes of a dense matrix.
 constexpr std::int64_t operand_row(OperandForm form, std::int64_t columns) {
   if (form == OperandForm::split_pair) return 2 * columns;
   return is_split(form) ? 3 * columns : columns;
@@ -85,7 +89,7 @@ struct Operand {
 };
 
 constexpr Operand dense_operand(const void* data, std::int64_t rows, std::int64_t columns, OperandForm form) {
-  return {data, rows, columns, operand_row(form, columns), form};
+  return {data, rows, columns, form == OperandForm::split_stack ? columns : operand_row(form, columns), form};
 }
 
 /// D (+)= A and B as `form` says, plus bias, of operands in any of the forms (both split or both not).

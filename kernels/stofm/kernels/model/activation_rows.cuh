@@ -76,6 +76,37 @@ static __global__ void __launch_bounds__(256) convert_rows_kernel(const ConvertR
   store_operand<Form>(p.operand, row, p.columns, column, load_quad(p.x + from * p.stride + column));
 }
 
+/// A linear layer's weight [rows, columns] in the flat buffers; see LinearPlace.
+struct PackedLinear {
+  std::int64_t weight = 0, operand = 0, stacked = -1;
+  std::int64_t rows = 0, columns = 0;
+};
+struct PackWeightsParams {
+  const PackedLinear* linears = nullptr;  // [gridDim.y]
+  const float* values = nullptr;
+  std::byte* operands = nullptr;
+};
+
+/// Every weight in the forms that products read, in one launch.
+template <OperandForm Form>
+static __global__ void __launch_bounds__(256) pack_weights_kernel(const PackWeightsParams p) {
+  const PackedLinear linear = p.linears[blockIdx.y];
+  const std::int64_t quads = linear.columns / 4, count = linear.rows * quads,
+                     step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t at = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < count; at += step) {
+    const std::int64_t row = at / quads, column = 4 * (at % quads);
+    const Quad q = load_quad(p.values + linear.weight + row * linear.columns + column);
+    store_operand<Form>(p.operands + linear.operand, row, linear.columns, column, q);
+    if constexpr (Form == OperandForm::split_right) {
+      if (linear.stacked < 0) continue;
+      auto* const to = reinterpret_cast<bfloat16*>(p.operands + linear.stacked) + 4 * at;
+      store_quad(to, q);
+      store_quad(to + 4 * count, rest_of(q));
+      store_quad(to + 8 * count, q);
+    }
+  }
+}
+
 struct GradientRowsParams {
   const float* grad = nullptr;  // [rows, columns] dense
   const float* h = nullptr;     // [rows, columns] dense; not read for Activation::identity
@@ -122,7 +153,8 @@ static __global__ void __launch_bounds__(RowPolicy::threads)
   p.partial[std::int64_t{blockIdx.x} * p.columns + own] = total;
 }
 
-struct AddPartialsParams {
+/// Partial sums of one pass over rows.
+struct PartialSum {
   const float* partial = nullptr;  // [blocks, width]
   std::int64_t blocks = 0, width = 0;
   /// Columns [kind * columns, (kind + 1) * columns) of `partial` are added to into[kind]; null: left out.
@@ -130,8 +162,14 @@ struct AddPartialsParams {
   std::int64_t columns = 0;
 };
 
+struct AddPartialsParams {
+  static constexpr int most = 32;
+  PartialSum sums[most];  // blockIdx.y chooses
+};
+
 /// A thread owns a column and adds the blocks in their order.
-static __global__ void __launch_bounds__(256) add_partials_kernel(const AddPartialsParams p) {
+static __global__ void __launch_bounds__(256) add_partials_kernel(const AddPartialsParams params) {
+  const PartialSum& p = params.sums[blockIdx.y];
   const std::int64_t at = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (at >= p.width) return;
   float* const into = p.into[at / p.columns];

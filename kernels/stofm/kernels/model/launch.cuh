@@ -10,7 +10,19 @@
 
 namespace stofm::kernels::se2 {
 
-/// Calls body.operator()<Form>() for the form of activations at this precision.
+/// Calls body.operator()<Form>() for the form of weights and gradients at this precision.
+template <class Body>
+void with_right_form(Precision precision, const Body& body) {
+  switch (right_form(precision)) {
+    case OperandForm::bfloat16:
+      return body.template operator()<OperandForm::bfloat16>();
+    case OperandForm::split_right:
+      return body.template operator()<OperandForm::split_right>();
+    default:
+      return body.template operator()<OperandForm::float32>();
+  }
+}
+/// The same for the form of activations.
 template <class Body>
 void with_left_form(Precision precision, const Body& body) {
   switch (left_form(precision)) {
@@ -60,17 +72,71 @@ inline void launch_junction(CudaStream stream, Precision precision, const Juncti
   });
 }
 
-inline void launch_add_partials(CudaStream stream, const AddPartialsParams& p) {
-  launch(add_partials_kernel,
-         {.grid = {blocks(p.width, 256)}, .block = {256}, .stream = stream, .name = "se2_add_partials"}, p);
+/// Sums over rows that wait until they are added over their blocks, several in one launch. Host side; what is
+/// taken from `room` is free again after flush(), which is queued on the same stream.
+class PartialSums {
+ public:
+  PartialSums(CudaStream stream, float* room, std::int64_t floats)
+      : stream_(stream), room_(room), floats_(floats) {}
+
+  /// Room for [blocks, width] sums, whose columns are added to into[0], into[1], ... (null: left out),
+  /// `columns` each.
+  float* take(std::int64_t blocks, std::int64_t width, std::int64_t columns, float* first,
+              float* second = nullptr, float* third = nullptr) {
+    const std::int64_t count = blocks * width;
+    if (used_ + count > floats_ || waiting_ == AddPartialsParams::most) flush();
+    if (count > floats_)
+      throw DeviceError({"STOFM-6008", "", "[se2_add_partials]", concat(count, " sums"),
+                         concat("at most ", floats_), "Please report this."});
+    float* const partial = room_ + used_;
+    used_ += count;
+    params_.sums[waiting_++] = {partial, blocks, width, {first, second, third}, columns};
+    widest_ = (std::max)(widest_, width);
+    return partial;
+  }
+  /// Queues the additions. Call it before gradients are read, and at the end.
+  void flush() {
+    if (waiting_ > 0)
+      launch(add_partials_kernel,
+             {.grid = {blocks(widest_, 256), static_cast<unsigned>(waiting_)},
+              .block = {256},
+              .stream = stream_,
+              .name = "se2_add_partials"},
+             params_);
+    params_ = {};
+    waiting_ = 0;
+    used_ = widest_ = 0;
+  }
+
+ private:
+  CudaStream stream_;
+  float* room_;
+  std::int64_t floats_, used_ = 0, widest_ = 0;
+  int waiting_ = 0;
+  AddPartialsParams params_;
+};
+
+/// Every weight of `linears` in the form of products. \param most the most elements of one
+inline void launch_pack_weights(CudaStream stream, Precision precision, std::int64_t linears,
+                                std::int64_t most, const PackWeightsParams& p) {
+  with_right_form(precision, [&]<OperandForm Form>() {
+    launch(pack_weights_kernel<Form>,
+           {.grid = {blocks(most / 4, 256), static_cast<unsigned>(linears)},
+            .block = {256},
+            .stream = stream,
+            .name = "se2_pack_weights"},
+           p);
+  });
 }
 
-/// `p.partial`: RowPolicy::sum_blocks(rows) * 3 * columns floats; into: gamma, beta, bias (null: left out).
+/// Of `sums`: RowPolicy::sum_blocks(rows) * 3 * columns floats. Gradients that are null are left out.
 inline void launch_junction_backward(CudaStream stream, Precision precision, JunctionBackwardParams p,
-                                     float* grad_gamma, float* grad_beta, float* grad_bias) {
+                                     PartialSums& sums, float* grad_gamma, float* grad_beta,
+                                     float* grad_bias) {
   p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
   const std::int64_t count = RowPolicy::sum_blocks(p.rows);
-  with_left_form(precision, [&]<OperandForm Form>() {
+  p.partial = sums.take(count, 3 * p.columns, p.columns, grad_gamma, grad_beta, grad_bias);
+  with_right_form(precision, [&]<OperandForm Form>() {
     with_chunks(p.columns, [&]<int Chunks>() {
       launch(junction_backward_kernel<Form, Chunks>,
              {.grid = {blocks(count)},
@@ -81,8 +147,6 @@ inline void launch_junction_backward(CudaStream stream, Precision precision, Jun
              p);
     });
   });
-  launch_add_partials(stream,
-                      {p.partial, count, 3 * p.columns, {grad_gamma, grad_beta, grad_bias}, p.columns});
 }
 
 inline void launch_activate(CudaStream stream, Precision precision, Activation activation,
@@ -99,12 +163,13 @@ inline void launch_activate(CudaStream stream, Precision precision, Activation a
   });
 }
 
-/// `p.partial`: RowPolicy::sum_blocks(rows) * columns floats; grad_bias += sums of rows.
+/// Of `sums`: RowPolicy::sum_blocks(rows) * columns floats; grad_bias += sums of rows.
 inline void launch_gradient_rows(CudaStream stream, Precision precision, Activation activation,
-                                 GradientRowsParams p, float* grad_bias) {
+                                 GradientRowsParams p, PartialSums& sums, float* grad_bias) {
   p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
   const std::int64_t count = RowPolicy::sum_blocks(p.rows);
-  with_left_form(precision, [&]<OperandForm Form>() {
+  p.partial = sums.take(count, p.columns, p.columns, grad_bias);
+  with_right_form(precision, [&]<OperandForm Form>() {
     with_activation(activation, [&]<Activation Act>() {
       launch(gradient_rows_kernel<Form, Act>,
              {.grid = {blocks(count), blocks(p.columns, RowPolicy::columns_per_chunk)},
@@ -115,7 +180,6 @@ inline void launch_gradient_rows(CudaStream stream, Precision precision, Activat
              p);
     });
   });
-  launch_add_partials(stream, {p.partial, count, p.columns, {grad_bias, nullptr, nullptr}, p.columns});
 }
 
 inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
@@ -128,8 +192,6 @@ inline void launch_convert_rows(CudaStream stream, OperandForm form, const Conve
       return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
     case OperandForm::split_left:
       return launch(convert_rows_kernel<OperandForm::split_left>, config, p);
-    case OperandForm::split_right:
-      return launch(convert_rows_kernel<OperandForm::split_right>, config, p);
     default:
       return launch(convert_rows_kernel<OperandForm::float32>, config, p);
   }
@@ -160,18 +222,18 @@ inline void launch_scatter_rows(CudaStream stream, const ScatterRowsParams& p) {
           .name = "se2_scatter_rows"},
          p);
 }
-/// `p.partial`: RowPolicy::sum_blocks(rows) * 4 * columns floats; grad_table [4, columns] += sums by type.
-inline void launch_type_gradient(CudaStream stream, TypeGradientParams p, float* grad_table) {
+/// Of `sums`: RowPolicy::sum_blocks(rows) * 4 * columns floats; grad_table [4, columns] += sums by type.
+inline void launch_type_gradient(CudaStream stream, TypeGradientParams p, PartialSums& sums,
+                                 float* grad_table) {
   p.rows_per_block = RowPolicy::rows_per_sum_block(p.rows);
   const std::int64_t count = RowPolicy::sum_blocks(p.rows);
+  p.partial = sums.take(count, 4 * p.columns, 4 * p.columns, grad_table);
   launch(type_gradient_kernel,
          {.grid = {blocks(count), blocks(p.columns, 256)},
           .block = {256},
           .stream = stream,
           .name = "se2_type_gradient"},
          p);
-  launch_add_partials(stream,
-                      {p.partial, count, 4 * p.columns, {grad_table, nullptr, nullptr}, 4 * p.columns});
 }
 inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
   launch(centre_rows_kernel,
@@ -181,10 +243,11 @@ inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
           .name = "se2_centre_rows"},
          p);
 }
-/// `p.partial`: blocks * sums floats, `p.loss`: blocks doubles (PairHeadPolicy); the gradients are added to
-/// `into` [H^2 + 2 H + 1] laid out as W0, b0, w2, b2; null: the losses alone.
-inline void launch_pair_head(CudaStream stream, const PairHeadParams& p, float* into) {
-  const std::int64_t count = PairHeadPolicy::blocks(p.pairs), sums = PairHeadPolicy::sums(p.heads);
+/// Of `sums`: blocks * PairHeadPolicy::sums floats; `p.loss`: blocks doubles (PairHeadPolicy). The gradients
+/// are added to `into` [H^2 + 2 H + 1] laid out as W0, b0, w2, b2; null: the losses alone.
+inline void launch_pair_head(CudaStream stream, PairHeadParams p, PartialSums& sums, float* into) {
+  const std::int64_t count = PairHeadPolicy::blocks(p.pairs), width = PairHeadPolicy::sums(p.heads);
+  p.partial = sums.take(count, width, width, into);
   launch(pair_head_kernel,
          {.grid = {blocks(count)},
           .block = {PairHeadPolicy::threads},
@@ -192,7 +255,6 @@ inline void launch_pair_head(CudaStream stream, const PairHeadParams& p, float* 
           .stream = stream,
           .name = "se2_pair_head"},
          p);
-  if (into != nullptr) launch_add_partials(stream, {p.partial, count, sums, {into, nullptr, nullptr}, sums});
 }
 
 }  // namespace stofm::kernels::se2

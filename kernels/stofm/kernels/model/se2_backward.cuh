@@ -44,7 +44,8 @@ struct TrainingBuffers {
   float *grad_bias = nullptr, *grad_background = nullptr, *grad_phi = nullptr;
   float* background_work = nullptr;
   void *attention_work = nullptr, *distance_work = nullptr, *gaussian_work = nullptr;
-  float* partial = nullptr;
+  float* partial = nullptr;  // room of sums over rows
+  std::int64_t partial_floats = 0;
 };
 
 inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, const TrainingCounts& n) {
@@ -78,7 +79,8 @@ inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, c
     layer.log_sums = floats(n.nodes * h);
     layer.hidden = floats(n.nodes * f);
     layer.x_operand = operand(n.nodes, e);
-    layer.y_operand = operand(n.nodes, e);
+    layer.y_operand = layer.y;  // where that is the form of operands
+    if (form != OperandForm::float32) layer.y_operand = operand(n.nodes, e);
     layer.m_operand = operand(n.nodes, e);
     layer.a_operand = operand(n.nodes, f);
     layer.z_attention = floats(n.nodes * e);
@@ -105,10 +107,11 @@ inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, c
   b.attention_work = arena.bytes(backend::pair_attention_backward_bytes(attention, n.nodes));
   b.distance_work = arena.bytes(backend::distance_bias_gradient_bytes(h, n.distances));
   b.gaussian_work = arena.bytes(backend::gaussian_bias_backward_bytes(s.gaussians, h, n.distances));
-  const std::int64_t widest = (std::max)({4 * e, f, c});
-  b.partial =
-      floats((std::max)((std::max)(RowPolicy::sum_blocks(n.nodes), RowPolicy::sum_blocks(n.masked)) * widest,
-                        PairHeadPolicy::most_blocks * PairHeadPolicy::sums(h)));
+  // All sums of a step wait together: two norms, fc1 and qkv of each layer; input and types; the heads.
+  b.partial_floats = RowPolicy::sum_blocks(n.nodes) * (s.layers * (9 * e + f) + 7 * e) +
+                     RowPolicy::sum_blocks(n.masked) * (c + e) +
+                     PairHeadPolicy::most_blocks * PairHeadPolicy::sums(h);
+  b.partial = floats(b.partial_floats);
   return b;
 }
 
@@ -122,32 +125,38 @@ struct Se2Backward {
   const DropoutRates& rates;
   const Se2BatchView& batch;
   const TrainingBuffers& b;
+  PartialSums sums{stream, b.partial, b.partial_floats};
 
   /// losses [2]: sums of both losses.
-  void run(float masked_scale, float pair_scale, double* losses,
-           const backend::GradientsReady& ready = {}) const {
+  void run(float masked_scale, float pair_scale, double* losses, const backend::GradientsReady& ready = {}) {
+    const auto finish = [&](std::int64_t border) {
+      if (!ready) return;
+      sums.flush();
+      ready(border);
+    };
     heads(masked_scale, pair_scale, losses);
-    if (batch.nodes == 0) return;
-    if (ready) ready(layout().mask_hidden.weight);
+    if (batch.nodes == 0) return sums.flush();
+    finish(layout().mask_hidden.weight);
     const bool pre = sizes().pre_layernorm;
     if (pre)  // what comes after the last layer has no norm: the part of fc2 takes the gradient of the stream
       junction(b.grad, nullptr, nullptr, nullptr, DropoutSites::ffn(sizes().layers - 1), nullptr,
                last_layer().fc2.bias);
     for (std::int64_t l = sizes().layers - 1; l >= 0; --l) {
       pre ? pre_norm_layer(l) : post_norm_layer(l);
-      if (ready) ready(layout().layers[static_cast<std::size_t>(l)].qkv.weight);
+      finish(layout().layers[static_cast<std::size_t>(l)].qkv.weight);
     }
     if (!pre)
       junction(b.grad, nullptr, nullptr, nullptr, DropoutSites::input, b.grad, layout().input.bias, true);
     network.weight_gradient(stream, layout().input, b.grad_operand, b.forward.features, batch.nodes,
                             gradients + layout().input.weight);
-    launch_type_gradient(stream, {b.grad, batch.types, b.partial, batch.nodes, sizes().embedding_dim},
+    launch_type_gradient(stream, {b.grad, batch.types, nullptr, batch.nodes, sizes().embedding_dim}, sums,
                          gradients + layout().types);
     distance_bias();
-    if (ready) ready(0);
+    finish(0);
+    sums.flush();
   }
   /// losses [2] alone: no gradients.
-  void evaluate(double* losses) const {
+  void evaluate(double* losses) {
     clear(losses);
     if (b.counts.masked > 0) cell_loss(0.0F, losses);
     if (b.counts.pairs > 0) pair_loss(0.0F, losses, nullptr);
@@ -160,7 +169,7 @@ struct Se2Backward {
 
   /// Gradient of a junction: grad_operand is that of its part. \param bias offset of the part's bias
   void junction(const float* grad_y, const float* grad_stream, const float* z, const NormPlace* norm,
-                std::int64_t site, float* grad_z, std::int64_t bias, bool drop_grad_z = false) const {
+                std::int64_t site, float* grad_z, std::int64_t bias, bool drop_grad_z = false) {
     JunctionBackwardParams p;
     p.grad_y = grad_y;
     p.grad_stream = grad_stream;
@@ -171,16 +180,15 @@ struct Se2Backward {
     p.grad_z = grad_z;
     p.drop_grad_z = drop_grad_z;
     p.operand = b.grad_operand;
-    p.partial = b.partial;
     p.rows = batch.nodes;
     p.columns = sizes().embedding_dim;
-    launch_junction_backward(stream, network.precision(), p,
+    launch_junction_backward(stream, network.precision(), p, sums,
                              norm != nullptr ? gradients + norm->gamma : nullptr,
                              norm != nullptr ? gradients + norm->beta : nullptr, gradients + bias);
   }
 
   /// From grad_operand (of the part of fc2) to the gradient of the input of fc1.
-  void feed_forward(std::int64_t l, float* into, bool accumulate) const {
+  void feed_forward(std::int64_t l, float* into, bool accumulate) {
     const LayerPlace& place = layout().layers[static_cast<std::size_t>(l)];
     const LayerBuffers& layer = b.forward.layers[static_cast<std::size_t>(l)];
     const std::int64_t n = batch.nodes;
@@ -190,15 +198,15 @@ struct Se2Backward {
     launch_gradient_rows(
         stream, network.precision(), sizes().activation,
         {b.grad_wide, layer.hidden, Se2Network::dropout(batch, DropoutSites::activation(l), rates.activation),
-         b.grad_operand, b.partial, n, sizes().ffn_dim},
-        gradients + place.fc1.bias);
+         b.grad_operand, nullptr, n, sizes().ffn_dim},
+        sums, gradients + place.fc1.bias);
     network.weight_gradient(stream, place.fc1, b.grad_operand, layer.m_operand, n,
                             gradients + place.fc1.weight);
     network.input_gradient(stream, operands, place.fc1, b.grad_operand, n, into, accumulate);
   }
 
   /// From grad_operand (of the part of the output product) to the gradient of the input of q, k, v.
-  void attention(std::int64_t l, float* into, bool accumulate) const {
+  void attention(std::int64_t l, float* into, bool accumulate) {
     const auto at = static_cast<std::size_t>(l);
     const LayerPlace& place = layout().layers[at];
     const LayerBuffers& layer = b.forward.layers[at];
@@ -226,7 +234,7 @@ struct Se2Backward {
     args.workspace = b.attention_work;
     backend::pair_attention_backward(stream, network.attention_sizes(), args);
     launch_gradient_rows(stream, network.precision(), Activation::identity,
-                         {b.grad_qkv[at], nullptr, {}, b.grad_operand, b.partial, n, 3 * e},
+                         {b.grad_qkv[at], nullptr, {}, b.grad_operand, nullptr, n, 3 * e}, sums,
                          gradients + place.qkv.bias);
     network.weight_gradient(stream, place.qkv, b.grad_operand, layer.x_operand, n,
                             gradients + place.qkv.weight);
@@ -234,7 +242,7 @@ struct Se2Backward {
   }
 
   /// `grad` is the gradient of the layer's result, then of its input.
-  void post_norm_layer(std::int64_t l) const {
+  void post_norm_layer(std::int64_t l) {
     const LayerPlace& place = layout().layers[static_cast<std::size_t>(l)];
     const LayerBuffers& layer = b.forward.layers[static_cast<std::size_t>(l)];
     junction(b.grad, nullptr, layer.z_ffn, &place.ffn_norm, DropoutSites::ffn(l), b.grad_part,
@@ -245,7 +253,7 @@ struct Se2Backward {
     attention(l, b.grad, true);
   }
   /// `grad` is the gradient of the stream, and grad_operand that of the part of fc2.
-  void pre_norm_layer(std::int64_t l) const {
+  void pre_norm_layer(std::int64_t l) {
     const auto at = static_cast<std::size_t>(l);
     const LayerPlace& place = layout().layers[at];
     const LayerBuffers& layer = b.forward.layers[at];
@@ -278,17 +286,17 @@ struct Se2Backward {
     launch_sum_doubles(stream, {b.row_loss, m, losses});
   }
   /// Leaves scaled gradients of the logits in `pair_values`. \param into gradients of the pair head, or null
-  void pair_loss(float scale, double* losses, float* into) const {
+  void pair_loss(float scale, double* losses, float* into) {
     const std::int64_t p = b.counts.pairs, h = sizes().heads;
     const float* const head = values + layout().pair_head;
     launch_pair_head(stream,
                      {b.forward.pair_values, batch.pair_targets, head, head + h * h, head + h * h + h,
-                      head + h * h + 2 * h, scale, b.forward.pair_values, b.partial, b.pair_loss, p, h},
-                     into);
+                      head + h * h + 2 * h, scale, b.forward.pair_values, nullptr, b.pair_loss, p, h},
+                     sums, into);
     launch_sum_doubles(stream, {b.pair_loss, PairHeadPolicy::blocks(p), losses + 1});
   }
 
-  void heads(float masked_scale, float pair_scale, double* losses) const {
+  void heads(float masked_scale, float pair_scale, double* losses) {
     const std::int64_t m = b.counts.masked, p = b.counts.pairs, e = sizes().embedding_dim,
                        c = sizes().input_dim;
     clear(losses);
@@ -298,12 +306,12 @@ struct Se2Backward {
       const LinearPlace &hidden = layout().mask_hidden, &output = layout().mask_output;
       cell_loss(masked_scale, losses);
       launch_gradient_rows(stream, network.precision(), Activation::identity,
-                           {b.head_output, nullptr, {}, b.head_grad, b.partial, m, c},
+                           {b.head_output, nullptr, {}, b.head_grad, nullptr, m, c}, sums,
                            gradients + output.bias);
       network.weight_gradient(stream, output, b.head_grad, b.head_active, m, gradients + output.weight);
       network.input_gradient(stream, operands, output, b.head_grad, m, b.head_part, false);
       launch_gradient_rows(stream, network.precision(), Activation::relu,
-                           {b.head_part, b.head_hidden, {}, b.head_grad, b.partial, m, e},
+                           {b.head_part, b.head_hidden, {}, b.head_grad, nullptr, m, e}, sums,
                            gradients + hidden.bias);
       network.weight_gradient(stream, hidden, b.head_grad, b.head_rows, m, gradients + hidden.weight);
       network.input_gradient(stream, operands, hidden, b.head_grad, m, b.head_part, false);

@@ -250,10 +250,10 @@ inline ForwardBuffers Se2EncoderRunner::carve(Arena& arena, std::int64_t nodes, 
   b.background = arena.take<float>(s.heads);
   LayerBuffers shared;
   shared.v = arena.bytes(packed);
-  shared.y = b.qkv;  // its rows are packed by then
   shared.hidden = arena.take<float>(nodes * s.ffn_dim);
   shared.x_operand = shared.y_operand = shared.m_operand =
       operand(e);  // each is read before the next is written
+  if (form == OperandForm::float32) shared.y = static_cast<float*>(shared.y_operand);
   shared.a_operand = operand(s.ffn_dim);
   for (std::int64_t l = 0; l < s.layers; ++l) {
     shared.q = arena.bytes(packed);

@@ -36,13 +36,13 @@ struct DropoutRates {
 /// Device memory of one layer. In inference layers share all of it but q and k.
 struct LayerBuffers {
   void *q = nullptr, *k = nullptr, *v = nullptr;  // packed operands of pair attention
-  float* y = nullptr;                             // [N, E] result of attention
-  float* log_sums = nullptr;                      // [H, N], or null
-  float* hidden = nullptr;                        // [N, F] fc1
-  void* x_operand = nullptr;                      // [N, E] input of q, k, v
-  void* y_operand = nullptr;                      // [N, E]
-  void* m_operand = nullptr;                      // [N, E] input of fc1
-  void* a_operand = nullptr;                      // [N, F] input of fc2
+  float* y = nullptr;  // [N, E] result of attention: for backward; y_operand itself where that is float32
+  float* log_sums = nullptr;  // [H, N], or null
+  float* hidden = nullptr;    // [N, F] fc1
+  void* x_operand = nullptr;  // [N, E] input of q, k, v
+  void* y_operand = nullptr;  // [N, E]
+  void* m_operand = nullptr;  // [N, E] input of fc1
+  void* a_operand = nullptr;  // [N, F] input of fc2
   float *z_attention = nullptr,
         *z_ffn = nullptr;  // [N, E] before (post-LN) or as (pre-LN) the residual stream
 };
@@ -64,7 +64,16 @@ struct ForwardBuffers {
 class Se2Network {
  public:
   Se2Network(Cuda device, const CudaSe2Sizes& sizes, Precision precision, bool heads)
-      : sizes_(sizes), precision_(precision), layout_(sizes, precision, heads), gemm_(device) {}
+      : sizes_(sizes), precision_(precision), layout_(sizes, precision, heads), gemm_(device) {
+    for (const LinearPlace& linear : layout_.linears()) {
+      packed_linears_.push_back({linear.weight, linear.operand, linear.stacked, linear.out, linear.in});
+      largest_weight_ = (std::max)(largest_weight_, linear.out * linear.in);
+    }
+    device_linears_ = DeviceArray<PackedLinear>(device, static_cast<std::int64_t>(packed_linears_.size()));
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(device_linears_.data(), packed_linears_.data(),
+                                     packed_linears_.size() * sizeof(PackedLinear), cudaMemcpyHostToDevice,
+                                     native(thread_stream(device))));
+  }
 
   const CudaSe2Sizes& sizes() const { return sizes_; }
   const Se2Layout& layout() const { return layout_; }
@@ -84,14 +93,20 @@ class Se2Network {
 
   /// Rewrites the weights of products in their form. \param operands layout().operand_bytes() bytes
   void pack_weights(CudaStream stream, const float* values, std::byte* operands) const {
-    for (const LinearPlace& linear : layout_.linears())
-      launch_convert_rows(
-          stream, layout_.operand_form(),
-          {values + linear.weight, linear.in, nullptr, operands + linear.operand, linear.out, linear.in});
+    launch_pack_weights(stream, precision_, device_linears_.size(), largest_weight_,
+                        {device_linears_.data(), values, operands});
   }
 
   Operand activation(const void* data, std::int64_t rows, std::int64_t columns) const {
     return dense_operand(data, rows, columns, left_form(precision_));
+  }
+  Operand gradient(const void* data, std::int64_t rows, std::int64_t columns) const {
+    return dense_operand(data, rows, columns, right_form(precision_));
+  }
+  /// As the gradient of the input reads it.
+  Operand stacked_weight(const std::byte* operands, const LinearPlace& linear) const {
+    if (linear.stacked < 0) return weight(operands, linear);
+    return dense_operand(operands + linear.stacked, linear.out, linear.in, OperandForm::split_stack);
   }
   Operand weight(const std::byte* operands, const LinearPlace& linear) const {
     return dense_operand(operands + linear.operand, linear.out, linear.in, layout_.operand_form());
@@ -116,8 +131,8 @@ class Se2Network {
                       const void* grad, std::int64_t rows, float* into, bool accumulate) {
     linear_product(gemm_, stream,
                    {.form = GemmForm::nn,
-                    .a = activation(grad, rows, linear.out),
-                    .b = weight(operands, linear),
+                    .a = gradient(grad, rows, linear.out),
+                    .b = stacked_weight(operands, linear),
                     .d = into,
                     .stride_d = linear.in,
                     .tf32 = precision_ == Precision::tf32,
@@ -128,7 +143,7 @@ class Se2Network {
                        std::int64_t rows, float* into) {
     linear_product(gemm_, stream,
                    {.form = GemmForm::tn,
-                    .a = activation(grad, rows, linear.out),
+                    .a = gradient(grad, rows, linear.out),
                     .b = activation(x, rows, linear.in),
                     .d = into,
                     .stride_d = linear.in,
@@ -172,6 +187,9 @@ class Se2Network {
   Precision precision_;
   Se2Layout layout_;
   Gemm gemm_;
+  std::vector<PackedLinear> packed_linears_;  // read by a copy until the constructor's stream is done
+  DeviceArray<PackedLinear> device_linears_;
+  std::int64_t largest_weight_ = 0;
 };
 
 inline void Se2Network::junction(CudaStream stream, const float* values, const Se2BatchView& batch,
@@ -244,13 +262,13 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
     attention.layer = attention_layer(batch, b, l, rates);
     attention.y = layer.y;
     attention.y_stride = e;
+    attention.y_operand = layer.y_operand;
     attention.log_sums = layer.log_sums;
     if (last && b.pair_values != nullptr && batch.pairs.pairs > 0) {
       attention.pair_values = b.pair_values;
       attention.background = b.background;
     }
     backend::pair_attention_forward(stream, attention_sizes(), attention);
-    launch_convert_rows(stream, left_form(precision_), {layer.y, e, nullptr, layer.y_operand, n, e});
     forward_product(stream, operands, place.out, layer.y_operand, n, b.part);
     junction(stream, values, batch, b, place.out.bias, dropout(batch, DropoutSites::output(l), rates.hidden),
              residual, layer.z_attention, pre ? &place.ffn_norm : &place.attention_norm, layer.m_operand);

@@ -28,7 +28,8 @@ struct ParameterPlace {
 struct LinearPlace {
   std::int64_t weight = 0, bias = 0;  ///< offsets, [out, in] and [out]
   std::int64_t out = 0, in = 0;
-  std::int64_t operand = 0;  ///< byte offset in the buffer of operand forms
+  std::int64_t operand = 0;   ///< byte offset in the buffer of operand forms
+  std::int64_t stacked = -1;  ///< of the form that gradients of inputs read; -1: the same as `operand`
 };
 struct NormPlace {
   std::int64_t gamma = 0, beta = 0;
@@ -40,7 +41,9 @@ struct LayerPlace {
 
 class Se2Layout {
  public:
-  Se2Layout(const CudaSe2Sizes& s, Precision precision, bool heads) : form_(right_form(precision)) {
+  /// \param heads those of pretraining, and the operands of its gradients
+  Se2Layout(const CudaSe2Sizes& s, Precision precision, bool heads)
+      : form_(right_form(precision)), stacks_(heads && is_split(form_)) {
     const std::int64_t e = s.embedding_dim, h = s.heads, k = s.gaussians;
     input = linear({"embedding_layer"}, e, s.input_dim);
     types = add("token_type_embeddings.weight", 4 * e);
@@ -118,8 +121,13 @@ class Se2Layout {
     align();
     result.bias = total_;
     for (const std::string& name : names) place(name + ".bias", out);
+    const std::int64_t bytes = (kernels::operand_bytes(form_, result.out, in) + 255) / 256 * 256;
     result.operand = operand_bytes_;
-    operand_bytes_ += (kernels::operand_bytes(form_, result.out, in) + 255) / 256 * 256;
+    operand_bytes_ += bytes;
+    if (stacks_) {
+      result.stacked = operand_bytes_;
+      operand_bytes_ += bytes;
+    }
     linears_.push_back(result);
     return result;
   }
@@ -129,6 +137,7 @@ class Se2Layout {
   }
 
   OperandForm form_;
+  bool stacks_;
   std::int64_t total_ = 0, operand_bytes_ = 0;
   std::vector<ParameterPlace> parameters_;
   std::vector<LinearPlace> linears_;

@@ -92,8 +92,8 @@ class Se2TrainerRunner {
     const Se2BatchView batch = batch_.view();
     const DropoutRates none{};
     network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, none);
-    const Se2Backward losses{*network_,         stream_.get(), values_.data(), operands_.data(),
-                             gradients_.data(), none,          batch,          buffers_};
+    Se2Backward losses{*network_,         stream_.get(), values_.data(), operands_.data(),
+                       gradients_.data(), none,          batch,          buffers_};
     losses.evaluate(losses_.data());
     return fetch_losses();
   }
@@ -246,8 +246,8 @@ class Se2TrainerRunner {
     const auto cells = static_cast<float>(masked_scale), pairs = static_cast<float>(pair_scale);
     const auto queue = [&] {
       network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
-      const Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
-                                 gradients_.data(), rates_,        batch,          buffers_};
+      Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
+                           gradients_.data(), rates_,        batch,          buffers_};
       backward.run(cells, pairs, losses_.data(), ready);
     };
     // Sums over processes begin between the launches: those are not captured.

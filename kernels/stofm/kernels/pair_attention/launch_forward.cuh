@@ -3,6 +3,7 @@
 /// \file
 /// Launch of the forward pass of pair attention.
 
+#include "stofm/kernels/gemm/problem.hpp"
 #include "stofm/kernels/pair_attention/launch.cuh"
 #include "stofm/kernels/pair_attention/pair_attention_forward.cuh"
 
@@ -10,8 +11,9 @@ namespace stofm::kernels {
 
 template <class Policy = PairAttentionPolicy>
 void launch_pair_forward(CudaStream stream, const backend::PairAttentionSizes& sizes,
-                         const backend::PairAttentionForward& args) {
+                         backend::PairAttentionForward args) {
   check_pair_layers(args.layer.layers);
+  if (left_form(sizes.precision) == OperandForm::float32) args.y_operand = nullptr;  // y itself, in tf32 too
   with_pair_kernel(sizes, [&]<backend::Precision P, int Width>() {
     const PairSharedPlan plan = pair_forward_shared<Policy>(P, Width, args.layer.layers);
     launch(pair_attention_forward_kernel<P, Width, Policy>,

@@ -93,10 +93,10 @@ static __global__ void __launch_bounds__(Policy::threads)
     }
     STOFM_UNROLL
     for (int half = 0; half < 2; ++half) {
-      float high = largest[half];
+      float high = largest[half];  // without NaN, which reaches its row through the sum
       STOFM_UNROLL
-      for (int n = 0; n < 8; ++n) high = maximum(high, maximum(sums[n][2 * half], sums[n][2 * half + 1]));
-      high = warp_max(high, 4);
+      for (int n = 0; n < 8; ++n) high = larger(high, larger(sums[n][2 * half], sums[n][2 * half + 1]));
+      high = warp_larger(high, 4);
       const float shrink = power_of_two(largest[half] - high);
       largest[half] = high;
       float sum = 0;
@@ -131,11 +131,36 @@ static __global__ void __launch_bounds__(Policy::threads)
     const int i = row + 8 * half;
     if (i >= place.n) continue;
     const float factor = (drops ? mask.factor : 1.0F) / sum;
-    float* y = params.args.y + (place.node + i) * params.args.y_stride + place.head * params.head_dim;
-    STOFM_UNROLL
-    for (int n = 0; n < column_tiles; ++n) STOFM_UNROLL
-    for (int e = 0; e < 2; ++e)
-      if (n * 8 + t * 2 + e < params.head_dim) y[n * 8 + t * 2 + e] = out[n][2 * half + e] * factor;
+    const std::int64_t to = place.node + i, first = place.head * params.head_dim;
+    if (params.args.y != nullptr) {
+      float* const y = params.args.y + to * params.args.y_stride + first;
+      STOFM_UNROLL
+      for (int n = 0; n < column_tiles; ++n) STOFM_UNROLL
+      for (int e = 0; e < 2; ++e)
+        if (n * 8 + t * 2 + e < params.head_dim) y[n * 8 + t * 2 + e] = out[n][2 * half + e] * factor;
+    }
+    if constexpr (!Layout::plain) {
+      if (params.args.y_operand != nullptr) {
+        const std::int64_t columns = heads * params.head_dim;
+        constexpr int parts = Layout::parts == 2 ? 3 : 1;  // high, low, high: OperandForm::split_left
+        bfloat16* const y = static_cast<bfloat16*>(params.args.y_operand) + to * parts * columns + first;
+        STOFM_UNROLL
+        for (int n = 0; n < column_tiles; ++n) {
+          const int column = n * 8 + t * 2;
+          const float a = out[n][2 * half] * factor, b = out[n][2 * half + 1] * factor;
+          const std::uint32_t high = pack_bfloat16(a, b);
+          const auto put = [&](bfloat16* at, std::uint32_t both) {  // heads of odd width: one by one
+            if (column < params.head_dim) at[column].bits = static_cast<std::uint16_t>(both);
+            if (column + 1 < params.head_dim) at[column + 1].bits = static_cast<std::uint16_t>(both >> 16);
+          };
+          put(y, high);
+          if constexpr (parts == 3) {
+            put(y + columns, pack_bfloat16(a - low_bfloat16(high), b - high_bfloat16(high)));
+            put(y + 2 * columns, high);
+          }
+        }
+      }
+    }
     if (params.args.log_sums != nullptr && t == 0)
       params.args.log_sums[place.head * nodes + place.node + i] = (largest[half] + log_of_two(sum)) * ln_2;
   }

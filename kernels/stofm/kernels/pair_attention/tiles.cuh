@@ -14,10 +14,6 @@
 
 namespace stofm::kernels {
 
-/// Base-2 logarithm and power of a float.
-__device__ __forceinline__ float power_of_two(float x) { return exp2f(x); }
-__device__ __forceinline__ float log_of_two(float x) { return log2f(x); }
-
 /// Where a block is: rows of one sub-slice and head. blockIdx.x = tile * heads + head, so that the heads
 /// of a tile run near each other in time. Nodes of a batch fit 32 bits (PairBatchPlan).
 struct PairPlace {

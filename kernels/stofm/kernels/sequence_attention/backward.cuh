@@ -28,7 +28,6 @@ struct AttentionBackwardParams {
   std::int64_t heads = 1, head_dim = 0;
   std::int64_t rows = 0;  // of q and grad_y
   float scale = 1.0F, scale_log2 = 0.0F;
-  bool wide = false;
   DropoutParams dropout;
   const float *log_sums = nullptr, *row_dots = nullptr;  // [heads, rows]
   float *grad_first = nullptr, *grad_second = nullptr;   // grad_q, or grad_k and grad_v
@@ -67,8 +66,9 @@ __device__ __forceinline__ void store_gradient(float* to, std::int64_t stride, s
 }
 }  // namespace detail
 
-template <backend::Precision P, int D, bool OwnsKeys, bool Drops>
-static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads)
+template <backend::Precision P, int D, bool OwnsKeys, bool Drops, bool Wide>
+static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads,
+                                         sequence_attention::TilePolicy::backward_blocks(P, D))
     attention_backward_kernel(const AttentionBackwardParams<typename TileLayout<P, D>::Element> p) {
   using Storage = AttentionBackwardStorage<P, D>;
   using Policy = sequence_attention::TilePolicy;
@@ -86,18 +86,17 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
   float* const strip = shared.strips + (TileLayout<P, D>::plain ? warp() * strip_floats : 0);
 
   // ---- load: what is owned, with the first tile
-  copy_tile<P, D>(shared.own_first, OwnsKeys ? p.k : p.q, own_begin + tile.first, owned - tile.first, column,
-                  head_dim, p.wide);
-  copy_tile<P, D>(shared.own_second, OwnsKeys ? p.v : p.grad_y, own_begin + tile.first, owned - tile.first,
-                  column, head_dim, p.wide);
+  copy_tile<P, D, Wide>(shared.own_first, OwnsKeys ? p.k : p.q, own_begin + tile.first, owned - tile.first,
+                        column, head_dim);
+  copy_tile<P, D, Wide>(shared.own_second, OwnsKeys ? p.v : p.grad_y, own_begin + tile.first,
+                        owned - tile.first, column, head_dim);
   const auto request = [&](int t) {
     if (t < tiles) {
       auto& stage = shared.stages[t % Policy::stages];
       const int left = others - 64 * t;
-      copy_tile<P, D>(stage.first, OwnsKeys ? p.q : p.k, other_begin + 64 * t, left, column, head_dim,
-                      p.wide);
-      copy_tile<P, D>(stage.second, OwnsKeys ? p.grad_y : p.v, other_begin + 64 * t, left, column, head_dim,
-                      p.wide);
+      copy_tile<P, D, Wide>(stage.first, OwnsKeys ? p.q : p.k, other_begin + 64 * t, left, column, head_dim);
+      copy_tile<P, D, Wide>(stage.second, OwnsKeys ? p.grad_y : p.v, other_begin + 64 * t, left, column,
+                            head_dim);
       if constexpr (OwnsKeys) {
         const int i = static_cast<int>(threadIdx.x) % 64;
         const float* const from = static_cast<int>(threadIdx.x) < 64 ? log_sums : row_dots;
@@ -136,7 +135,7 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
       const int at = 8 * j + 2 * place + i % 2;
       float log_sum = own_log_sums[i / 2];
       if constexpr (OwnsKeys) log_sum = stage.log_sums[at];
-      weights[j][i] = at < valid ? exp2f(weights[j][i] * p.scale_log2 - log_sum) : 0.0F;
+      weights[j][i] = at < valid ? power_of_two(weights[j][i] * p.scale_log2 - log_sum) : 0.0F;
     }
     if constexpr (Drops) {
       const std::int64_t row_weights = weight_row(tile), of_head = first_weight_of(tile, head);

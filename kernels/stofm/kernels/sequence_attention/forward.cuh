@@ -27,7 +27,6 @@ struct AttentionForwardParams {
   std::int64_t heads = 1, head_dim = 0;
   std::int64_t rows = 0;    // of q and y, all sequences
   float scale_log2 = 0.0F;  // scale / ln 2
-  bool wide = false;        // rows and heads 16-byte aligned
   DropoutParams dropout;
   void* y = nullptr;          // dense operand [rows, heads head_dim]
   float* log_sums = nullptr;  // [heads, rows]: log2 of sum_j exp(scale q k), for backward; or null
@@ -64,7 +63,7 @@ __device__ __forceinline__ void store_pair(void* y, std::int64_t row, std::int64
 
 }  // namespace detail
 
-template <backend::Precision P, int D, OperandForm Form, bool Drops>
+template <backend::Precision P, int D, OperandForm Form, bool Drops, bool Wide>
 static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads)
     attention_forward_kernel(const AttentionForwardParams<typename TileLayout<P, D>::Element> p) {
   using Storage = AttentionForwardStorage<P, D>;
@@ -78,14 +77,14 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
   float* const strip = shared.strips + (TileLayout<P, D>::plain ? warp() * strip_floats : 0);
 
   // ---- load: the queries with the first tile
-  copy_tile<P, D>(shared.query, p.q, tile.query_begin + tile.first, tile.queries - tile.first, column,
-                  head_dim, p.wide);
+  copy_tile<P, D, Wide>(shared.query, p.q, tile.query_begin + tile.first, tile.queries - tile.first, column,
+                        head_dim);
   const auto request = [&](int t) {
     if (t < tiles) {
       auto& stage = shared.stages[t % Policy::stages];
       const std::int64_t first = tile.key_begin + 64 * t;
-      copy_tile<P, D>(stage.key, p.k, first, tile.keys - 64 * t, column, head_dim, p.wide);
-      copy_tile<P, D>(stage.value, p.v, first, tile.keys - 64 * t, column, head_dim, p.wide);
+      copy_tile<P, D, Wide>(stage.key, p.k, first, tile.keys - 64 * t, column, head_dim);
+      copy_tile<P, D, Wide>(stage.value, p.v, first, tile.keys - 64 * t, column, head_dim);
     }
     copy_async_commit();  // an empty group keeps the count of groups the same
   };
@@ -104,17 +103,23 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
 
     // Row maxima of the scaled scores; keys behind the end of the sequence count as -inf.
     const int valid = tile.keys - 64 * t;
-    float next[2] = {largest[0], largest[1]};
+    float next[2] = {largest[0], largest[1]};  // without NaN, which reaches its row through the sum
     STOFM_UNROLL
     for (int j = 0; j < 8; ++j) STOFM_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      s[j][i] = 8 * j + 2 * place + i % 2 < valid ? s[j][i] * p.scale_log2 : lowest;
-      next[i / 2] = maximum(next[i / 2], s[j][i]);
+    for (int i = 0; i < 4; ++i) s[j][i] *= p.scale_log2;
+    if (valid < 64) {  // the last tile only
+      STOFM_UNROLL
+      for (int j = 0; j < 8; ++j) STOFM_UNROLL
+      for (int i = 0; i < 4; ++i)
+        if (8 * j + 2 * place + i % 2 >= valid) s[j][i] = lowest;
     }
     STOFM_UNROLL
+    for (int j = 0; j < 8; ++j) STOFM_UNROLL
+    for (int i = 0; i < 4; ++i) next[i / 2] = larger(next[i / 2], s[j][i]);
+    STOFM_UNROLL
     for (int r = 0; r < 2; ++r) {
-      next[r] = warp_max(next[r], 4);
-      const float shrink = exp2f(largest[r] - next[r]);  // 0 at the first tile
+      next[r] = warp_larger(next[r], 4);
+      const float shrink = power_of_two(largest[r] - next[r]);  // 0 at the first tile
       largest[r] = next[r];
       sum[r] *= shrink;
       STOFM_UNROLL
@@ -126,7 +131,7 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
     STOFM_UNROLL
     for (int j = 0; j < 8; ++j) STOFM_UNROLL
     for (int i = 0; i < 4; ++i) {
-      s[j][i] = exp2f(s[j][i] - largest[i / 2]);
+      s[j][i] = power_of_two(s[j][i] - largest[i / 2]);
       sum[i / 2] += s[j][i];
     }
     if constexpr (Drops) {
@@ -151,7 +156,7 @@ static __global__ void __launch_bounds__(sequence_attention::TilePolicy::threads
     if (row >= tile.queries) continue;
     const std::int64_t to = tile.query_begin + row;
     const float inverse = tiles > 0 ? 1.0F / total : 0.0F;  // a query without keys gets zeros
-    if (p.log_sums != nullptr && place == 0) p.log_sums[head * p.rows + to] = largest[r] + log2f(total);
+    if (p.log_sums != nullptr && place == 0) p.log_sums[head * p.rows + to] = largest[r] + log_of_two(total);
     STOFM_UNROLL
     for (int j = 0; j < D / 8; ++j) {
       const int at = 8 * j + 2 * place;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Launches of attention over packed sequences: the width of a head, dropout and the form of y choose the
-/// kernel.
+/// Launches of attention over packed sequences: the width of a head, alignment, dropout and the form of y
+/// choose the kernel.
 
 #include <numbers>
 
@@ -28,19 +28,21 @@ template <class Element>
 HeadSource<Element> head_source(const AttentionMatrix& matrix) {
   return {static_cast<const Element*>(matrix.data), matrix.stride, matrix.low};
 }
-/// Calls body.template operator()<D>() for the padded width. \throws UsageError STOFM-6045.
+/// Calls body.template operator()<D, Wide>() for the padded width. Matrices that are not wide, which no
+/// published size needs, take the widest kernel. \throws UsageError STOFM-6045.
 template <class Body>
-void for_head_dim(std::int64_t head_dim, const Body& body) {
+void for_head_dim(std::int64_t head_dim, bool wide, const Body& body) {
   if (!sequence_attention::supports_head_dim(head_dim))
     throw UsageError({"STOFM-6045", "", "[sequence_attention]", concat("heads of width ", head_dim),
                       "a multiple of 4, at most 64", "Use --device cpu for this model."});
+  if (!wide) return body.template operator()<64, false>();
   const int padded = sequence_attention::padded_head_dim(head_dim);
-  if (padded == 16) return body.template operator()<16>();
-  if (padded == 32) return body.template operator()<32>();
-  body.template operator()<64>();
+  if (padded == 16) return body.template operator()<16, true>();
+  if (padded == 32) return body.template operator()<32, true>();
+  body.template operator()<64, true>();
 }
 
-template <backend::Precision P, int D, OperandForm Form>
+template <backend::Precision P, int D, bool Wide, OperandForm Form>
 void launch_attention_forward_form(const AttentionForward& r, backend::CudaStream stream) {
   using Element = typename TileLayout<P, D>::Element;
   using Policy = sequence_attention::TilePolicy;
@@ -53,7 +55,6 @@ void launch_attention_forward_form(const AttentionForward& r, backend::CudaStrea
   params.head_dim = r.head_dim;
   params.rows = r.rows;
   params.scale_log2 = static_cast<float>(r.scale * std::numbers::log2e);
-  params.wide = attention_is_wide<Element>(r.head_dim, {r.q, r.k, r.v});
   params.dropout = r.dropout;
   params.y = r.y;
   params.log_sums = r.log_sums;
@@ -63,9 +64,9 @@ void launch_attention_forward_form(const AttentionForward& r, backend::CudaStrea
                             .stream = stream,
                             .name = "attention_forward"};
   if (r.dropout.threshold > 0)
-    launch(attention_forward_kernel<P, D, Form, true>, config, params);
+    launch(attention_forward_kernel<P, D, Form, true, Wide>, config, params);
   else
-    launch(attention_forward_kernel<P, D, Form, false>, config, params);
+    launch(attention_forward_kernel<P, D, Form, false, Wide>, config, params);
 }
 
 }  // namespace detail
@@ -73,22 +74,25 @@ void launch_attention_forward_form(const AttentionForward& r, backend::CudaStrea
 /// y in float32 or in the form that products of this precision class read.
 template <backend::Precision P>
 void launch_attention_forward(const AttentionForward& r, backend::CudaStream stream) {
-  detail::for_head_dim(r.head_dim, [&]<int D>() {
+  using Element = typename TileLayout<P, 64>::Element;
+  const bool wide = detail::attention_is_wide<Element>(r.head_dim, {r.q, r.k, r.v});
+  detail::for_head_dim(r.head_dim, wide, [&]<int D, bool Wide>() {
     if constexpr (P == backend::Precision::float32) {
-      detail::launch_attention_forward_form<P, D, OperandForm::float32>(r, stream);
+      detail::launch_attention_forward_form<P, D, Wide, OperandForm::float32>(r, stream);
     } else {
       if (r.form == OperandForm::float32)
-        detail::launch_attention_forward_form<P, D, OperandForm::float32>(r, stream);
+        detail::launch_attention_forward_form<P, D, Wide, OperandForm::float32>(r, stream);
       else
-        detail::launch_attention_forward_form<P, D, left_form(P)>(r, stream);
+        detail::launch_attention_forward_form<P, D, Wide, left_form(P)>(r, stream);
     }
   });
 }
 
 template <backend::Precision P>
 void launch_attention_backward(const AttentionBackward& r, backend::CudaStream stream) {
-  detail::for_head_dim(r.head_dim, [&]<int D>() {
-    using Element = typename TileLayout<P, D>::Element;
+  using Element = typename TileLayout<P, 64>::Element;
+  const bool wide = detail::attention_is_wide<Element>(r.head_dim, {r.q, r.k, r.v, r.grad_y});
+  detail::for_head_dim(r.head_dim, wide, [&]<int D, bool Wide>() {
     AttentionBackwardParams<Element> params;
     params.q = detail::head_source<Element>(r.q);
     params.k = detail::head_source<Element>(r.k);
@@ -99,7 +103,6 @@ void launch_attention_backward(const AttentionBackward& r, backend::CudaStream s
     params.rows = r.rows;
     params.scale = static_cast<float>(r.scale);
     params.scale_log2 = static_cast<float>(r.scale * std::numbers::log2e);
-    params.wide = detail::attention_is_wide<Element>(r.head_dim, {r.q, r.k, r.v, r.grad_y});
     params.dropout = r.dropout;
     params.log_sums = r.log_sums;
     params.row_dots = r.row_dots;
@@ -112,9 +115,9 @@ void launch_attention_backward(const AttentionBackward& r, backend::CudaStream s
     params.grad_first = r.grad_q.data;
     params.stride_first = r.grad_q.stride;
     if (r.dropout.threshold > 0)
-      launch(attention_backward_kernel<P, D, false, true>, config, params);
+      launch(attention_backward_kernel<P, D, false, true, Wide>, config, params);
     else
-      launch(attention_backward_kernel<P, D, false, false>, config, params);
+      launch(attention_backward_kernel<P, D, false, false, Wide>, config, params);
     config.grid.x = blocks(r.key_tile_count);
     config.name = "attention_backward_keys";
     params.tiles = r.key_tiles;
@@ -123,9 +126,9 @@ void launch_attention_backward(const AttentionBackward& r, backend::CudaStream s
     params.grad_second = r.grad_v.data;
     params.stride_second = r.grad_v.stride;
     if (r.dropout.threshold > 0)
-      launch(attention_backward_kernel<P, D, true, true>, config, params);
+      launch(attention_backward_kernel<P, D, true, true, Wide>, config, params);
     else
-      launch(attention_backward_kernel<P, D, true, false>, config, params);
+      launch(attention_backward_kernel<P, D, true, false, Wide>, config, params);
   });
 }
 

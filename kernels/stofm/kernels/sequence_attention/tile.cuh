@@ -25,24 +25,29 @@ struct alignas(16) HeadTile {
 };
 
 /// Queues the copy of `valid` rows from `first_row` on into the tile, zeros below and right of them. All
-/// threads of a block take part. `wide`: rows and heads start at multiples of 16 bytes, else of 4.
-template <backend::Precision P, int D>
+/// threads of a block take part. Wide: rows and heads start at multiples of 16 bytes, else of 4; known to the
+/// compiler, so that no copy needs a division.
+template <backend::Precision P, int D, bool Wide>
 __device__ __forceinline__ void copy_tile(HeadTile<P, D>& tile,
                                           const HeadSource<typename TileLayout<P, D>::Element>& from,
                                           std::int64_t first_row, int valid, std::int64_t column,
-                                          int head_dim, bool wide) {
+                                          int head_dim) {
   using Layout = TileLayout<P, D>;
   constexpr int per_word = 4 / static_cast<int>(sizeof(typename Layout::Element));
-  const int elements = wide ? Layout::per_copy : per_word, per_row = D / elements, count = 64 * per_row;
+  constexpr int elements = Wide ? Layout::per_copy : per_word, per_row = D / elements;
+  constexpr int threads = sequence_attention::TilePolicy::threads, turns = 64 * per_row / threads;
+  static_assert(64 * per_row % threads == 0, "every thread copies alike");
   STOFM_UNROLL
   for (int part = 0; part < Layout::parts; ++part) {
     const auto* const base = from.data + first_row * from.stride + column + part * from.low;
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += sequence_attention::TilePolicy::threads) {
+    STOFM_UNROLL_BY((Wide ? turns : 1))  // many copies of few bytes unrolled would take the registers
+    for (int k = 0; k < turns; ++k) {
+      const int i = static_cast<int>(threadIdx.x) + k * threads;
       const int row = i / per_row, at = i % per_row * elements;
       const bool inside = row < valid && at < head_dim;
       const auto* const source = inside ? base + row * from.stride + at : from.data;
       auto* const to = tile.at() + part * Layout::part + row * Layout::stride + at;
-      if (wide)
+      if constexpr (Wide)
         copy_async_16(to, source, inside);
       else
         copy_async_4(to, source, inside);
