@@ -7,6 +7,7 @@
 DIR of --peers holds stofm_torch.py, cell_encoder_torch.py and graph_scanpy.py (each prints one JSON line); PY are the
 interpreters of virtual environments with torch + transformers and with scanpy. Our side is what is in build/bench
 (cmake --preset cpu && cmake --build build). The machine should be idle; each figure is the best of several runs.
+--kernels measures another level of ours than the one used by default, beside a PyTorch held to the same instructions.
 """
 import argparse
 import datetime
@@ -18,6 +19,12 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Required ratios by level: SE(2) forward beside eager and compiled PyTorch, the training step likewise, the cell encoder.
+REQUIRED = {"amx": (30, 12, 30, 15, 2), "avx512": (38, 10, 25, 9, 1.7), "avx2": (30, 10, 18, 9, 1.3), "neon": (30, 10, 18, 9, 1.3)}
+# What holds PyTorch (ATen, oneDNN, MKL) to the instructions of a level.
+HELD = {"avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+        "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}}
 
 
 def run(command, **environment):
@@ -61,6 +68,10 @@ def with_peak(command):
     return json.loads(out.strip().splitlines()[-1]), usage.ru_maxrss * 1024
 
 
+def level_pattern(arguments):
+    return f"({arguments.kernels})" if arguments.kernels else "(amx|avx512|avx2|neon)"
+
+
 def level_of(row):
     """The level of kernels that a benchmark of ours ran with: "avx2" of model/se2_forward/avx2/..."""
     return row["name"].split("/")[2]
@@ -70,18 +81,18 @@ def training_rows(build, torch_python, peers, level, add):
     """One training step (forward, both losses, backward, AdamW) on one sub-slice, and the memory it takes."""
     mine, my_peak = with_peak([build / "bench" / "train_step_bench", "--memory", 20])
     what = "training step, one sub-slice of 1050 nodes, float32" + (", products to 2^-16" if level == "amx" else "")
-    for name, flags, target in (("PyTorch eager", [], 30), ("torch.compile", ["--compile"], 15)):
+    for name, flags, target in (("PyTorch eager", [], REQUIRED[level][2]), ("torch.compile", ["--compile"], REQUIRED[level][3])):
         torch, peak = with_peak([torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--train", *flags])
         add(what, "ms", mine["min_ms"], f"{name} {torch['torch']}", torch["min_ms"], torch["min_ms"] / mine["min_ms"], target)
         add(what + ", peak memory", "MB", my_peak / 1e6, f"{name} {torch['torch']}", peak / 1e6, peak / my_peak,
             20 if not flags else 1)
 
 
-def bfloat16_rows(build, torch_python, peers, golden, add):
+def bfloat16_rows(build, torch_python, peers, golden, levels, add):
     """The cell encoder with bfloat16 products: beside our float32 ones, and beside torch.bfloat16 with whatever kernels it has here."""
     for name in ("starmap", "her2st"):
         tokens = golden / f"tokens_{name}" / "case.safetensors"
-        where = "model/cell_encoder/(amx|avx512|avx2|neon)/position_0/"
+        where = f"model/cell_encoder/{levels}/position_0/"
         half, exact = (ours(build, "cell_encoder_bench", where + form + "cells:0/tokens:0", STOFM_TOKENS=str(tokens))[0]["cells/s"]
                        for form in ("bfloat16/", ""))
         torch = peer(torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2, "--dtype", "bfloat16")
@@ -96,7 +107,9 @@ def report(rows, forward_row, arguments):
     flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
     features = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name}" in flags]
     result = dict(date=datetime.date.today().isoformat(), commit=commit, cpu=cpu, features=features, cores=os.cpu_count(),
-                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else "") + (" --bfloat16" if arguments.bfloat16 else ""), kernels=level_of(forward_row), rows=rows)
+                  command="python3 bench/compare_peers.py" + (f" --only {arguments.only}" if arguments.only else "")
+                  + (f" --kernels {arguments.kernels}" if arguments.kernels else "") + (" --bfloat16" if arguments.bfloat16 else ""),
+                  kernels=level_of(forward_row), rows=rows)
     print(f"{cpu} ({', '.join(features)}), {os.cpu_count()} cores, commit {commit}\n")
     print("| what | stofm | peer | ratio | required |\n|---|---:|---|---:|---:|")
     for row in rows:
@@ -118,36 +131,40 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--only", choices=["training", "torch"],
                         help="training: that step alone; torch: everything but scanpy")
+    parser.add_argument("--kernels", choices=["amx", "avx512", "avx2", "neon"], help="level of ours (default: the best here)")
     parser.add_argument("--bfloat16", action="store_true", help="also the cell encoder with bfloat16 products")
     parser.add_argument("-o", "--output", type=pathlib.Path, help="JSON result")
     arguments = parser.parse_args()
     if not arguments.only and not arguments.scanpy_python:
         parser.error("--scanpy-python is missing (or leave scanpy out with --only torch)")
     build, golden, peers = arguments.build, arguments.golden, arguments.peers
-    rows = []
+    levels, rows = level_pattern(arguments), []
+    if arguments.kernels:
+        os.environ.update(STOFM_CPU_KERNELS=arguments.kernels, **HELD.get(arguments.kernels, {}))
 
     def add(what, unit, our_value, peer_name, peer_value, ratio, target):
         rows.append(dict(what=what, unit=unit, stofm=our_value, peer=peer_name, peer_value=peer_value, ratio=ratio, target=target))
 
-    forward_row, forward = ours(build, "se2_forward_bench", "model/se2_forward/(amx|avx512|avx2|neon)/table/.*N/1050")
+    forward_row, forward = ours(build, "se2_forward_bench", f"model/se2_forward/{levels}/table/.*N/1050")
+    required = REQUIRED[level_of(forward_row)]
     training_rows(build, arguments.torch_python, peers, level_of(forward_row), add)
     if arguments.only == "training":
         return report(rows, forward_row, arguments)
     eager = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5)
     compiled = peer(arguments.torch_python, peers / "stofm_torch.py", "bench", "--nodes", 1050, "--runs", 5, "--compile")
-    for name, result, target in (("PyTorch eager", eager, 30), ("torch.compile", compiled, 12)):
+    for name, result, target in (("PyTorch eager", eager, required[0]), ("torch.compile", compiled, required[1])):
         add("SE(2) Transformer, one sub-slice of 1050 nodes, float32", "ms", forward * 1e3, f"{name} {result['torch']}",
             result["min_ms"], result["min_ms"] / (forward * 1e3), target)
 
     for name in ("starmap", "her2st"):
         tokens = golden / f"tokens_{name}" / "case.safetensors"
-        row, _ = ours(build, "cell_encoder_bench", "model/cell_encoder/(amx|avx512|avx2|neon)/position_0/cells:0/tokens:0", STOFM_TOKENS=str(tokens))
+        row, _ = ours(build, "cell_encoder_bench", f"model/cell_encoder/{levels}/position_0/cells:0/tokens:0", STOFM_TOKENS=str(tokens))
         torch = peer(arguments.torch_python, peers / "cell_encoder_torch.py", "--tokens", tokens, "--runs", 2)
         add(f"cell encoder, tokens_{name}, float32", "cells/s", row["cells/s"], f"BertModel, torch {torch['torch']}",
-            torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], 2)
+            torch["cells_per_s"], row["cells/s"] / torch["cells_per_s"], required[4])
 
     if arguments.bfloat16:
-        bfloat16_rows(build, arguments.torch_python, peers, golden, add)
+        bfloat16_rows(build, arguments.torch_python, peers, golden, levels, add)
     if arguments.only == "torch":
         return report(rows, forward_row, arguments)
     _, graph = ours(build, "graph_bench", "cluster/umap_graph_2d.leiden/tiles/5", STOFM_GOLDEN=str(golden))

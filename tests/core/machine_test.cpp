@@ -24,6 +24,13 @@ TEST_CASE("memory of machine and process: the parts are not larger than the whol
   CHECK(used.back() == 'x');
 }
 
+TEST_CASE("the second-level cache is of a size that a core can have, or not known") {
+  const std::int64_t bytes = level2_cache();
+  if (bytes == 0) return;
+  CHECK(bytes >= 64 << 10);
+  CHECK(bytes <= 1 << 30);
+}
+
 TEST_CASE("the program knows its own file") {
   const std::filesystem::path self = program_file();
   REQUIRE_FALSE(self.empty());

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -53,6 +54,19 @@ inline std::int64_t available_physical_memory() {
   for (std::int64_t kibibytes = 0; file >> name >> kibibytes; std::getline(file, rest))
     if (name == "MemAvailable:") return kibibytes * 1024;
   return unknown_memory;
+#endif
+}
+
+/// Bytes of the second-level cache of a core; 0 where the system does not say.
+inline std::int64_t level2_cache() {
+#if defined(__APPLE__)
+  std::int64_t bytes = 0;
+  std::size_t size = sizeof bytes;
+  return ::sysctlbyname("hw.l2cachesize", &bytes, &size, nullptr, 0) == 0 ? bytes : 0;
+#elif defined(_SC_LEVEL2_CACHE_SIZE)
+  return (std::max<std::int64_t>)(0, ::sysconf(_SC_LEVEL2_CACHE_SIZE));
+#else
+  return 0;
 #endif
 }
 
