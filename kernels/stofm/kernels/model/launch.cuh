@@ -10,29 +10,23 @@
 
 namespace stofm::kernels::se2 {
 
-/// Calls body.operator()<Form>() for the form of weights and gradients at this precision.
-template <class Body>
-void with_right_form(Precision precision, const Body& body) {
-  switch (right_form(precision)) {
-    case OperandForm::bfloat16:
-      return body.template operator()<OperandForm::bfloat16>();
-    case OperandForm::split_right:
-      return body.template operator()<OperandForm::split_right>();
-    default:
-      return body.template operator()<OperandForm::float32>();
-  }
+/// Calls body.operator()<Form>() for the form of this precision, Split where it splits.
+template <OperandForm Split, class Body>
+void with_form(Precision precision, const Body& body) {
+  const OperandForm form = left_form(precision);
+  if (is_split(form)) return body.template operator()<Split>();
+  if (form == OperandForm::bfloat16) return body.template operator()<OperandForm::bfloat16>();
+  body.template operator()<OperandForm::float32>();
 }
-/// The same for the form of activations.
+/// For activations.
 template <class Body>
 void with_left_form(Precision precision, const Body& body) {
-  switch (left_form(precision)) {
-    case OperandForm::bfloat16:
-      return body.template operator()<OperandForm::bfloat16>();
-    case OperandForm::split_left:
-      return body.template operator()<OperandForm::split_left>();
-    default:
-      return body.template operator()<OperandForm::float32>();
-  }
+  with_form<OperandForm::split_left>(precision, body);
+}
+/// For weights and gradients.
+template <class Body>
+void with_right_form(Precision precision, const Body& body) {
+  with_form<OperandForm::split_right>(precision, body);
 }
 template <class Body>
 void with_chunks(std::int64_t columns, const Body& body) {
