@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes a bundle to start training from: linear gene features as a cell encoder, and a smoothing SE(2) Transformer.
 
-    start_bundle.py SLICE.h5ad... --stofm build/stofm --genes-from demo.safetensors -o start.safetensors [--seed 0]
+    start_bundle.py SLICE.h5ad... --stofm build/stofm --genes-from demo.safetensors -o start.safetensors [--center] [--seed 0]
 
 The cell encoder (ours; no gradient was needed) is a bag of genes weighted by rank, written as a BERT of one layer: position 0
 attends to the token of rank r with weight proportional to 1 / (r + 10), whatever the token, and the values are gene vectors. So
@@ -245,6 +245,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", type=int, default=96, help="width of cell embeddings; the SE(2) Transformer has twice as many")
     parser.add_argument("--genes", type=int, default=3000, help="most genes to fit vectors for")
+    parser.add_argument("--center", action="store_true", help="embeddings about the mean of their slice, for panels of any kind")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=12)
     parser.add_argument("--gaussians", type=int, default=64)
@@ -271,6 +272,8 @@ def main():
     bert = {"model_type": "bert", "num_hidden_layers": 1, "hidden_size": hidden, "intermediate_size": hidden,
             "num_attention_heads": HEADS, "vocab_size": vocabulary, "max_position_embeddings": POSITIONS, "type_vocab_size": 2,
             "hidden_act": "gelu", "layer_norm_eps": 1e-12, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    if arguments.center:
+        bert["center_per_slice"] = True
     se2 = {"num_hidden_layers": arguments.layers, "embedding_dim": width, "ffn_embedding_dim": width,
            "num_attention_heads": arguments.heads, "gaussian_hidden_dim": arguments.gaussians, "input_dim": arguments.features,
            "pre_layernorm": False, "activation_fn": "gelu", "dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}

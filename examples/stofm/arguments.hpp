@@ -155,6 +155,7 @@ struct PretrainArguments {
   TrainingArguments run;
   std::string features = "encoder";
   std::string masked_input = "auto";
+  std::string flip_signs = "auto";    ///< auto|on|off
   std::int64_t joint_after = -1;      ///< step from which the cell encoder is trained too; -1: never
   std::int64_t pieces_per_slice = 0;  ///< of an epoch; 0: all
   double mcm_masked = 0.12, mcm_kept = 0.03, pdr_moved = 0.12, pdr_kept = 0.03, pdr_sigma = 5;

@@ -7,8 +7,9 @@ namespace {
 
 void add_files(CLI::App& app, TrainingArguments& a) {
   const char* group = "Input and output";
-  app.add_option("input", a.inputs,
-                 "Slices (.h5ad); patterns such as 'data/*.h5ad' are expanded; or a corpus (stofm corpus build)")
+  app.add_option(
+         "input", a.inputs,
+         "Slices (.h5ad); patterns such as 'data/*.h5ad' are expanded; or a corpus (stofm corpus build)")
       ->type_name("INPUT")
       ->expected(0, 1000000)
       ->group(group);
@@ -74,9 +75,10 @@ void add_run(CLI::App& app, TrainingArguments& a) {
   const char* group = "Running";
   add_device(app, a.device);
   add_dtype(app, group, a.dtype, "Grade of the matrix products on a GPU");
-  option(app, group, "--validation", a.validation,
-         "Held-out slices: a share of them, or their names, comma between; 0: none [0.1; of a corpus: its own]",
-         "SHARE|NAMES");
+  option(
+      app, group, "--validation", a.validation,
+      "Held-out slices: a share of them, or their names, comma between; 0: none [0.1; of a corpus: its own]",
+      "SHARE|NAMES");
   option(app, group, "--validate-every", a.validate_every, "Steps between validations (0: 20 in a run)", "N")
       ->check(integer(0, 1'000'000'000))
       ->capture_default_str();
@@ -116,8 +118,11 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
   add_model(app, a.run, "Random weights of the SE(2) Transformer in place of those of the bundle");
   const char* task = "What is learnt";
   option(app, task, "--features", a.features,
-         "Cell features: the frozen cell encoder of the bundle, or projected log counts", "encoder|linear")
-      ->check(one_of({"encoder", "linear"}))
+         "Cell features: the frozen cell encoder of the bundle, projected log counts, or principal "
+         "components of "
+         "each slice (ours)",
+         "encoder|linear|pca")
+      ->check(one_of({"encoder", "linear", "pca"}))
       ->capture_default_str();
   option(app, task, "--joint-after", a.joint_after,
          "Step from which the cell encoder is trained too (-1: it stays frozen)", "STEP")
@@ -147,6 +152,13 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
       "are (plain); auto: neutral from scratch, or if they do already (ours)",
       "auto|neutral|plain")
       ->check(one_of({"auto", "neutral", "plain"}))
+      ->capture_default_str();
+  option(
+      app, task, "--flip-signs", a.flip_signs,
+      "Columns of the cell features change sign from visit to visit, so that what is learnt holds for panels "
+      "that are not in the training data; auto: where features are about the mean of their slice (ours)",
+      "auto|on|off")
+      ->check(one_of({"auto", "on", "off"}))
       ->capture_default_str();
   add_optimizer(app, a.run, "Pieces (sub-slices) in a step");
   option(
@@ -199,7 +211,7 @@ void check_training(const Arguments& a) {
   if (a.verb != Verb::pretrain) return;
   check_run("pretrain", a.pretrain.run);
   if (a.pretrain.joint_after >= 0 && a.pretrain.features != "encoder")
-    refuse("--joint-after", "it together with --features linear", "--features encoder",
+    refuse("--joint-after", concat("it together with --features ", a.pretrain.features), "--features encoder",
            "There is no encoder to train.");
 }
 

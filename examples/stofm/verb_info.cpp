@@ -143,6 +143,7 @@ std::string genes_of(const io::Slice& slice) {
 /// stop.
 Rows uses_of(const std::string& path) {
   Rows rows;
+  std::string stop;  // added after the try: in the handler g++ 12 sees an emplace_back out of bounds
   try {
     const io::Slice slice = open_slice(path, SliceArguments{}, 0, false, 12);
     rows.emplace_back("counts", concat(slice.counts_source, " (", slice.counts_scale, ")"));
@@ -164,8 +165,9 @@ Rows uses_of(const std::string& path) {
     rows.emplace_back("labels", labels.empty() ? "none" : "in obs: " + labels);
     for (const Notice& notice : slice.notices) rows.emplace_back("note", with_flags(notice.text));
   } catch (const Error& error) {
-    rows.emplace_back("embed", "would stop here: " + with_flags(error.what()));
+    stop = "would stop here: " + with_flags(error.what());
   }
+  if (!stop.empty()) rows.emplace_back("embed", stop);
   return rows;
 }
 

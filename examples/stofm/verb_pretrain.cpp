@@ -15,6 +15,7 @@
 #include "stofm/distributed/gradient_reducer.hpp"
 #include "stofm/io/sha256.hpp"
 #include "stofm/pipeline/model_config.hpp"
+#include "stofm/tasks/pretraining_components.hpp"
 #include "stofm/train/masked_input.hpp"
 #include "stofm/train/pretrain.hpp"
 #include "stofm/train/pretrain_joint.hpp"
@@ -36,6 +37,7 @@ struct PretrainStart {
   nlohmann::json se2_json;
   model::Se2Config se2;
   std::string sha256;
+  bool centred = false;  ///< features of the encoder are about the mean of their slice
 };
 
 PretrainStart load_start(const PretrainArguments& a) {
@@ -43,7 +45,7 @@ PretrainStart load_start(const PretrainArguments& a) {
   const std::string path = find_weights(a.run.weights);
   start.sha256 = io::sha256_file(path);
   start.bundle = io::read_bundle(path);
-  const bool linear = a.features == "linear";
+  const bool linear = a.features == "linear", components = a.features == "pca";
   if (linear) {  // the cell encoder has no part in it
     start.bundle.cell_encoder.clear();
     start.bundle.cell_encoder_config = nullptr;
@@ -51,25 +53,34 @@ PretrainStart load_start(const PretrainArguments& a) {
   if (!a.run.from_scratch && !start.bundle.has_se2())
     throw UsageError({"STOFM-2063", path, "--weights", "a bundle without an SE(2) Transformer",
                       "one to start from", "Give --from-scratch, or another bundle."});
+  // Components from scratch are as wide as the cell encoder, so that both halves of the bundle fit.
+  const auto encoder_output = start.bundle.cell_encoder.find("proj.weight");
   const std::int64_t given =
       start.bundle.has_se2() && !a.run.from_scratch
           ? pipeline::parse_se2_config(start.bundle.se2_config, path + ": se2_config").input_dim
+      : encoder_output != start.bundle.cell_encoder.end() && encoder_output->second.rank() == 2
+          ? encoder_output->second.dim(0)
           : 256;
-  if (linear) {
+  if (linear || components) {
     auto genes = std::make_shared<pipeline::GeneTable>(
         pipeline::GeneTable::parse(start.bundle.gene_table, path + ": genes/table"));
     auto mouse = std::make_shared<pipeline::MouseMap>();
     if (!start.bundle.mouse_to_human.empty())
       *mouse =
           pipeline::MouseMap::parse(start.bundle.mouse_to_human, *genes, path + ": genes/mouse_to_human");
-    start.features = train::linear_gene_features(
-        genes, mouse, io::sha256_hex(start.bundle.gene_table + "\n" + start.bundle.mouse_to_human),
-        {.width = given, .seed = a.run.geometry.seed});
+    start.features =
+        components
+            ? tasks::component_features(genes, mouse, given, a.run.geometry.seed)
+            : train::linear_gene_features(
+                  genes, mouse, io::sha256_hex(start.bundle.gene_table + "\n" + start.bundle.mouse_to_human),
+                  {.width = given, .seed = a.run.geometry.seed});
   } else {
     io::Bundle encoder = start.bundle;
     encoder.se2.clear();
     encoder.se2_config = nullptr;
-    start.features = train::encoder_features(pipeline::load_model(encoder, {.file = path}), start.sha256);
+    const pipeline::Model model = pipeline::load_model(encoder, {.file = path});
+    start.centred = model.cell_encoder->config().center_per_slice;
+    start.features = train::encoder_features(model, start.sha256);
   }
   start.se2_json =
       a.run.from_scratch ? named_se2_config(a.run.config, start.features.width) : start.bundle.se2_config;
@@ -85,6 +96,12 @@ PretrainStart load_start(const PretrainArguments& a) {
                       concat(start.features.width, ", the width of the cell features"),
                       "Set input_dim of the configuration to it."});
   return start;
+}
+
+/// Whether columns of the features change sign: only what is centred has a sign that says nothing.
+bool flips_signs(const PretrainArguments& a, const PretrainStart& start) {
+  if (a.flip_signs != "auto") return a.flip_signs == "on";
+  return a.features == "pca" || (a.features == "encoder" && start.centred);
 }
 
 nlohmann::json own_config(const PretrainArguments& a, const PretrainStart& start) {
@@ -132,6 +149,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   const train::LoaderOptions loading{.masking = masking,
                                      .masking_seed = seed,
                                      .ahead = std::max<std::int64_t>(4, 2 * a.run.batch),
+                                     .flip_signs = flips_signs(a, start),
                                      .keep_slices = joint};
   train::CorpusLoader loader(corpus, sampler, loading);
   const train::LoopOptions loop = run.loop_options(pieces / static_cast<double>(a.run.batch));
@@ -147,6 +165,10 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   }
   model::CellEncoderConfig encoder_config;
   std::optional<model::CellEncoderTrainer<float>> encoder;
+  if (joint && start.centred)
+    throw UsageError({"STOFM-2069", find_weights(a.run.weights), "--joint-after",
+                      "it together with a cell encoder whose embeddings are about the mean of their slice",
+                      "a bundle without center_per_slice", "Leave it out: the cell encoder stays frozen."});
   if (joint) {
     encoder_config =
         pipeline::parse_cell_encoder_config(start.bundle.cell_encoder_config, "cell_encoder_config");
@@ -235,6 +257,7 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   nlohmann::json config = run.config(loop);
   config.update(own_config(a, start));
   if (a.pieces_per_slice > 0) config["pieces-per-slice"] = a.pieces_per_slice;  // not in older checkpoints
+  if (loading.flip_signs) config["flip-signs"] = true;                          // as this
   config["masked-input"] = neutral ? "neutral" : "plain";
   config["validation"] = slice_names(corpus, split.validation);
   const train::LoopResult result = run.train(parameters, optimizer, loop, hooks, config, corpus.identity());

@@ -20,6 +20,7 @@
 #include "stofm/tasks/neighbour_vote.hpp"
 #include "stofm/tasks/neighbours.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
+#include "stofm/tasks/pretraining_components.hpp"
 #include "stofm/tasks/principal_components.hpp"
 #include "stofm/tasks/proportion_metrics.hpp"
 #include "stofm/tasks/pseudospot_slice.hpp"

@@ -99,6 +99,44 @@ TEST_CASE("D05, D07, D08: empty, unknown and long cells are embedded and counted
   CHECK(cells_only.pieces.empty());
 }
 
+TEST_CASE("center_per_slice: embeddings about the mean of the cells that have genes, of length 1") {
+  std::vector<CellCounts> cells;
+  Random random(8);
+  const auto xy = scattered(60);
+  for (const auto& [x, y] : xy) cells.push_back(random_counts(random, x, y, 30));
+  cells[4].clear();        // no count
+  cells[9] = {{30, 2.0}};  // none in the vocabulary
+  const auto slice = make_slice(cells, xy, 31);
+  auto parts = tiny_parts();
+  const EmbedOptions gene_scale{.target = EmbedTarget::cells_only};
+  const auto plain = embed_slice(slice, pipeline::make_model(parts), gene_scale);
+  parts.cell_encoder_config->center_per_slice = true;
+  const auto centred = embed_slice(slice, pipeline::make_model(parts), gene_scale);
+  for (std::int64_t c = 0; c < 8; ++c) {
+    CHECK(centred.embeddings(4, c) == 0.0F);
+    CHECK(centred.embeddings(9, c) == 0.0F);
+  }
+  std::vector<double> mean(8);
+  for (std::int64_t i = 0; i < 60; ++i)
+    if (i != 4 && i != 9)
+      for (std::int64_t c = 0; c < 8; ++c)
+        mean[static_cast<std::size_t>(c)] += static_cast<double>(plain.embeddings(i, c)) / 58;
+  for (std::int64_t i = 0; i < 60; ++i) {
+    if (i == 4 || i == 9) continue;
+    double squares = 0;
+    for (std::int64_t c = 0; c < 8; ++c) {
+      const double d = static_cast<double>(plain.embeddings(i, c)) - mean[static_cast<std::size_t>(c)];
+      squares += d * d;
+    }
+    for (std::int64_t c = 0; c < 8; ++c) {
+      const double d = static_cast<double>(plain.embeddings(i, c)) - mean[static_cast<std::size_t>(c)];
+      // two roundings to float of numbers below 1, the first before a division by the length
+      CHECK(std::abs(static_cast<double>(centred.embeddings(i, c)) - d / std::sqrt(squares)) <=
+            1.2e-7 * (1 + 1 / std::sqrt(squares)));
+    }
+  }
+}
+
 TEST_CASE("D01, D06: a slice without cells, counts or vocabulary counts is refused") {
   const std::vector<CellCounts> empty(5), unknown(5, CellCounts{{30, 1.0}});
   CHECK(code_of<DataError>(slice_at({}), model_8, {}, "0 cells") == "STOFM-4341");

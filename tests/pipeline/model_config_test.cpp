@@ -75,6 +75,16 @@ TEST_CASE("released BERT configurations are read, with keys of other versions of
   CHECK(config.type_vocab_size == 2);
   CHECK(config.hidden_act == "relu");
   CHECK(config.layer_norm_eps == 1e-12);
+  CHECK(!config.center_per_slice);
+}
+
+TEST_CASE("center_per_slice is a key of ours, true or false") {
+  auto json = bert_json();
+  json["center_per_slice"] = true;
+  CHECK(pipeline::parse_cell_encoder_config(json, "small").center_per_slice);
+  const Refusal refusal = refusal_of(with(bert_json(), "center_per_slice", 1), true);
+  CHECK(refusal.code == "STOFM-2104");
+  CHECK(refusal.where == "/center_per_slice");
 }
 
 TEST_CASE("J03: a misspelt key is answered with the nearest one") {

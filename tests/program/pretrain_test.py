@@ -141,6 +141,19 @@ class Pretrain(support.EmbedCase):
         self.ok("embed", "slice.h5ad", "--weights", "both/model.safetensors", "-o", "out.h5ad")
         self.joint_stage_resumes_to_the_bit("whole/model.safetensors")
 
+    def test_principal_components_of_each_slice_as_features(self):
+        self.ok("pretrain", "slice.h5ad", "-o", "pca", "--features", "pca", "--steps", 2, *TINY)
+        config = json.loads((self.dir / "pca" / "log.jsonl").read_text().splitlines()[0])["config"]
+        self.assertEqual((config["features"], config["flip-signs"]), ("pca", True))
+        self.ok("pretrain", "slice.h5ad", "-o", "signs", "--features", "pca", "--flip-signs", "off", "--steps", 2, *TINY)
+        config = json.loads((self.dir / "signs" / "log.jsonl").read_text().splitlines()[0])["config"]
+        self.assertNotIn("flip-signs", config)
+        self.ok("cluster", "slice.h5ad", "--weights", "pca/model.safetensors", "--use", "stofm", "--features", "pca", "--clusters", 3,
+                "--layout", "none", "-o", "out.h5ad")
+        done = self.run_program("pretrain", "slice.h5ad", "-o", "joint", "--features", "pca", "--joint-after", 1, "--steps", 2, *TINY)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--features pca", done.stderr)
+
     def joint_stage_resumes_to_the_bit(self, weights):
         command = ["pretrain", "slice.h5ad", "--weights", weights, "--features", "encoder", "--steps", 12, "--joint-after", 5,
                    "--checkpoint-every", 4, *TINY]

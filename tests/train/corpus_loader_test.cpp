@@ -85,6 +85,42 @@ TEST_CASE("a restored loader goes on bitwise, mid-epoch and over the end of one"
           CHECK(!same_sample(a.sample, b.sample));
 }
 
+TEST_CASE(
+    "flip_signs: whole columns change sign, in features and targets alike, and others in another epoch") {
+  const ScratchDir dir;
+  Corpus corpus(four_slices(dir), tiny_features(), text_reader(), tiny_corpus_options());
+  const auto flipped_columns = [&](std::int64_t epoch) {
+    const train::PieceRef ref{0, 0, epoch};
+    const auto plain = train::load_piece(corpus, ref, {.masking_seed = 4}).sample;
+    const auto flipped = train::load_piece(corpus, ref, {.masking_seed = 4, .flip_signs = true}).sample;
+    REQUIRE(plain.usable());
+    CHECK(plain.mcm_nodes == flipped.mcm_nodes);
+    CHECK(plain.pair_targets == flipped.pair_targets);
+    const std::int64_t width = plain.features.dim(1);
+    std::vector<int> sign(static_cast<std::size_t>(width));
+    const auto compare = [&](const Tensor<float>& a, const Tensor<float>& b) {
+      for (std::int64_t i = 0; i < a.dim(0); ++i)
+        for (std::int64_t c = 0; c < width; ++c) {
+          const float before = a(i, c), after = b(i, c);
+          if (before == 0 || before == train::masked_feature) {
+            CHECK(after == before);
+            continue;
+          }
+          int& found = sign[static_cast<std::size_t>(c)];
+          if (found == 0) found = after == before ? 1 : -1;
+          CHECK(after == static_cast<float>(found) * before);
+        }
+    };
+    compare(plain.features, flipped.features);
+    compare(plain.mcm_targets, flipped.mcm_targets);
+    return sign;
+  };
+  std::vector<std::vector<int>> found;
+  for (std::int64_t epoch = 0; epoch < 8; ++epoch) found.push_back(flipped_columns(epoch));
+  CHECK(std::adjacent_find(found.begin(), found.end(), std::not_equal_to<>()) != found.end());
+  CHECK(found[3] == flipped_columns(3));
+}
+
 TEST_CASE("ranks share the batches of one") {
   const ScratchDir dir;
   Corpus corpus(four_slices(dir), tiny_features(), text_reader(), tiny_corpus_options());

@@ -71,6 +71,8 @@ struct CellEncoderConfig {
   double layer_norm_eps = 1e-12;             ///< Hugging Face's default
   double hidden_dropout_prob = 0.0;          ///< training only, as the next
   double attention_probs_dropout_prob = 0.0;
+  bool center_per_slice =
+      false;  ///< ours: embeddings about the mean of their slice (pipeline/centred_rows.hpp)
   std::int64_t projection_dim = 0;  ///< not a key: rows of proj.weight; 0 = take it from the weights
 
   std::int64_t head_dim() const { return hidden_size / num_attention_heads; }

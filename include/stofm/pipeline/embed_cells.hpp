@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stofm/io/slice.hpp"
+#include "stofm/pipeline/centred_rows.hpp"
 #include "stofm/pipeline/gene_tokenizer.hpp"
 #include "stofm/pipeline/model.hpp"
 #include "stofm/pipeline/progress.hpp"
@@ -99,6 +100,19 @@ inline void require_finite_row(const float* row, std::int64_t width, std::int64_
                        "The weights overflow on this cell: check that they are the right ones."});
 }
 
+/// Embeddings about their mean, of length 1; cells without genes have no part in it and become zeros.
+inline void centre_on_slice(CellEmbeddings& cells) {
+  const std::int64_t width = cells.features.dim(1);
+  std::vector<std::uint8_t> present(static_cast<std::size_t>(cells.features.dim(0)), 1);
+  for (const auto* bare : {&cells.zero_count_cells, &cells.no_gene_cells})
+    for (const std::int64_t cell : *bare) {
+      present[static_cast<std::size_t>(cell)] = 0;
+      std::fill_n(cells.features.data() + cell * width, width, 0.0F);
+    }
+  centre_rows(cells.features, present);
+  normalise_rows(cells.features);
+}
+
 }  // namespace detail
 
 /// Streams the slice through tokenizer and cell encoder.
@@ -155,6 +169,7 @@ inline CellEmbeddings embed_cells(const io::Slice& slice, const Model& model, co
                              : concat("no count of a vocabulary gene in any of ", slice.cells, " cells"),
          "counts",
          "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
+  if (encoder.config().center_per_slice) detail::centre_on_slice(result);
   return result;
 }
 

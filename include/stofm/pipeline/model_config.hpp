@@ -77,7 +77,7 @@ inline model::CellEncoderConfig parse_cell_encoder_config(const nlohmann::json& 
        "max_position_embeddings", "type_vocab_size", "hidden_act"},
       {});
   reader.also_known({"layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob",
-                     "position_embedding_type", "is_decoder", "add_cross_attention"});
+                     "position_embedding_type", "is_decoder", "add_cross_attention", "center_per_slice"});
   reader.check_keys();
 
   model::CellEncoderConfig config;
@@ -92,6 +92,7 @@ inline model::CellEncoderConfig parse_cell_encoder_config(const nlohmann::json& 
   config.layer_norm_eps = reader.number("layer_norm_eps", config.layer_norm_eps);
   config.hidden_dropout_prob = reader.probability("hidden_dropout_prob", 0.0);
   config.attention_probs_dropout_prob = reader.probability("attention_probs_dropout_prob", 0.0);
+  if (json.contains("center_per_slice")) config.center_per_slice = reader.flag("center_per_slice");
   reader.require_null_or("position_embedding_type", "absolute");
   reader.require_only("is_decoder", false);
   reader.require_only("add_cross_attention", false);

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "stofm/core/tensor.hpp"
-#include "stofm/train/cell_features.hpp"
+#include "stofm/pipeline/centred_rows.hpp"
 
 namespace stofm::tasks {
 
@@ -21,8 +21,8 @@ inline Tensor<float> component_cells(const Tensor<float>& scores, std::int64_t w
   const std::int64_t n = scores.dim(0), p = scores.dim(1), kept = (std::min)(p, width);
   auto cells = Tensor<float>::zeros({n, width});
   for (std::int64_t i = 0; i < n; ++i) std::copy_n(scores.data() + i * p, kept, cells.data() + i * width);
-  train::detail::centre_rows(cells, std::vector<std::uint8_t>(static_cast<std::size_t>(n), 1));
-  train::detail::normalise_rows(cells);
+  pipeline::centre_rows(cells, std::vector<std::uint8_t>(static_cast<std::size_t>(n), 1));
+  pipeline::normalise_rows(cells);
   return cells;
 }
 

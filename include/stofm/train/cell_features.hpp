@@ -25,6 +25,7 @@
 
 #include "stofm/core/random_key.hpp"
 #include "stofm/io/sha256.hpp"
+#include "stofm/pipeline/centred_rows.hpp"
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
 
@@ -136,41 +137,6 @@ inline bool project_cell(const io::CountRows& rows, std::int64_t r, const pipeli
   return any;
 }
 
-/// Subtracts the mean of the cells that have counts from them, in the order of the cells.
-inline void centre_rows(Tensor<float>& features, const std::vector<std::uint8_t>& present) {
-  const std::int64_t width = features.dim(1);
-  std::vector<double> mean(static_cast<std::size_t>(width), 0);
-  double count = 0;
-  for (std::size_t i = 0; i < present.size(); ++i) {
-    if (present[i] == 0) continue;
-    ++count;
-    const float* row = features.data() + static_cast<std::int64_t>(i) * width;
-    for (std::int64_t c = 0; c < width; ++c) mean[static_cast<std::size_t>(c)] += static_cast<double>(row[c]);
-  }
-  for (double& m : mean) m /= (std::max)(count, 1.0);
-  for (std::size_t i = 0; i < present.size(); ++i) {
-    if (present[i] == 0) continue;
-    float* row = features.data() + static_cast<std::int64_t>(i) * width;
-    for (std::int64_t c = 0; c < width; ++c)
-      row[c] = static_cast<float>(static_cast<double>(row[c]) - mean[static_cast<std::size_t>(c)]);
-  }
-}
-
-inline void normalise_rows(Tensor<float>& features) {
-  const std::int64_t width = features.dim(1);
-  parallel_for(features.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      float* row = features.data() + i * width;
-      double squares = 0;
-      for (std::int64_t c = 0; c < width; ++c)
-        squares += static_cast<double>(row[c]) * static_cast<double>(row[c]);
-      const double factor = squares > 0 ? 1 / std::sqrt(squares) : 0;
-      for (std::int64_t c = 0; c < width; ++c)
-        row[c] = static_cast<float>(static_cast<double>(row[c]) * factor);
-    }
-  });
-}
-
 inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneMapping& mapping,
                                    const LinearFeatureOptions& options, const pipeline::Progress& progress) {
   const Tensor<float> projection = projection_rows(mapping, options);
@@ -195,8 +161,8 @@ inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneM
         {"STOFM-4323", slice.path, slice.counts_source,
          concat("no count of a vocabulary gene in any of ", slice.cells, " cells"), "counts",
          "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
-  if (options.centre) centre_rows(features, present);
-  normalise_rows(features);
+  if (options.centre) pipeline::centre_rows(features, present);
+  pipeline::normalise_rows(features);
   return features;
 }
 

@@ -39,6 +39,7 @@ struct LoaderOptions {
   std::uint64_t masking_seed = 0;
   int threads = 1;          ///< background threads; 0: pieces are made when asked for, on the caller's thread
   std::int64_t ahead = 16;  ///< pieces that may lie ready, at least a batch (about 5 MB each at 1,000 cells)
+  bool flip_signs = false;  ///< columns of the features change sign, drawn for each visit of a piece
   bool keep_slices = false;  ///< hand out slice and nodes of a piece too (training the cell encoder jointly)
 
   /// \throws UsageError for values out of range.
@@ -75,6 +76,19 @@ inline RandomKey masking_key(const PieceRef& ref, MaskDraws draws, std::uint64_t
   return key.child(static_cast<std::uint64_t>(ref.slice)).child(static_cast<std::uint64_t>(ref.piece));
 }
 
+namespace detail {
+/// Changes the sign of about half of the columns of `features`, as `key` draws.
+inline void flip_column_signs(Tensor<float>& features, const RandomKey& key) {
+  const std::int64_t width = features.dim(1);
+  std::vector<float> sign(static_cast<std::size_t>(width));
+  Random random = key.child(0x666c6970).generator();
+  for (float& one : sign) one = random.uniform() < 0.5 ? -1.0F : 1.0F;
+  for (std::int64_t i = 0; i < features.dim(0); ++i)
+    for (std::int64_t c = 0; c < width; ++c)
+      features.data()[i * width + c] *= sign[static_cast<std::size_t>(c)];
+}
+}  // namespace detail
+
 /// Makes one piece. \throws as Corpus::slice and mask_sub_slice, the latter with the name of the slice.
 inline LoadedPiece load_piece(Corpus& corpus, const PieceRef& ref, const LoaderOptions& options) {
   const std::shared_ptr<const PreparedSlice> slice = corpus.slice(ref.slice);
@@ -82,10 +96,11 @@ inline LoadedPiece load_piece(Corpus& corpus, const PieceRef& ref, const LoaderO
   LoadedPiece loaded;
   loaded.ref = ref;
   try {
-    const MaskingDraws draws =
-        draw_masks(sub.nodes() - sub.first_cell(), masking_key(ref, options.draws, options.masking_seed),
-                   options.masking);
-    loaded.sample = mask_sub_slice(sub, slice->node_features(sub, ref.piece), draws, options.masking);
+    const RandomKey key = masking_key(ref, options.draws, options.masking_seed);
+    const MaskingDraws draws = draw_masks(sub.nodes() - sub.first_cell(), key, options.masking);
+    Tensor<float> features = slice->node_features(sub, ref.piece);
+    if (options.flip_signs) detail::flip_column_signs(features, key);
+    loaded.sample = mask_sub_slice(sub, features, draws, options.masking);
   } catch (const Error& e) {
     detail::rethrow_named(e, slice->name);
   }
