@@ -244,13 +244,14 @@ inline ForwardBuffers Se2EncoderRunner::carve(Arena& arena, std::int64_t nodes, 
   ForwardBuffers b;
   b.features = operand(s.input_dim);
   b.part = arena.take<float>(nodes * e);
-  b.qkv = arena.take<float>(nodes * 3 * e);
+  if (!network_->heads_end_product()) b.qkv = arena.take<float>(nodes * 3 * e);
   b.phi = arena.take<float>((distances + 1) * s.heads);
   b.bias = arena.take<float>(entries * s.heads);
   b.background = arena.take<float>(s.heads);
   LayerBuffers shared;
   shared.v = arena.bytes(packed);
-  shared.hidden = arena.take<float>(nodes * s.ffn_dim);
+  if (!network_->ends_product(network_->layout().layers.front().fc1))
+    shared.hidden = arena.take<float>(nodes * s.ffn_dim);
   shared.x_operand = shared.y_operand = shared.m_operand =
       operand(e);  // each is read before the next is written
   if (form == OperandForm::float32) shared.y = static_cast<float*>(shared.y_operand);
