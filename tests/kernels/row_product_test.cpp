@@ -114,8 +114,8 @@ void check(std::int64_t m, std::int64_t n, std::int64_t k) {
   const auto b = Turned ? Matrix<float>(k, n).random(2) : Matrix<float>(n, k).random(2);
   const Outcome found = product<Parts, Turned>(a, b, form_a, form_b);
   CHECK(found.d.intact());
-  // bf16 loses up to 2^-8 of each factor; two parts 2^-16, and 2^-16 for the product of the low ones; the sums
-  // k 2^-24.
+  // bf16 loses up to 2^-8 of each factor; two parts 2^-16, and 2^-16 for the product of the low ones; the
+  // sums k 2^-24.
   CHECK(worst<Turned>(found, a, b) <= (Parts == 1 ? 0x1p-7 : 0x1p-14));
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <span>
 
+#include "stofm/backend/cuda/bias_table.hpp"
 #include "stofm/backend/cuda/pair_batch.hpp"
 #include "stofm/backend/cuda/precision.hpp"
 #include "stofm/backend/cuda/stream.hpp"
@@ -77,6 +78,7 @@ struct PairAttentionLayer {
   const void* k[max_pair_layers] = {};  ///< packed
   const void* v = nullptr;              ///< packed, of this layer
   const float* bias = nullptr;  ///< [heads, entries] listed bias minus background; null without entries
+  PairBiasTable table;          ///< forward: read in place of `bias` where it has places
   PairDropoutKeys dropout;
 };
 

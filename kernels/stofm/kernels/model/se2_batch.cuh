@@ -17,7 +17,6 @@
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random_key.hpp"
-#include "stofm/kernels/model/listed_distances.cuh"
 #include "stofm/kernels/pair_index/launch.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 
@@ -26,6 +25,9 @@ namespace stofm::kernels::se2 {
 using backend::Se2DeviceSlices;
 using backend::Se2Slice;
 using backend::Se2TrainingSlice;
+
+/// The distance of pairs that are not listed (ops/pair_distances.hpp).
+inline constexpr float far_pair_distance = 100.0F;
 
 /// Pinned host memory that grows.
 class PinnedBytes {
@@ -57,7 +59,8 @@ struct Se2BatchView {
   const float* features = nullptr;          // [nodes, C]
   const std::int32_t* types = nullptr;      // [nodes]
   const std::int32_t* row_slice = nullptr;  // [nodes]
-  const float* distances = nullptr;         // [distance_entries.count], the far one last
+  /// [distance_entries.count], the far one last: each once in training, else one a listed pair.
+  const float* distances = nullptr;
   backend::DistanceEntries distance_entries;
   backend::PairBatch pairs;
   // Training
@@ -89,7 +92,7 @@ class Se2BatchBuffer {
   std::int64_t nodes() const { return view_.nodes; }
   std::int64_t slices() const { return view_.slices; }
   std::int64_t entries() const { return view_.entries; }
-  std::int64_t distances() const { return view_.distance_entries.count - 1; }  ///< without the far one
+  float largest_distance() const { return largest_distance_; }  ///< no listed one is larger; inference only
   std::int64_t bytes() const { return bytes_; }
   /// Queues the copy on `stream`, and the kernels that do the rest. The device buffer must have been
   /// reserved.
@@ -116,7 +119,7 @@ class Se2BatchBuffer {
   struct Sections {
     std::int64_t features = 0, types = 0, row_slice = 0, distances = 0, distance_of = 0, offsets = 0,
                  order = 0, keys = 0, masked_nodes = 0, masked_targets = 0, pair_targets = 0, plan = 0,
-                 strip_offsets = 0, strip_positions = 0, strip_entries = 0;
+                 far = 0, strip_offsets = 0, strip_positions = 0, strip_entries = 0;
   };
   template <class T>
   std::int64_t section(std::int64_t count) {
@@ -128,7 +131,7 @@ class Se2BatchBuffer {
   T* host(std::int64_t at) const {
     return reinterpret_cast<T*>(pinned_.data() + at);
   }
-  static void check(const Se2Slice& slice, std::size_t number);
+  static void check(const Se2Slice& slice, std::size_t number, bool training);
   void write(std::int64_t input_dim, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
   void write_order(std::span<const Se2Slice> slices);
   void take_built(CudaStream stream);
@@ -147,20 +150,23 @@ class Se2BatchBuffer {
   Se2BatchView view_;  // sizes only
   Sections at_;
   bool training_ = false;
+  float largest_distance_ = 0.0F;
   const backend::DeviceSubSlices* built_ = nullptr;  // null: everything comes from the host
   std::int64_t bytes_ = 0, copied_bytes_ = 0;
 };
 
-inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number) {
+inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number, bool training) {
   const std::int64_t nodes = slice.nodes();
   const auto entries = static_cast<std::int64_t>(slice.columns.size());
   const auto refuse = [&](const std::string& found, const std::string& expected) {
     throw UsageError({"STOFM-6062", "", concat("[CudaSe2Encoder] slice ", number), found, expected,
                       "Build it with build_sub_slice()."});
   };
+  const bool one_a_pair = !training && slice.distance_of.empty();
+  const std::size_t listed = one_a_pair ? slice.distances.size() : slice.distance_of.size();
   if (static_cast<std::int64_t>(slice.row_offsets.size()) != nodes + 1 || slice.row_offsets.front() != 0 ||
-      slice.row_offsets.back() != entries || slice.distance_of.size() != slice.columns.size())
-    refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", slice.distance_of.size(),
+      slice.row_offsets.back() != entries || listed != slice.columns.size())
+    refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", listed,
                   " distances of them"),
            concat("a list over ", nodes, " nodes"));
   for (const std::int32_t type : slice.types)
@@ -177,11 +183,12 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   plan_.clear();
   view_ = {};
   built_ = nullptr;
+  largest_distance_ = 0.0F;
   training_ = !extras.training.empty();
   std::int64_t distances = 0, pair_targets = 0;
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const Se2Slice& slice = slices[i];
-    check(slice, i);
+    check(slice, i, training_);
     if (training_) {
       const Se2TrainingSlice& labels = extras.training[i];
       plan_.add(slice.row_offsets, slice.columns, labels.pair_rows, labels.pair_columns);
@@ -203,6 +210,7 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   view_.slices = plan_.slices();
   view_.nodes = plan_.nodes();
   view_.entries = plan_.entries();
+  if (!training_) distances = plan_.entries();
   view_.distance_entries.count = distances + 1;
   view_.distance_entries.entries = plan_.entries();
   bytes_ = 0;
@@ -211,8 +219,8 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   at_.types = section<std::int32_t>(view_.nodes);
   at_.row_slice = section<std::int32_t>(view_.nodes);
   at_.distances = section<float>(distances + 1);
-  at_.distance_of = section<std::int32_t>(view_.entries);
   if (training_) {
+    at_.distance_of = section<std::int32_t>(view_.entries);
     at_.offsets = section<std::int32_t>(distances + 1);
     at_.order = section<std::int32_t>(view_.entries);
     at_.keys = section<std::uint32_t>(4 * view_.slices * extras.dropout_sites);
@@ -238,9 +246,18 @@ inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Sli
                   host<float>(at_.features) + (node + n) * input_dim);
     std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + node);
     std::fill_n(host<std::int32_t>(at_.row_slice) + node, nodes, static_cast<std::int32_t>(i));
-    std::copy(slice.distances.begin(), slice.distances.end(), host<float>(at_.distances) + distance);
-    for (const std::int32_t d : slice.distance_of)
-      host<std::int32_t>(at_.distance_of)[entry++] = static_cast<std::int32_t>(d + distance);
+    float* const distances = host<float>(at_.distances) + distance;
+    if (training_) {
+      std::copy(slice.distances.begin(), slice.distances.end(), distances);
+      for (const std::int32_t d : slice.distance_of)
+        host<std::int32_t>(at_.distance_of)[entry++] = static_cast<std::int32_t>(d + distance);
+    } else {
+      for (std::size_t e = 0; e < slice.columns.size(); ++e) {
+        const std::size_t d = slice.distance_of.empty() ? e : static_cast<std::size_t>(slice.distance_of[e]);
+        distances[e] = slice.distances[d];
+        largest_distance_ = (std::max)(largest_distance_, distances[e]);
+      }
+    }
     if (training_) {
       const Se2TrainingSlice& labels = extras.training[i];
       for (const std::int64_t m : labels.masked_nodes)
@@ -257,7 +274,7 @@ inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Sli
       }
     }
     node += nodes;
-    distance += static_cast<std::int64_t>(slice.distances.size());
+    distance += static_cast<std::int64_t>(training_ ? slice.distances.size() : slice.columns.size());
   }
   host<float>(at_.distances)[distance] = far_pair_distance;
   if (training_) write_order(slices);
@@ -267,10 +284,6 @@ inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Sli
 inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices) {
   const backend::DeviceSubSlices& built = *slices.sub_slices;
   const std::size_t pieces = built.node_offsets.size() - 1;
-  if (built.value_number.numel() != built.entries)
-    throw UsageError({"STOFM-6062", "", "[CudaSe2Encoder]",
-                      concat(built.value_number.numel(), " numbered distances"),
-                      std::to_string(built.entries), "Build with number_values."});
   if (built.entries > (std::numeric_limits<std::int32_t>::max)())
     throw ResourceError({"STOFM-6051", "", "[CudaSe2Encoder]", concat(built.entries, " listed pairs"),
                          "at most 2^31 - 1 in one batch", "Use smaller batches."});
@@ -282,16 +295,17 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
   view_.slices = plan_.slices();
   view_.nodes = plan_.nodes();
   view_.entries = view_.distance_entries.entries = built.entries;
-  view_.distance_entries.count = built.distinct_values + 1;
+  view_.distance_entries.count = built.entries + 1;
+  largest_distance_ = slices.largest_distance;
   bytes_ = 0;
   at_ = {};
   at_.features = section<float>(view_.nodes * input_dim);
   at_.row_slice = section<std::int32_t>(view_.nodes);
+  at_.far = section<float>(1);
   at_.plan = section<std::byte>(plan_.bytes());
   copied_bytes_ = bytes_;
   at_.types = section<std::int32_t>(view_.nodes);
   at_.distances = section<float>(view_.distance_entries.count);
-  at_.distance_of = section<std::int32_t>(view_.entries);
   at_.strip_offsets = section<std::int64_t>(plan_.strips() + 1);
   at_.strip_positions = section<std::uint16_t>(view_.entries);
   at_.strip_entries = section<std::int32_t>(view_.entries);
@@ -304,6 +318,7 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
       std::fill_n(host<std::int32_t>(at_.row_slice) + first, nodes, static_cast<std::int32_t>(i));
     }
   });
+  *host<float>(at_.far) = far_pair_distance;
   plan_.write(pinned_.data() + at_.plan);
   built_ = &built;
 }
@@ -312,13 +327,14 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
 inline void Se2BatchBuffer::take_built(CudaStream stream) {
   const backend::DeviceSubSlices& built = *std::exchange(built_, nullptr);
   const Se2BatchView batch = view();
-  STOFM_CUDA_CHECK(cudaMemcpyAsync(at_device<std::int32_t>(at_.types), built.token_types.data(),
-                                   static_cast<std::size_t>(batch.nodes) * sizeof(std::int32_t),
-                                   cudaMemcpyDeviceToDevice, native(stream)));
-  launch_listed_distances(stream,
-                          {built.distinct.data(), built.distinct_offsets.data(), built.value_number.data(),
-                           built.row_offsets.data(), batch.row_slice, at_device<float>(at_.distances),
-                           at_device<std::int32_t>(at_.distance_of), built.distinct_values, batch.nodes});
+  const auto copy = [&]<class T>(T* to, const T* from, std::int64_t count) {
+    if (count == 0) return;
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T),
+                                     cudaMemcpyDeviceToDevice, native(stream)));
+  };
+  copy(at_device<std::int32_t>(at_.types), built.token_types.data(), batch.nodes);
+  copy(at_device<float>(at_.distances), built.values.data(), batch.entries);
+  copy(at_device<float>(at_.distances) + batch.entries, at_device<const float>(at_.far), 1);
   pair_index::launch_strips_by_row(stream, batch.pairs, {built.row_offsets.data(), built.columns.data()},
                                    strip_space());
 }
@@ -343,8 +359,8 @@ inline Se2BatchView Se2BatchBuffer::view() const {
   view.types = reinterpret_cast<const std::int32_t*>(device(at_.types));
   view.row_slice = reinterpret_cast<const std::int32_t*>(device(at_.row_slice));
   view.distances = reinterpret_cast<const float*>(device(at_.distances));
-  view.distance_entries.distance_of = reinterpret_cast<const std::int32_t*>(device(at_.distance_of));
   if (training_) {
+    view.distance_entries.distance_of = reinterpret_cast<const std::int32_t*>(device(at_.distance_of));
     view.distance_entries.offsets = reinterpret_cast<const std::int32_t*>(device(at_.offsets));
     view.distance_entries.order = reinterpret_cast<const std::int32_t*>(device(at_.order));
     view.keys = reinterpret_cast<const std::uint32_t*>(device(at_.keys));

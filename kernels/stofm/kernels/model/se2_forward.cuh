@@ -12,6 +12,7 @@
 
 #include "stofm/backend/cuda/gaussian_bias.hpp"
 #include "stofm/backend/cuda/pair_attention.hpp"
+#include "stofm/kernels/gaussian_bias/bias_table.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "stofm/kernels/model/product_launch.cuh"
 #include "stofm/kernels/model/se2_batch.cuh"
@@ -49,11 +50,13 @@ struct LayerBuffers {
 };
 
 struct ForwardBuffers {
-  void* features = nullptr;  // operand [N, C]
-  float* x = nullptr;        // [N, E] residual stream; the result
-  float* z_input = nullptr;  // [N, E] pre-LN: the stream after the input layer
-  float* part = nullptr;     // [N, E] a product before its bias
-  float* qkv = nullptr;      // [N, 3 E], unless products end in heads
+  void* features = nullptr;                // operand [N, C]
+  float* x = nullptr;                      // [N, E] residual stream; the result
+  float* z_input = nullptr;                // [N, E] pre-LN: the stream after the input layer
+  float* part = nullptr;                   // [N, E] a product before its bias
+  float* qkv = nullptr;                    // [N, 3 E], unless products end in heads
+  const DeviceBiasTable* table = nullptr;  // null: the network itself, by the three that follow it
+  backend::BiasPlace* places = nullptr;    // [entries], with a table
   float *phi = nullptr, *bias = nullptr, *background = nullptr;  // [D + 1, H], [H, entries], [H]
   float* pair_values = nullptr;                                  // [pairs, H] or null
   float* hidden_states = nullptr;                                // [L + 1, N, E] or null
@@ -222,6 +225,7 @@ class Se2Network {
     }
     layer.v = b.layers[static_cast<std::size_t>(l)].v;
     layer.bias = batch.entries > 0 ? b.bias : nullptr;
+    if (b.table != nullptr && batch.entries > 0) layer.table = b.table->view(b.places);
     if (rates.attention.drops())
       layer.dropout = {batch.site_keys(DropoutSites::attention(l)), rates.attention.threshold,
                        static_cast<float>(rates.attention.factor)};
@@ -281,9 +285,13 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
   if (n == 0) return;
 
   // ---- the bias of every pair that is listed, and of the others
-  backend::gaussian_bias_forward(stream, gaussian(values), batch.distances, batch.distance_entries.count,
-                                 b.phi);
-  backend::distance_bias_values(stream, batch.distance_entries, sizes_.heads, b.phi, b.bias, b.background);
+  if (b.table != nullptr) {
+    b.table->launch(stream, batch.distances, batch.entries, b.places, b.bias);
+  } else {
+    backend::gaussian_bias_forward(stream, gaussian(values), batch.distances, batch.distance_entries.count,
+                                   b.phi);
+    backend::distance_bias_values(stream, batch.distance_entries, sizes_.heads, b.phi, b.bias, b.background);
+  }
 
   // ---- input
   const auto keep_state = [&](std::int64_t number, const float* state) {
@@ -326,7 +334,7 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
     attention.log_sums = layer.log_sums;
     if (last && b.pair_values != nullptr && batch.pairs.pairs > 0) {
       attention.pair_values = b.pair_values;
-      attention.background = b.background;
+      attention.background = b.table != nullptr ? b.table->background() : b.background;
     }
     backend::pair_attention_forward(stream, attention_sizes(), attention);
     forward_product(stream, operands, place.out, layer.y_operand, n, b.part);
