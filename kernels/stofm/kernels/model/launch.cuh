@@ -133,6 +133,7 @@ inline void launch_gradient_rows(CudaStream stream, Precision precision, Activat
   });
 }
 
+/// \param form of activations: left_form() \throws UsageError STOFM-6053 for another
 inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
   const LaunchConfig config{.grid = {blocks(p.rows * (p.columns / 4), 256)},
                             .block = {256},
@@ -143,8 +144,11 @@ inline void launch_convert_rows(CudaStream stream, OperandForm form, const Conve
       return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
     case OperandForm::split_left:
       return launch(convert_rows_kernel<OperandForm::split_left>, config, p);
-    default:
+    case OperandForm::float32:
       return launch(convert_rows_kernel<OperandForm::float32>, config, p);
+    default:
+      throw UsageError({"STOFM-6053", "", "[convert_rows]", "a form of weights", "a form of activations",
+                        "Please report this."});
   }
 }
 
