@@ -36,6 +36,8 @@ struct CudaEncoderOptions {
 struct NumberedDistances {
   std::vector<float> distances;           ///< ascending
   std::vector<std::int32_t> distance_of;  ///< [entries]
+  std::vector<std::int32_t> offsets;      ///< [distances + 1] into `entries`
+  std::vector<std::int32_t> entries;      ///< [entries] by distance, else in their order
 };
 
 /// \throws DataError STOFM-1330 for a distance that is negative or not finite, as model::distinct_distances.
@@ -48,6 +50,8 @@ inline NumberedDistances number_distances(const PairDistances& distances) {
       result.distance_of[static_cast<std::size_t>(distinct.entries[static_cast<std::size_t>(i)])] =
           static_cast<std::int32_t>(d);
   result.distances = std::move(distinct.values);
+  result.offsets = std::move(distinct.offsets);
+  result.entries = std::move(distinct.entries);
   return result;
 }
 
@@ -60,7 +64,9 @@ inline backend::Se2Slice device_slice(TensorView<const float> features, const Pa
           .row_offsets = distances.row_offsets,
           .columns = distances.columns,
           .distances = numbers.distances,
-          .distance_of = numbers.distance_of};
+          .distance_of = numbers.distance_of,
+          .distance_offsets = numbers.offsets,
+          .entries_by_distance = numbers.entries};
 }
 
 /// The same for inference, which needs no numbers.

@@ -53,6 +53,9 @@ struct Se2Slice {
   /// that occur, each once, in any order.
   std::span<const float> distances = {};
   std::span<const std::int32_t> distance_of = {};  ///< [entries] number of the distance of each listed pair
+  /// Training: the entries by distance, as a stable sort of distance_of leaves them: [distances + 1] into
+  /// [entries]. Both empty: sorted when the slice is read.
+  std::span<const std::int32_t> distance_offsets = {}, entries_by_distance = {};
 
   std::int64_t nodes() const { return static_cast<std::int64_t>(types.size()); }
 };

@@ -133,7 +133,14 @@ class Se2BatchBuffer {
   }
   static void check(const Se2Slice& slice, std::size_t number, bool training);
   void write(std::int64_t input_dim, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
-  void write_order(std::span<const Se2Slice> slices);
+  /// Where the parts of a slice begin in the sections.
+  struct Begin {
+    std::int64_t node = 0, distance = 0, entry = 0, masked = 0, pair = 0;
+  };
+  void write_slice(std::int64_t input_dim, const Se2Slice& slice, std::int64_t number, const Begin& at);
+  void write_labels(std::int64_t input_dim, const Se2TrainingSlice& labels, std::int64_t number,
+                    std::int64_t sites, const Begin& at);
+  void write_order(const Se2Slice& slice, const Begin& at);
   void take_built(CudaStream stream);
   template <class T>
   T* at_device(std::int64_t at) {
@@ -169,11 +176,19 @@ inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number, boo
     refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", listed,
                   " distances of them"),
            concat("a list over ", nodes, " nodes"));
+  const bool sorted = !slice.distance_offsets.empty();
+  if (sorted && (slice.distance_offsets.size() != slice.distances.size() + 1 ||
+                 slice.entries_by_distance.size() != slice.columns.size()))
+    refuse(
+        concat(slice.distance_offsets.size(), " offsets of ", slice.entries_by_distance.size(), " entries"),
+        concat(slice.distances.size() + 1, " of ", slice.columns.size()));
   for (const std::int32_t type : slice.types)
     if (type < 0 || type > 2) refuse(concat("node type ", type), "0 cell, 1 CLS or 2 virtual cell");
   const auto distances = static_cast<std::int32_t>(slice.distances.size());
   for (const std::int32_t d : slice.distance_of)
     if (d < 0 || d >= distances) refuse(concat("distance number ", d), concat("0 to ", distances - 1));
+  for (const std::int32_t e : slice.entries_by_distance)
+    if (e < 0 || e >= entries) refuse(concat("entry ", e, " by distance"), concat("0 to ", entries - 1));
   for (const std::int32_t c : slice.columns)
     if (c < 0 || c >= nodes) refuse(concat("column ", c), concat("0 to ", nodes - 1));
 }
@@ -185,28 +200,40 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   built_ = nullptr;
   largest_distance_ = 0.0F;
   training_ = !extras.training.empty();
+  const auto count = static_cast<std::int64_t>(slices.size());
+  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      check(slices[at], at, training_);
+    }
+  });
   std::int64_t distances = 0, pair_targets = 0;
+  std::vector<backend::SlicePairs> pairs;
+  std::vector<std::int64_t> all_rows, all_columns;  // of the one slice that all pairs are asked of
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const Se2Slice& slice = slices[i];
-    check(slice, i, training_);
+    pairs.push_back({slice.row_offsets, slice.columns, {}, {}});
     if (training_) {
       const Se2TrainingSlice& labels = extras.training[i];
-      plan_.add(slice.row_offsets, slice.columns, labels.pair_rows, labels.pair_columns);
+      pairs.back().asked_rows = labels.pair_rows;
+      pairs.back().asked_columns = labels.pair_columns;
       view_.masked += static_cast<std::int64_t>(labels.masked_nodes.size());
       pair_targets += static_cast<std::int64_t>(labels.pair_targets.size());
+      distances += static_cast<std::int64_t>(slice.distances.size());
     } else if (extras.all_pairs) {
       const std::int64_t n = slice.nodes();
-      std::vector<std::int64_t> rows(static_cast<std::size_t>(n * n)), columns(rows.size());
-      for (std::size_t p = 0; p < rows.size(); ++p) {
-        rows[p] = static_cast<std::int64_t>(p) / n;
-        columns[p] = static_cast<std::int64_t>(p) % n;
+      all_rows.resize(static_cast<std::size_t>(n * n));
+      all_columns.resize(all_rows.size());
+      for (std::size_t p = 0; p < all_rows.size(); ++p) {
+        all_rows[p] = static_cast<std::int64_t>(p) / n;
+        all_columns[p] = static_cast<std::int64_t>(p) % n;
       }
-      plan_.add(slice.row_offsets, slice.columns, rows, columns);
-    } else {
-      plan_.add(slice.row_offsets, slice.columns);
+      pairs.back().asked_rows = all_rows;
+      pairs.back().asked_columns = all_columns;
     }
-    distances += static_cast<std::int64_t>(slice.distances.size());
   }
+  // Forward walks over rows alone.
+  plan_.add(pairs, training_ ? backend::PairSides::rows_and_columns : backend::PairSides::rows);
   view_.slices = plan_.slices();
   view_.nodes = plan_.nodes();
   view_.entries = plan_.entries();
@@ -235,50 +262,95 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   write(input_dim, slices, extras);
 }
 
+/// All slices side by side: every section has its part of each.
 inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Slice> slices,
                                   const Se2BatchExtras& extras) {
-  std::int64_t node = 0, distance = 0, entry = 0, masked = 0, pair = 0;
+  std::vector<Begin> begins{Begin()};
   for (std::size_t i = 0; i < slices.size(); ++i) {
-    const Se2Slice& slice = slices[i];
-    const std::int64_t nodes = slice.nodes();
-    for (std::int64_t n = 0; n < nodes; ++n)
-      std::copy_n(slice.features + n * slice.feature_stride, input_dim,
-                  host<float>(at_.features) + (node + n) * input_dim);
-    std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + node);
-    std::fill_n(host<std::int32_t>(at_.row_slice) + node, nodes, static_cast<std::int32_t>(i));
-    float* const distances = host<float>(at_.distances) + distance;
+    Begin next = begins.back();
+    next.node += slices[i].nodes();
+    next.entry += static_cast<std::int64_t>(slices[i].columns.size());
+    next.distance +=
+        static_cast<std::int64_t>(training_ ? slices[i].distances.size() : slices[i].columns.size());
     if (training_) {
-      std::copy(slice.distances.begin(), slice.distances.end(), distances);
-      for (const std::int32_t d : slice.distance_of)
-        host<std::int32_t>(at_.distance_of)[entry++] = static_cast<std::int32_t>(d + distance);
-    } else {
-      for (std::size_t e = 0; e < slice.columns.size(); ++e) {
-        const std::size_t d = slice.distance_of.empty() ? e : static_cast<std::size_t>(slice.distance_of[e]);
-        distances[e] = slice.distances[d];
-        largest_distance_ = (std::max)(largest_distance_, distances[e]);
-      }
+      next.masked += static_cast<std::int64_t>(extras.training[i].masked_nodes.size());
+      next.pair += static_cast<std::int64_t>(extras.training[i].pair_targets.size());
     }
-    if (training_) {
-      const Se2TrainingSlice& labels = extras.training[i];
-      for (const std::int64_t m : labels.masked_nodes)
-        host<std::int32_t>(at_.masked_nodes)[masked++] = static_cast<std::int32_t>(node + m);
-      const auto targets = static_cast<std::int64_t>(labels.masked_nodes.size()) * input_dim;
-      std::copy_n(labels.masked_targets, targets,
-                  host<float>(at_.masked_targets) + masked * input_dim - targets);
-      std::copy(labels.pair_targets.begin(), labels.pair_targets.end(), host<float>(at_.pair_targets) + pair);
-      pair += static_cast<std::int64_t>(labels.pair_targets.size());
-      for (std::int64_t site = 0; site < extras.dropout_sites; ++site) {
-        const DropoutMask mask(labels.dropout_key.child(static_cast<std::uint64_t>(site)), 0);
-        std::copy_n(mask.key.data(), 4,
-                    host<std::uint32_t>(at_.keys) + 4 * (site * view_.slices + static_cast<std::int64_t>(i)));
-      }
-    }
-    node += nodes;
-    distance += static_cast<std::int64_t>(training_ ? slice.distances.size() : slice.columns.size());
+    begins.push_back(next);
   }
-  host<float>(at_.distances)[distance] = far_pair_distance;
-  if (training_) write_order(slices);
+  parallel_for(static_cast<std::int64_t>(slices.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      write_slice(input_dim, slices[at], i, begins[at]);
+      if (!training_) continue;
+      write_labels(input_dim, extras.training[at], i, extras.dropout_sites, begins[at]);
+      write_order(slices[at], begins[at]);
+    }
+  });
+  const Begin& end = begins.back();
+  host<float>(at_.distances)[end.distance] = far_pair_distance;
+  if (training_) {
+    host<std::int32_t>(at_.offsets)[end.distance] = static_cast<std::int32_t>(end.entry);
+  } else {
+    const float* const listed = host<float>(at_.distances);
+    for (std::int64_t e = 0; e < end.entry; ++e) largest_distance_ = (std::max)(largest_distance_, listed[e]);
+  }
   plan_.write(pinned_.data() + at_.plan);
+}
+
+inline void Se2BatchBuffer::write_slice(std::int64_t input_dim, const Se2Slice& slice, std::int64_t number,
+                                        const Begin& at) {
+  const std::int64_t nodes = slice.nodes();
+  for (std::int64_t n = 0; n < nodes; ++n)
+    std::copy_n(slice.features + n * slice.feature_stride, input_dim,
+                host<float>(at_.features) + (at.node + n) * input_dim);
+  std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + at.node);
+  std::fill_n(host<std::int32_t>(at_.row_slice) + at.node, nodes, static_cast<std::int32_t>(number));
+  float* const distances = host<float>(at_.distances) + at.distance;
+  if (training_ || slice.distance_of.empty()) {
+    std::copy(slice.distances.begin(), slice.distances.end(), distances);
+  } else {
+    for (std::size_t e = 0; e < slice.columns.size(); ++e)
+      distances[e] = slice.distances[static_cast<std::size_t>(slice.distance_of[e])];
+  }
+}
+
+inline void Se2BatchBuffer::write_labels(std::int64_t input_dim, const Se2TrainingSlice& labels,
+                                         std::int64_t number, std::int64_t sites, const Begin& at) {
+  std::int32_t* const masked = host<std::int32_t>(at_.masked_nodes) + at.masked;
+  for (std::size_t m = 0; m < labels.masked_nodes.size(); ++m)
+    masked[m] = static_cast<std::int32_t>(at.node + labels.masked_nodes[m]);
+  std::copy_n(labels.masked_targets, static_cast<std::int64_t>(labels.masked_nodes.size()) * input_dim,
+              host<float>(at_.masked_targets) + at.masked * input_dim);
+  std::copy(labels.pair_targets.begin(), labels.pair_targets.end(), host<float>(at_.pair_targets) + at.pair);
+  for (std::int64_t site = 0; site < sites; ++site) {
+    const DropoutMask mask(labels.dropout_key.child(static_cast<std::uint64_t>(site)), 0);
+    std::copy_n(mask.key.data(), 4, host<std::uint32_t>(at_.keys) + 4 * (site * view_.slices + number));
+  }
+}
+
+/// Numbers of the distances, and the entries by distance, for the gradient.
+inline void Se2BatchBuffer::write_order(const Se2Slice& slice, const Begin& at) {
+  const auto first_distance = static_cast<std::int32_t>(at.distance),
+             first = static_cast<std::int32_t>(at.entry);
+  std::int32_t* const distance_of = host<std::int32_t>(at_.distance_of) + at.entry;
+  std::int32_t* const offsets = host<std::int32_t>(at_.offsets) + at.distance;
+  std::int32_t* const order = host<std::int32_t>(at_.order) + at.entry;
+  const std::size_t count = slice.distances.size(), entries = slice.columns.size();
+  for (std::size_t e = 0; e < entries; ++e) distance_of[e] = slice.distance_of[e] + first_distance;
+  if (!slice.distance_offsets.empty()) {
+    for (std::size_t d = 0; d < count; ++d) offsets[d] = slice.distance_offsets[d] + first;
+    for (std::size_t e = 0; e < entries; ++e) order[e] = slice.entries_by_distance[e] + first;
+    return;
+  }
+  std::vector<std::int32_t> next(count + 1);  // a counting sort keeps the order of equal ones
+  for (const std::int32_t d : slice.distance_of) ++next[static_cast<std::size_t>(d) + 1];
+  for (std::size_t d = 0; d < count; ++d) {
+    next[d + 1] += next[d];
+    offsets[d] = next[d] + first;
+  }
+  for (std::size_t e = 0; e < entries; ++e)
+    order[next[static_cast<std::size_t>(slice.distance_of[e])]++] = static_cast<std::int32_t>(e) + first;
 }
 
 inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices) {
@@ -337,19 +409,6 @@ inline void Se2BatchBuffer::take_built(CudaStream stream) {
   copy(at_device<float>(at_.distances) + batch.entries, at_device<const float>(at_.far), 1);
   pair_index::launch_strips_by_row(stream, batch.pairs, {built.row_offsets.data(), built.columns.data()},
                                    strip_space());
-}
-
-/// Entries by distance, for the gradient: a counting sort that keeps their order.
-inline void Se2BatchBuffer::write_order(std::span<const Se2Slice>) {
-  const std::int64_t count = view_.distance_entries.count;
-  const std::int32_t* const distance_of = host<std::int32_t>(at_.distance_of);
-  std::vector<std::int32_t> next(static_cast<std::size_t>(count) + 1);
-  for (std::int64_t e = 0; e < view_.entries; ++e) ++next[static_cast<std::size_t>(distance_of[e]) + 1];
-  for (std::size_t d = 1; d < next.size(); ++d) next[d] += next[d - 1];
-  std::copy_n(next.data(), count, host<std::int32_t>(at_.offsets));
-  for (std::int64_t e = 0; e < view_.entries; ++e)
-    host<std::int32_t>(at_.order)[next[static_cast<std::size_t>(distance_of[e])]++] =
-        static_cast<std::int32_t>(e);
 }
 
 inline Se2BatchView Se2BatchBuffer::view() const {
