@@ -151,6 +151,27 @@ TEST_CASE("an evaluation gives the losses without dropout and leaves the gradien
   CHECK(trainer.accumulate(c.slices, c.labels, 1.0, 0.01).masked_cells == dropped.masked_cells);
 }
 
+TEST_CASE("a batch prepared while another is computed gives the bits of accumulate") {
+  auto config = test::small_se2_config(false, "gelu");
+  config.dropout = config.attention_dropout = config.activation_dropout = 0.1;
+  const test::TrainingCase c(config, true);
+  auto trainer = c.trainer(device, Precision::float32), other = c.trainer(device, Precision::float32);
+  const auto slices = std::span(c.slices);
+  const auto labels = std::span(c.labels);
+  trainer.prepare(slices.first(1), labels.first(1));
+  const auto first =
+      trainer.accumulate_prepared(1.0, 0.01, {}, [&] { trainer.prepare(slices.last(2), labels.last(2)); });
+  (void)trainer.evaluate(slices.first(2), labels.first(2));  // takes other buffers
+  const auto second = trainer.accumulate_prepared(1.0, 0.01);
+  CHECK(first.masked_cells == other.accumulate(slices.first(1), labels.first(1), 1.0, 0.01).masked_cells);
+  CHECK(second.pair_distances == other.accumulate(slices.last(2), labels.last(2), 1.0, 0.01).pair_distances);
+  std::vector<float> a(static_cast<std::size_t>(trainer.gradient_count())), b(a.size());
+  trainer.download_gradients(a);
+  other.download_gradients(b);
+  CHECK(a == b);
+  CHECK_THROWS_AS(trainer.accumulate_prepared(1.0, 0.01), UsageError);
+}
+
 TEST_CASE("the gradient of the features is the tape's, with dropout") {
   for (const bool pre : {false, true}) {
     auto config = test::small_se2_config(pre, "gelu");

@@ -109,6 +109,10 @@ class Se2BatchBuffer {
     return true;
   }
   std::int64_t device_bytes() const { return memory_.size(); }
+  /// Takes the device memory of a batch whose kernels are queued on the stream of the next copy.
+  void take_memory(Se2BatchBuffer& from) {
+    if (from.memory_.size() > memory_.size()) std::swap(memory_, from.memory_);
+  }
   /// Gives the device memory back.
   void release() { memory_ = {}; }
   /// Pointers on the device, after `reserve`.
