@@ -149,7 +149,7 @@ if(benchmark_FOUND AND NOT STOFM_SANITIZE)
       add_dependencies(stofm_gpu ${name})
     endif()
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
-    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/kernels")
     target_compile_definitions(${name} PRIVATE STOFM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} PRIVATE stofm_developer benchmark::benchmark)
     if(STOFM_QUICK_TO_BUILD)  # shows that they compile; who measures builds without it, and does not find these

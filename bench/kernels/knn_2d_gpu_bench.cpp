@@ -65,7 +65,7 @@ BENCHMARK(neighbours_on_cpu)
     ->Unit(benchmark::kMillisecond);
 
 /// 64 pieces of 1,000 cells and 49 virtual cells, from host memory, left on the device.
-void pieces(benchmark::State& state, bool on_device, bool numbered) {
+void pieces(benchmark::State& state, bool on_device) {
   if (on_device && bench::no_device(state)) return;
   const auto xy = scatter(64000), virtual_xy = scatter(49);
   const auto cells = pipeline::split_cells(xy.view(), 1000);
@@ -76,8 +76,8 @@ void pieces(benchmark::State& state, bool on_device, bool numbered) {
   }
   for (auto _ : state) {
     if (on_device) {
-      benchmark::DoNotOptimize(backend::build_sub_slices_on_device(
-          Cuda{}, offsets, flat, xy.view(), virtual_xy.view(), {.number_values = numbered}));
+      benchmark::DoNotOptimize(
+          backend::build_sub_slices_on_device(Cuda{}, offsets, flat, xy.view(), virtual_xy.view()));
       backend::synchronize(Cuda{}, backend::current_stream(Cuda{}));
     } else {
       parallel_for(static_cast<std::int64_t>(cells.size()), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -90,9 +90,8 @@ void pieces(benchmark::State& state, bool on_device, bool numbered) {
   state.counters["pieces/s"] =
       benchmark::Counter(static_cast<double>(cells.size()), benchmark::Counter::kIsIterationInvariantRate);
 }
-BENCHMARK_CAPTURE(pieces, device, true, false)->Name("sub_slices/device/pieces:64")->UseRealTime();
-BENCHMARK_CAPTURE(pieces, numbered, true, true)->Name("sub_slices/device_numbered/pieces:64")->UseRealTime();
-BENCHMARK_CAPTURE(pieces, cpu, false, false)->Name("sub_slices/cpu/pieces:64")->UseRealTime();
+BENCHMARK_CAPTURE(pieces, device, true)->Name("sub_slices/device/pieces:64")->UseRealTime();
+BENCHMARK_CAPTURE(pieces, cpu, false)->Name("sub_slices/cpu/pieces:64")->UseRealTime();
 
 }  // namespace
 

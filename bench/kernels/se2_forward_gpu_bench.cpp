@@ -18,8 +18,11 @@ void forward(benchmark::State& state, Precision precision, bool graphs = true) {
   const bench::Se2Workload work(state.range(0), state.range(1));
   const auto weights = test::random_parameters(bench::published(), 1, 1.0);
   const pipeline::detail::HostTensors tensors(weights);
-  backend::CudaSe2Encoder encoder(Cuda{0}, pipeline::device_sizes(bench::published()), tensors.list,
-                                  {.precision = precision, .graphs = graphs});
+  const model::DistanceBias<float> bias(weights);
+  const auto table = pipeline::device_bias_table(bias);
+  backend::CudaSe2Encoder encoder(
+      Cuda{0}, pipeline::device_sizes(bench::published()), tensors.list,
+      {.bias_table = table.heads > 0 ? &table : nullptr, .precision = precision, .graphs = graphs});
   // Checked once: the rows are finite and the first slice is the same alone.
   std::vector<float> rows(static_cast<std::size_t>(work.batch * work.nodes * 256)),
       alone(rows.size() / static_cast<std::size_t>(work.batch));
@@ -41,7 +44,7 @@ void forward(benchmark::State& state, Precision precision, bool graphs = true) {
   }
   const double passes = static_cast<double>(state.iterations());
   state.counters["sub-slices/s"] = passes * static_cast<double>(work.batch) / seconds;
-  state.counters["FLOP/s"] = passes * work.flop() / seconds;
+  state.counters["FLOP/s"] = passes * work.forward_flop() / seconds;
   state.counters["bytes/s"] = passes * work.bytes() / seconds;
   state.counters["device_MiB"] = static_cast<double>(encoder.device_bytes() >> 20);
 }
@@ -52,8 +55,10 @@ void end_to_end(benchmark::State& state, Precision precision) {
   const bench::Se2Workload work(state.range(0), state.range(1));
   const auto weights = test::random_parameters(bench::published(), 1, 1.0);
   const pipeline::detail::HostTensors tensors(weights);
+  const model::DistanceBias<float> bias(weights);
+  const auto table = pipeline::device_bias_table(bias);
   backend::CudaSe2Encoder encoder(Cuda{0}, pipeline::device_sizes(bench::published()), tensors.list,
-                                  {.precision = precision});
+                                  {.bias_table = table.heads > 0 ? &table : nullptr, .precision = precision});
   std::vector<float> rows(static_cast<std::size_t>(work.batch * work.nodes * 256));
   encoder.submit(work.slices);
   for (auto _ : state) {

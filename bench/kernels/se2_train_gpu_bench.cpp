@@ -64,7 +64,7 @@ void step(benchmark::State& state, Precision precision) {
   }
   const double steps = static_cast<double>(state.iterations());
   state.counters["sub-slices/s"] = steps * static_cast<double>(work.batch) / seconds;
-  state.counters["FLOP/s"] = steps * 3 * work.flop() / seconds;
+  state.counters["FLOP/s"] = steps * 3 * work.training_flop() / seconds;
   state.counters["device_MiB"] = static_cast<double>(trainer.device_bytes() >> 20);
 }
 

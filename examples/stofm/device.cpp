@@ -102,7 +102,11 @@ std::optional<DevicePretrain> pretrain_on(ComputeDevice& where, const model::Se2
                                                                     options.joint, where.device,
                                                                     precision_of(options.precision)));
     return DevicePretrain{
-        .run = [device](const train::TrainingBatch& batch) { return device->run(batch); },
+        .run =
+            [device](const train::TrainingBatch& batch,
+                     const std::function<const train::TrainingBatch*()>& next) {
+              return device->run(batch, next);
+            },
         .judge = [device](const train::LoadedPiece& piece, std::int64_t masked,
                           const train::TouchedPairs& pairs) { return device->judge(piece, masked, pairs); },
         .joint_stage = [device](bool joint) { device->joint_stage = joint; },

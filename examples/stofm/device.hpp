@@ -46,7 +46,10 @@ void put_encoders(pipeline::Model& model, ComputeDevice& where, DevicePrecision 
 
 /// Steps of pretraining on a device, for the loop.
 struct DevicePretrain {
-  std::function<train::StepReport(const train::TrainingBatch&)> run;
+  /// The second: train::CudaPretrain::run.
+  std::function<train::StepReport(const train::TrainingBatch&,
+                                  const std::function<const train::TrainingBatch*()>& next)>
+      run;
   train::JudgedModel judge;               ///< for validation
   std::function<void(bool)> joint_stage;  ///< whether the cell encoder is trained too, from now on
   train::StepEngine engine;

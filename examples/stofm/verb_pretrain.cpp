@@ -3,8 +3,12 @@
 /// `stofm pretrain`: slices are prepared once, then pieces of them are masked, moved and learnt from.
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "console.hpp"
 #include "device.hpp"
@@ -203,9 +207,27 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
           return train::joint_features(tape, piece, *encoder, {.seed = seed});
         };
     };
-  hooks.step = [&](std::int64_t) {
-    const train::TrainingBatch batch = loader.next();
-    train::StepReport report = on_device ? on_device->run(batch) : step.run(batch);
+  // A device is given the batch of the next step while it computes this one. What is saved is the position
+  // behind the steps that were done; what drawing ahead throws belongs to the step that would have drawn.
+  std::unique_ptr<const train::TrainingBatch> ahead;
+  std::exception_ptr failed_ahead;
+  train::SamplerPosition done = loader.position();
+  const auto draw = [&loader] { return std::make_unique<const train::TrainingBatch>(loader.next()); };
+  const std::function<const train::TrainingBatch*()> draw_ahead = [&] {
+    try {
+      ahead = draw();
+    } catch (...) {
+      failed_ahead = std::current_exception();
+    }
+    return ahead.get();
+  };
+  hooks.step = [&](std::int64_t k) {
+    if (failed_ahead) std::rethrow_exception(std::exchange(failed_ahead, nullptr));
+    const std::unique_ptr<const train::TrainingBatch> drawn = ahead ? std::move(ahead) : draw();
+    const train::TrainingBatch& batch = *drawn;
+    done = batch.end;
+    train::StepReport report =
+        on_device ? on_device->run(batch, k < loop.steps ? draw_ahead : nullptr) : step.run(batch);
     report.epoch = static_cast<double>(batch.end.epoch) + static_cast<double>(batch.end.index) / pieces;
     for (std::size_t i = 0; i < batch.pieces.size() && i < 4; ++i)
       report.where += concat(i == 0 ? "" : ", ",
@@ -213,11 +235,10 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
                              " piece ", batch.pieces[i].ref.piece);
     return report;
   };
-  hooks.save_state = [&loader] {
-    return nlohmann::json{{"epoch", loader.position().epoch}, {"index", loader.position().index}};
-  };
-  hooks.load_state = [&loader](const nlohmann::json& state) {
-    loader.restore({state.at("epoch").get<std::int64_t>(), state.at("index").get<std::int64_t>()});
+  hooks.save_state = [&done] { return nlohmann::json{{"epoch", done.epoch}, {"index", done.index}}; };
+  hooks.load_state = [&](const nlohmann::json& state) {
+    done = {state.at("epoch").get<std::int64_t>(), state.at("index").get<std::int64_t>()};
+    loader.restore(done);
   };
   if (validation.pieces() > 0)
     hooks.validate = [&](std::int64_t) {

@@ -9,15 +9,13 @@ std::int64_t pair_attention_backward_bytes(const PairAttentionSizes& sizes, std:
 void pair_attention_backward(CudaStream stream, const PairAttentionSizes& sizes,
                              const PairAttentionBackward& args) {
   kernels::check_pair_layers(args.layer.layers);
-  const PairPack grad_y{PairOperand::value, args.grad_y, args.grad_y_stride, args.workspace};
-  pair_attention_pack(stream, sizes, args.layer.batch.nodes, {&grad_y, 1});
-  kernels::launch_pair_row_products(stream, sizes, args);
+  if (!args.prepared) {
+    const PairPack grad_y{PairOperand::value, args.grad_y, args.grad_y_stride, args.workspace};
+    pair_attention_pack(stream, sizes, args.layer.batch.nodes, {&grad_y, 1});
+    kernels::launch_pair_row_products(stream, sizes, args);
+  }
   kernels::pair_backward_queries(stream, sizes, args);
   kernels::pair_backward_keys(stream, sizes, args);
-}
-void pair_background_gradient(CudaStream stream, const float* grad_pairs, std::int64_t pairs,
-                              std::int64_t heads, float* grad_background, float* workspace) {
-  kernels::launch_pair_background_gradient(stream, grad_pairs, pairs, heads, grad_background, workspace);
 }
 
 }  // namespace stofm::backend

@@ -22,6 +22,14 @@ Se2Losses CudaSe2Trainer::accumulate(std::span<const Se2Slice> slices,
                                      double pair_scale, const GradientsReady& ready) {
   return state_->runner.accumulate(slices, labels, masked_scale, pair_scale, ready);
 }
+void CudaSe2Trainer::prepare(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels) {
+  state_->runner.prepare(slices, labels);
+}
+Se2Losses CudaSe2Trainer::accumulate_prepared(double masked_scale, double pair_scale,
+                                              const GradientsReady& ready,
+                                              const std::function<void()>& meanwhile) {
+  return state_->runner.accumulate_prepared(masked_scale, pair_scale, ready, meanwhile);
+}
 Se2Losses CudaSe2Trainer::evaluate(std::span<const Se2Slice> slices,
                                    std::span<const Se2TrainingSlice> labels) {
   return state_->runner.evaluate(slices, labels);

@@ -7,6 +7,9 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <map>
+
 #include "stofm/train/cuda_pretrain.hpp"
 #include "stofm/train/masked_input.hpp"
 #include "stofm/train/pretrain_validation.hpp"
@@ -31,9 +34,15 @@ struct Run {
     CudaPretrain on_device(config, parameters, optimizer, options,
                            {.precision = backend::Precision::float32, .neutral_input = true});
     LoopHooks<float> hooks;
+    std::map<std::int64_t, TrainingBatch> drawn;
+    const auto batch_of = [&](std::int64_t k) -> const TrainingBatch& {
+      return drawn.try_emplace(k, world.batch(k)).first->second;
+    };
     hooks.step = [&](std::int64_t k) {
-      const TrainingBatch batch = world.batch(k);
-      const StepReport report = device ? on_device.run(batch) : step.run(batch);
+      const TrainingBatch& batch = batch_of(k);
+      std::function<const TrainingBatch*()> next;
+      if (ahead && k < steps) next = [&, k] { return &batch_of(k + 1); };
+      const StepReport report = device ? on_device.run(batch, next) : step.run(batch);
       losses.push_back(report.loss);
       return report;
     };
@@ -52,6 +61,7 @@ struct Run {
   model::Se2Config config = test::tiny_config();
   test::World world;
   bool device;
+  bool ahead = false;  // the lists of the next batch are made while one is computed
   autograd::ParameterSet<float> parameters = pretraining_parameters(config, {}, 3);
   nn::AdamW<float> optimizer{parameters, {.weight_decay = 0.05}};
   std::vector<double> losses;
@@ -94,6 +104,15 @@ TEST_CASE("a run on the device is that of the CPU within rounding, and goes on f
   back.go(3, nullptr, &from_gpu->checkpoint);   // device, then CPU
   CHECK(other.losses.back() == doctest::Approx(whole.losses.back()).epsilon(1e-4));
   CHECK(back.losses.back() == doctest::Approx(whole.losses.back()).epsilon(1e-3));
+}
+
+TEST_CASE("lists made ahead give the bits of those made when their step begins") {
+  Run ahead(true), then(true);
+  ahead.ahead = true;
+  ahead.go(4);
+  then.go(4);
+  CHECK(ahead.losses == then.losses);
+  CHECK(largest_difference(ahead, then) == 0.0);
 }
 
 TEST_CASE("validation on the device gives the figures of the CPU") {

@@ -165,30 +165,28 @@ TEST_CASE("what can not be embedded is refused, and the next slice is right") {
   CHECK(std::equal(found.rows.span().begin(), found.rows.span().end(), expected.rows.span().begin()));
 }
 
-TEST_CASE("sub-slices whose distances have no numbers are refused") {
+TEST_CASE("two batches of built sub-slices may be under way") {
   const auto config = test::small_se2_config(false, "relu");
   const auto weights = test::random_parameters(model::parameter_list(config), 6);
   const pipeline::detail::HostTensors tensors(weights);
   backend::CudaSe2Encoder encoder(device_under_test, pipeline::device_sizes(config), tensors.list);
   const Slice slice(12, 1, 1000, config.input_dim);
   const std::vector<std::int64_t> offsets{0, 12}, cells{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-  const auto code = [&](bool numbered) {
-    const auto subs =
-        backend::build_sub_slices_on_device(device_under_test, offsets, cells, slice.xy.view(),
-                                            slice.virtual_xy.view(), {.number_values = numbered});
+  const auto code = [&] {
+    const auto subs = backend::build_sub_slices_on_device(device_under_test, offsets, cells, slice.xy.view(),
+                                                          slice.virtual_xy.view());
     try {
-      encoder.submit(
-          {&subs, [&](std::size_t, float* rows) { std::fill_n(rows, 14 * config.input_dim, 0.5F); }});
+      encoder.submit({.sub_slices = &subs, .write_features = [&](std::size_t, float* rows) {
+                        std::fill_n(rows, 14 * config.input_dim, 0.5F);
+                      }});
     } catch (const Error& e) {
       return e.code();
     }
     return std::string("none");
   };
-  CHECK(code(false) == "STOFM-6062");
-  CHECK(encoder.under_way() == 0);
-  CHECK(code(true) == "none");
-  CHECK(code(true) == "none");
-  CHECK(code(true) == "STOFM-6064");
+  CHECK(code() == "none");
+  CHECK(code() == "none");
+  CHECK(code() == "STOFM-6064");
   std::vector<float> first(static_cast<std::size_t>(14 * config.embedding_dim)), second(first);
   encoder.collect(first);
   encoder.collect(second);

@@ -131,3 +131,13 @@ TEST_CASE("parts of a split number add up to it") {
       }
   }
 }
+
+TEST_CASE("rows are converted to the forms of activations only") {
+  const auto x = Matrix<float>(2, 4).random(1);
+  std::vector<unsigned char> out(
+      static_cast<std::size_t>(kernels::operand_bytes(OperandForm::split_right, 2, 4)));
+  const kernels::se2::ConvertRowsParams p{x.data(), x.stride(), nullptr, out.data(), 2, 4};
+  for (const OperandForm form : {OperandForm::split_right, OperandForm::split_stack, OperandForm::split_pair})
+    CHECK_THROWS_AS(kernels::se2::launch_convert_rows({}, form, p), UsageError);
+  CHECK_NOTHROW(kernels::se2::launch_convert_rows({}, OperandForm::split_left, p));
+}

@@ -167,12 +167,14 @@ TEST_CASE("gradients are final when backward says so") {
     std::vector<std::pair<std::int64_t, std::vector<float>>> seen;  // what was there from a border on
     device.sum_on_device.ready = [&](const backend::CudaGradients& gradients, std::int64_t from) {
       CHECK(std::find(gradients.borders.begin(), gradients.borders.end(), from) != gradients.borders.end());
+      backend::synchronize(Cuda{0}, gradients.stream);  // what they are behind is queued
       seen.emplace_back(
           from, std::vector<float>(gradients.values + from, gradients.values + gradients.borders.back()));
     };
     device.sum_on_device.finish = [&](const backend::CudaGradients& gradients) {
       REQUIRE(seen.size() == 4);
       CHECK(seen.back().first == 0);
+      backend::synchronize(Cuda{0}, gradients.stream);
       for (const auto& [from, values] : seen) {
         CHECK(std::memcmp(values.data(), gradients.values + from, 4 * values.size()) == 0);
         CHECK(std::count(values.begin(), values.end(), 0.0F) <

@@ -88,7 +88,7 @@ TEST_CASE("gradients with dropout") {
   check({{make_slice(97)}, 1, 16, 1, 0.5});
 }
 
-TEST_CASE("gradients of asked pairs reach queries, keys, listed pairs and the background") {
+TEST_CASE("gradients of asked pairs reach queries, keys and listed pairs") {
   check({{make_slice(80, Listed::some, 50), make_slice(3, Listed::none, 4), make_slice(20, Listed::some, 0)},
          2,
          8,

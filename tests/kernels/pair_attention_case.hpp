@@ -134,9 +134,7 @@ inline Results dense_double(const Case& c, const Inputs& in) {
   std::vector<Matrix<double>> y, grad_q, grad_k, grad_v;
   for (std::int64_t l = 0; l < c.layers; ++l)
     for (auto* list : {&y, &grad_q, &grad_k, &grad_v}) list->emplace_back(c.nodes(), columns);
-  Matrix<double> pair_values(c.pairs(), c.heads), grad_bias(c.heads, c.entries()),
-      grad_background(1, c.heads);
-  grad_background.fill(0);
+  Matrix<double> pair_values(c.pairs(), c.heads), grad_bias(c.heads, c.entries());
   std::int64_t node = 0, entry = 0, pair = 0;
   for (std::size_t s = 0; s < c.slices.size(); ++s) {
     const Slice& slice = c.slices[s];
@@ -189,9 +187,6 @@ inline Results dense_double(const Case& c, const Inputs& in) {
       put(grad_v[l], tape.grad(leaves[3 * l + 2]), node, 0);
     }
     put(grad_bias, tape.grad(bias), 0, entry);
-    // Without asked pairs the gradient of the background is zero but for rounding.
-    for (std::int64_t h = 0; pairs > 0 && h < c.heads; ++h)
-      grad_background.at(0, h) += tape.grad(background)(h);
     node += n, entry += entries, pair += pairs;
   }
   Results results;
@@ -205,7 +200,6 @@ inline Results dense_double(const Case& c, const Inputs& in) {
   results.add("pair_values", std::move(pair_values));
   if (!c.backward) return results;
   results.add("grad_bias", std::move(grad_bias));
-  results.add("grad_background", std::move(grad_background));
   return results;
 }
 
@@ -289,8 +283,7 @@ Results device(const Case& c, const Inputs& in) {
     PairAttentionLayer args;
   };
   OnDevice<float> bias(in.bias), background(in.background), grad_pairs(in.grad_pairs),
-      pair_values(c.pairs(), c.heads), grad_bias(c.heads, c.entries()), grad_background(1, c.heads),
-      partial(64, c.heads);
+      pair_values(c.pairs(), c.heads), grad_bias(c.heads, c.entries());
   std::vector<Layer> layers;
   PairAttentionLayer args;
   args.batch = plan.view(reinterpret_cast<const std::byte*>(batch.data()));
@@ -370,10 +363,7 @@ Results device(const Case& c, const Inputs& in) {
   }
   results.add("pair_values", pair_values.fetch());
   if (!c.backward) return results;
-  pair_background_gradient(stream, grad_pairs.data(), c.pairs(), c.heads, grad_background.data(),
-                           partial.data());
   results.add("grad_bias", grad_bias.fetch());
-  results.add("grad_background", grad_background.fetch());
   return results;
 }
 

@@ -28,6 +28,17 @@ inline model::Se2Config small_se2_config(bool pre_layernorm, const std::string& 
   return config;
 }
 
+/// The same with widths that let every product of bfloat16 parts end in a pass of its own, or none
+/// (row_product/policy.hpp).
+inline model::Se2Config se2_config_of_widths(bool even, bool pre_layernorm, const std::string& activation) {
+  model::Se2Config config = small_se2_config(pre_layernorm, activation);
+  config.input_dim = even ? 16 : 12;
+  config.embedding_dim = even ? 24 : 20;
+  config.ffn_embedding_dim = even ? 24 : 12;
+  config.num_attention_heads = even ? 3 : 2;
+  return config;
+}
+
 /// Random parameters, wide enough for every part to matter; biases and norms too.
 inline model::NamedTensors<float> random_parameters(const std::vector<model::ParameterSpec>& list,
                                                     std::uint64_t seed, double width = 0.2) {

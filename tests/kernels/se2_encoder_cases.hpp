@@ -60,7 +60,8 @@ void several_times(const Run& run) {
 TEST_CASE("hidden states of a ragged batch are those of the CPU model in every configuration") {
   for (const bool pre : {false, true})
     for (const char* activation : {"relu", "gelu"}) {
-      const auto config = test::small_se2_config(pre, activation);
+      const bool even = pre != (activation[0] == 'g');  // each with both norms and both activations
+      const auto config = test::se2_config_of_widths(even, pre, activation);
       const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 3));
       const auto inputs = some_pieces(config.input_dim);
       for (const auto& [grade, limit] :
@@ -69,6 +70,7 @@ TEST_CASE("hidden states of a ragged batch are those of the CPU model in every c
         const double bar = limit;
         CAPTURE(pre);
         CAPTURE(activation);
+        CAPTURE(even);
         CAPTURE(static_cast<int>(precision));
         pipeline::detail::CudaPieces pieces(cpu, device, {.precision = precision});
         CHECK(worst_error(cpu, pieces, inputs) <= bar);
@@ -80,7 +82,7 @@ TEST_CASE("hidden states of a ragged batch are those of the CPU model in every c
 }
 
 TEST_CASE("a piece gives the same bits alone, in a batch, twice, and in any order of blocks") {
-  const auto config = test::small_se2_config(false, "gelu");
+  const auto config = test::se2_config_of_widths(true, false, "gelu");
   const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 4));
   const auto inputs = some_pieces(config.input_dim);
   std::vector<float> first;
@@ -112,6 +114,40 @@ struct OwnSlice {
   pipeline::PieceInput piece;
   pipeline::NumberedDistances numbers;
 };
+
+TEST_CASE("the bias is the table's where it holds, else the network's, as on the CPU") {
+  const auto config = test::small_se2_config(false, "gelu");
+  const model::Se2Encoder<float> cpu(config, test::random_parameters(model::parameter_list(config), 8));
+  const model::DistanceBias<float>& bias = cpu.distance_bias();
+  REQUIRE(bias.table() != nullptr);
+  auto piece = test::random_piece(70, config.input_dim, 9);
+  const auto weights = pipeline::detail::HostTensors(cpu.parameters());
+  const auto table = pipeline::device_bias_table(bias);
+  for (const float stretch : {1.0F, 20.0F}) {  // the second leaves the table
+    CAPTURE(stretch);
+    for (float& d : piece.distances.values) d *= stretch;
+    const float largest = *std::max_element(piece.distances.values.begin(), piece.distances.values.end());
+    REQUIRE((largest > table.largest_distance) == (stretch > 1.0F));
+    backend::CudaSe2Encoder encoder(device, pipeline::device_sizes(config), weights.list,
+                                    {.bias_table = &table, .precision = Precision::float32});
+    const auto slice = pipeline::device_slice(piece.features.view(), piece.distances, piece.types);
+    const auto found = encoder.forward_details(slice, false);
+    const auto expected = bias.pair_bias(piece.distances);
+    // Of one cubic two roundings differ, of the network the sums: both far below the range of the bias.
+    double worst = 0;
+    const auto compare = [&](std::span<const float> a, std::span<const float> b) {
+      REQUIRE(a.size() == b.size());
+      for (std::size_t i = 0; i < a.size(); ++i)
+        worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    };
+    compare(found.bias_values, std::as_const(expected.values).span());
+    compare(found.background, bias.background());
+    CHECK(worst <= 2e-6 * bias.table()->range());
+    std::vector<float> rows(found.last_hidden.size());
+    encoder.forward({&slice, 1}, rows);  // without values beside the places
+    CHECK(rows == found.last_hidden);
+  }
+}
 
 TEST_CASE("graphs of batches that come again give the bits of single launches") {
   const auto config = test::small_se2_config(false, "gelu");
@@ -198,10 +234,14 @@ TEST_CASE("two batches under way have graphs of their own") {
 TEST_CASE("launches of a forward pass: so many a layer, whatever the batch") {
   for (const std::int64_t layers : {1, 4})
     for (const std::size_t count : {1U, 3U}) {
-      auto config = test::small_se2_config(false, "relu");
+      const Precision precision = count == 1 ? Precision::bf16 : Precision::split_bf16;
+      auto config = test::se2_config_of_widths(true, false, "relu");
       config.num_hidden_layers = layers;
       const auto weights = test::random_parameters(model::parameter_list(config), 7);
       const pipeline::detail::HostTensors tensors(weights);
+      const model::Se2Encoder<float> cpu(config, weights);
+      const auto table = pipeline::device_bias_table(cpu.distance_bias());
+      REQUIRE(table.heads > 0);
       std::deque<OwnSlice> own;
       std::vector<backend::Se2Slice> slices;
       for (std::size_t i = 0; i < count; ++i)
@@ -211,11 +251,11 @@ TEST_CASE("launches of a forward pass: so many a layer, whatever the batch") {
       for (const backend::Se2Slice& slice : slices) nodes += slice.nodes();
       std::vector<float> rows(static_cast<std::size_t>(nodes * config.embedding_dim));
       backend::CudaSe2Encoder encoder(device, pipeline::device_sizes(config), tensors.list,
-                                      {.graphs = false});
+                                      {.bias_table = &table, .precision = precision, .graphs = false});
       const std::int64_t kernels = emulator::launches(), products = emulator::products();
       encoder.forward(slices, rows);
-      CHECK(emulator::products() - products == 4 * layers + 1);
-      CHECK(emulator::launches() - kernels == 5 * layers + 4);
+      CHECK(emulator::products() - products == 2 * layers + 1);
+      CHECK(emulator::launches() - kernels == 5 * layers + 3);
     }
 }
 
@@ -243,7 +283,7 @@ TEST_CASE("whichever call fails, captured or not, the next batches are right") {
     }
   }
   CHECK(replaying <= 12);
-  CHECK(replaying + 13 <= single);  // a layer has 10 launches, the bias and the input 5
+  CHECK(replaying + 11 <= single);  // a layer has 7 launches, the bias and the input 5
   std::int64_t thrown = 0, gone_on = 0;
   for (std::int64_t k = 1; k <= capturing + replaying; ++k) {
     CAPTURE(k);
@@ -318,7 +358,7 @@ TEST_CASE("sizes without a kernel, bad lists and too many batches are refused") 
   const pipeline::detail::HostTensors tensors(weights);
   sizes.input_dim = 10;
   CHECK(code([&] { backend::CudaSe2Encoder(device, sizes, tensors.list); }) == "STOFM-6060");
-  sizes.input_dim = 12;
+  sizes.input_dim = config.input_dim;
   CHECK(code([&] { backend::CudaSe2Encoder(device, sizes, std::span(tensors.list).subspan(1)); }) ==
         "STOFM-6061");
   backend::CudaSe2Encoder encoder(device, sizes, tensors.list);

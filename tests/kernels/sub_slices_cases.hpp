@@ -62,7 +62,7 @@ inline void check_build(const Matrix<double>& xy, const Matrix<double>& virtual_
   }
   const auto found = stofm::backend::build_sub_slices(
       device_under_test, offsets, cells, xy.view(), virtual_xy.view(),
-      {options.neighbours, options.geometry == stofm::pipeline::Geometry::stable, true});
+      {options.neighbours, options.geometry == stofm::pipeline::Geometry::stable});
   CHECK(found.virtual_cells == virtual_xy.rows());
   REQUIRE(found.node_offsets.size() == pieces.size() + 1);
   REQUIRE(found.coincident_pairs.size() == pieces.size());
@@ -85,19 +85,11 @@ inline void check_build(const Matrix<double>& xy, const Matrix<double>& virtual_
     CHECK(part(found.columns, first, last) == expected.distances.columns);
     CHECK(part(found.values, first, last) == expected.distances.values);
     CHECK(found.coincident_pairs[p] == expected.coincident_pairs);
-    std::vector<float> distinct(expected.distances.values);
-    std::sort(distinct.begin(), distinct.end());
-    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-    REQUIRE(found.distinct_offsets.size() == pieces.size() + 1);
-    CHECK(part(found.distinct, found.distinct_offsets[p], found.distinct_offsets[p + 1]) == distinct);
-    const auto number = part(found.value_number, first, last);
-    for (std::size_t e = 0; e < number.size(); ++e)
-      REQUIRE(distinct.at(static_cast<std::size_t>(number[e])) == expected.distances.values[e]);
   }
   CHECK(found.row_offsets.back() == static_cast<std::int64_t>(found.columns.size()));
   const auto left_there = stofm::backend::build_sub_slices_on_device(
       device_under_test, offsets, cells, xy.view(), virtual_xy.view(),
-      {options.neighbours, options.geometry == stofm::pipeline::Geometry::stable, false});
+      {options.neighbours, options.geometry == stofm::pipeline::Geometry::stable});
   CHECK(left_there.entries == static_cast<std::int64_t>(found.columns.size()));
   CHECK(left_there.coincident_pairs == found.coincident_pairs);
   REQUIRE(left_there.entry_offsets.size() == pieces.size() + 1);
@@ -160,7 +152,7 @@ TEST_CASE("what build_sub_slice refuses is refused") {
   const auto build = [&](std::span<const std::int64_t> o, std::vector<std::int64_t> c,
                          std::int64_t neighbours) {
     (void)stofm::backend::build_sub_slices(device_under_test, o, c, xy.view(), none.view(),
-                                           {neighbours, false, false});
+                                           {neighbours, false});
   };
   CHECK_THROWS_AS(build(outside, cells, 50), stofm::ShapeError);
   CHECK_THROWS_AS(build(offsets, {1, 4}, 50), stofm::ShapeError);

@@ -5,6 +5,7 @@
 /// that link the kernel library: without it, using this header fails at link, by name.
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <limits>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "stofm/backend/cuda/cell_encoder.hpp"
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
 #include "stofm/backend/cuda/se2_encoder.hpp"
+#include "stofm/model/distance_bias/distance_bias.hpp"
 #include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/pipeline/cuda_geometry.hpp"
@@ -34,6 +36,8 @@ struct CudaEncoderOptions {
 struct NumberedDistances {
   std::vector<float> distances;           ///< ascending
   std::vector<std::int32_t> distance_of;  ///< [entries]
+  std::vector<std::int32_t> offsets;      ///< [distances + 1] into `entries`
+  std::vector<std::int32_t> entries;      ///< [entries] by distance, else in their order
 };
 
 /// \throws DataError STOFM-1330 for a distance that is negative or not finite, as model::distinct_distances.
@@ -46,6 +50,8 @@ inline NumberedDistances number_distances(const PairDistances& distances) {
       result.distance_of[static_cast<std::size_t>(distinct.entries[static_cast<std::size_t>(i)])] =
           static_cast<std::int32_t>(d);
   result.distances = std::move(distinct.values);
+  result.offsets = std::move(distinct.offsets);
+  result.entries = std::move(distinct.entries);
   return result;
 }
 
@@ -58,7 +64,37 @@ inline backend::Se2Slice device_slice(TensorView<const float> features, const Pa
           .row_offsets = distances.row_offsets,
           .columns = distances.columns,
           .distances = numbers.distances,
-          .distance_of = numbers.distance_of};
+          .distance_of = numbers.distance_of,
+          .distance_offsets = numbers.offsets,
+          .entries_by_distance = numbers.entries};
+}
+
+/// The same for inference, which needs no numbers.
+inline backend::Se2Slice device_slice(TensorView<const float> features, const PairDistances& distances,
+                                      std::span<const std::int32_t> types) {
+  return {.features = features.data,
+          .feature_stride = features.dim(0) > 0 ? features.stride(0) : features.dim(1),
+          .types = types,
+          .row_offsets = distances.row_offsets,
+          .columns = distances.columns,
+          .distances = distances.values};
+}
+
+/// The table of a model's distance bias as a device takes it; points into the model. Heads 0: there is none.
+inline backend::BiasTableArrays device_bias_table(const model::DistanceBias<float>& bias) {
+  const model::BiasTable* const table = bias.table();
+  if (table == nullptr) return {};
+  return {.heads = table->heads(),
+          .w = bias.weight(),
+          .b = bias.offset(),
+          .knots = table->knots(),
+          .inverse_widths = table->inverse_widths(),
+          .bucket_first = table->bucket_first(),
+          .inverse_bucket = table->inverse_bucket(),
+          .coefficients = table->coefficients(),
+          .padded = table->padded_heads(),
+          .background = bias.background(),
+          .largest_distance = model::DistanceBias<float>::largest_tabulated};
 }
 
 inline backend::CudaSe2Sizes device_sizes(const model::Se2Config& config) {
@@ -99,28 +135,43 @@ struct HostTensors {
   std::vector<backend::NamedHostTensor> list;
 };
 
+/// At least the distance of any two nodes of the pieces: the diagonal of the box around them all, or 100,
+/// that of CLS and of what is not listed.
+inline float longest_distance(const PieceCells& cells) {
+  double low[2] = {HUGE_VAL, HUGE_VAL}, high[2] = {-HUGE_VAL, -HUGE_VAL};
+  const auto take = [&](const double* xy) {
+    for (int axis = 0; axis < 2; ++axis) {
+      low[axis] = (std::min)(low[axis], xy[axis]);
+      high[axis] = (std::max)(high[axis], xy[axis]);
+    }
+  };
+  for (const auto& piece : cells.pieces)
+    for (const std::int64_t cell : piece) take(cells.xy.row(cell));
+  for (std::int64_t i = 0; i < cells.virtual_xy.dim(0); ++i) take(cells.virtual_xy.row(i));
+  const double diagonal = std::hypot(high[0] - low[0], high[1] - low[1]);
+  return static_cast<float>(diagonal >= 100.0 ? diagonal * 1.000001 : 100.0);
+}
+
 /// Batches of pieces on the device.
 class CudaPieces {
  public:
   CudaPieces(const model::Se2Encoder<float>& model, Cuda device, const CudaEncoderOptions& options)
       : config_(model.config()),
         geometry_(device),
+        table_(device_bias_table(model.distance_bias())),
         encoder_(device, device_sizes(model.config()), HostTensors(model.parameters()).list,
-                 {.precision = options.precision}) {}
+                 {.bias_table = table_.heads > 0 ? &table_ : nullptr, .precision = options.precision}) {
+    table_ = {};  // on the device by now; the model may go
+  }
 
   std::int64_t nodes_per_batch() const { return encoder_.nodes_per_batch(); }
 
   void submit(std::span<const PieceInput> pieces) {
-    std::vector<NumberedDistances> numbers(pieces.size());
-    parallel_for(static_cast<std::int64_t>(pieces.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
-        numbers[i] = number_distances(pieces[i].distances);
-    });
     std::vector<backend::Se2Slice> slices;
     std::vector<std::int64_t> nodes;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      slices.push_back(
-          device_slice(pieces[i].features.view(), pieces[i].distances, numbers[i], pieces[i].types));
+      model::check_distances(pieces[i].distances);
+      slices.push_back(device_slice(pieces[i].features.view(), pieces[i].distances, pieces[i].types));
       nodes.push_back(slices.back().nodes());
     }
     encoder_.submit(slices);
@@ -132,7 +183,7 @@ class CudaPieces {
     std::vector<PieceSize> sizes;
     std::vector<std::int64_t> nodes;
     const auto queue = [&](const backend::DeviceSubSlices& subs) {
-      encoder_.submit(backend::Se2DeviceSlices{&subs, cells.write_features});
+      encoder_.submit(backend::Se2DeviceSlices{&subs, longest_distance(cells), cells.write_features});
       for (std::size_t i = 0; i < cells.pieces.size(); ++i) {
         nodes.push_back(subs.node_offsets[i + 1] - subs.node_offsets[i]);
         sizes.push_back(
@@ -168,12 +219,13 @@ class CudaPieces {
  private:
   backend::Se2Details details(const Tensor<float>& features, const PairDistances& distances,
                               std::span<const std::int32_t> types, bool pair_rep) {
-    const NumberedDistances numbers = number_distances(distances);
-    return encoder_.forward_details(device_slice(features.view(), distances, numbers, types), pair_rep);
+    model::check_distances(distances);
+    return encoder_.forward_details(device_slice(features.view(), distances, types), pair_rep);
   }
 
   model::Se2Config config_;
   CudaGeometry geometry_;
+  backend::BiasTableArrays table_;
   backend::CudaSe2Encoder encoder_;
   std::deque<std::vector<std::int64_t>> under_way_;
 };

@@ -189,10 +189,9 @@ void CudaGeometry::with_sub_slices(std::span<const std::vector<std::int64_t>> pi
         throw DataError({"STOFM-1330", "", "distances", concat(points.row(i)[0], ", ", points.row(i)[1]),
                          "distances that a float holds", "Normalise the coordinates."});
   const OnStream on_stream(device_, stream_);
-  use(backend::build_sub_slices_on_device(device_, offsets, numbers, std::as_const(cells).view(), virtual_xy,
-                                          {.neighbours = options.neighbours,
-                                           .stable_geometry = options.geometry == Geometry::stable,
-                                           .number_values = true}));
+  use(backend::build_sub_slices_on_device(
+      device_, offsets, numbers, std::as_const(cells).view(), virtual_xy,
+      {.neighbours = options.neighbours, .stable_geometry = options.geometry == Geometry::stable}));
 }
 
 /// Clusters and neighbours on a device, for VirtualCellOptions. \throws DeviceError without such a device.

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -45,8 +46,11 @@ class CudaPretrain {
     options.validate();
   }
 
-  /// As PretrainStep::run: adds the gradients of this process's pieces on the device.
-  StepReport run(const TrainingBatch& batch);
+  /// As PretrainStep::run: adds the gradients of this process's pieces on the device. \param next asked,
+  /// while the kernels of `batch` run, for the batch of the next call, whose lists are then made at once; it
+  /// must stay where it is until then. Null, or a null result: they are made when it comes. The bits are the
+  /// same.
+  StepReport run(const TrainingBatch& batch, const std::function<const TrainingBatch*()>& next = {});
   /// As judged_model, with the parameters as they are on the device.
   ModelSums judge(const LoadedPiece& piece, std::int64_t masked, const TouchedPairs& pairs);
   /// What the loop calls in place of its own norm and update.
@@ -76,10 +80,20 @@ class CudaPretrain {
       result.dropout = {config.dropout, config.attention_dropout, config.activation_dropout};
     return result;
   }
-  /// All at once, or in parts that fit.
-  backend::Se2Losses accumulate(std::span<const backend::Se2Slice> slices,
-                                std::span<const backend::Se2TrainingSlice> labels, double masked,
-                                double pairs);
+  /// What a device reads of a batch, with what it refers to.
+  struct Lists {
+    const TrainingBatch* batch = nullptr;
+    std::vector<const LoadedPiece*> pieces;  // usable ones
+    std::vector<pipeline::NumberedDistances> numbers;
+    std::vector<backend::Se2Slice> slices;
+    std::vector<backend::Se2TrainingSlice> labels;
+  };
+  Lists lists_of(const TrainingBatch& batch) const;
+  /// Makes the lists of the next batch.
+  void prepare(const TrainingBatch* batch);
+  /// All at once, or in parts that fit. \param prepared whether the trainer has read it
+  backend::Se2Losses accumulate(Lists& lists, bool prepared, double masked, double pairs,
+                                const std::function<const TrainingBatch*()>& next);
   /// The joint stage: one piece after the other, since each has dropout masks of its own in the encoder.
   backend::Se2Losses accumulate_jointly(std::span<const LoadedPiece* const> pieces,
                                         std::span<backend::Se2Slice> slices,
@@ -91,6 +105,7 @@ class CudaPretrain {
   CudaParameters<backend::CudaSe2Trainer, backend::Se2ParameterState> state_;
   backend::CudaSe2Trainer trainer_;
   std::shared_ptr<CudaJointEncoder> encoder_;
+  std::optional<Lists> ahead_;  // of the batch of the next call
   std::size_t at_once_ = (std::numeric_limits<std::size_t>::max)();
 };
 
@@ -161,53 +176,75 @@ inline backend::Se2Losses CudaPretrain::accumulate_jointly(std::span<const Loade
   return sums;
 }
 
-inline backend::Se2Losses CudaPretrain::accumulate(std::span<const backend::Se2Slice> slices,
-                                                   std::span<const backend::Se2TrainingSlice> labels,
-                                                   double masked, double pairs) {
+inline backend::Se2Losses CudaPretrain::accumulate(Lists& lists, bool prepared, double masked, double pairs,
+                                                   const std::function<const TrainingBatch*()>& next) {
+  const std::span<const backend::Se2Slice> slices = lists.slices;
+  const std::span<const backend::Se2TrainingSlice> labels = lists.labels;
   backend::Se2Losses sums;
   for (std::size_t at = 0; at < slices.size();) {
     const std::size_t count = (std::min)(at_once_, slices.size() - at);
+    const bool last = at + count == slices.size();
+    bool queued = false;
     try {
-      const auto part = trainer_.accumulate(
-          slices.subspan(at, count), labels.subspan(at, count), masked, pairs,
-          at + count == slices.size() ? sum_on_device.listener(trainer_) : backend::GradientsReady());
+      if (!std::exchange(prepared, false))
+        trainer_.prepare(slices.subspan(at, count), labels.subspan(at, count));
+      const auto part = trainer_.accumulate_prepared(
+          masked, pairs, last ? sum_on_device.listener(trainer_) : backend::GradientsReady(), [&] {
+            queued = true;
+            if (last && next) prepare(next());
+          });
       sums.masked_cells += part.masked_cells;
       sums.pair_distances += part.pair_distances;
       at += count;
     } catch (const ResourceError& e) {  // before anything of this part was computed
-      if (e.code() != "STOFM-6063" || count == 1) throw;
+      if (queued || e.code() != "STOFM-6063" || count == 1) throw;
       at_once_ = (count + 1) / 2;
     }
   }
   return sums;
 }
 
-inline StepReport CudaPretrain::run(const TrainingBatch& batch) {
-  std::vector<double> counts = detail::batch_counts(batch);
-  std::vector<const LoadedPiece*> usable;
+inline CudaPretrain::Lists CudaPretrain::lists_of(const TrainingBatch& batch) const {
+  Lists lists;
+  lists.batch = &batch;
   for (const LoadedPiece& piece : batch.pieces)
-    if (piece.sample.usable()) usable.push_back(&piece);
-  if (sum_over_processes) sum_over_processes(counts);
-  std::vector<pipeline::NumberedDistances> numbers(usable.size());
-  parallel_for(static_cast<std::int64_t>(usable.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    if (piece.sample.usable()) lists.pieces.push_back(&piece);
+  lists.numbers.resize(lists.pieces.size());
+  parallel_for(static_cast<std::int64_t>(lists.pieces.size()), 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
-      numbers[i] = pipeline::number_distances(usable[i]->sample.distances);
+      lists.numbers[i] = pipeline::number_distances(lists.pieces[i]->sample.distances);
   });
-  std::vector<backend::Se2Slice> slices;
-  std::vector<backend::Se2TrainingSlice> labels;
-  for (std::size_t i = 0; i < usable.size(); ++i) {
-    const TrainingSample& sample = usable[i]->sample;
-    slices.push_back(
-        pipeline::device_slice(sample.features.view(), sample.distances, numbers[i], sample.token_types));
-    labels.push_back({sample.mcm_nodes, sample.mcm_targets.data(), sample.pair_rows, sample.pair_columns,
-                      sample.pair_targets, detail::dropout_key(options_.seed, usable[i]->ref)});
+  for (std::size_t i = 0; i < lists.pieces.size(); ++i) {
+    const TrainingSample& sample = lists.pieces[i]->sample;
+    lists.slices.push_back(pipeline::device_slice(sample.features.view(), sample.distances, lists.numbers[i],
+                                                  sample.token_types));
+    lists.labels.push_back({sample.mcm_nodes, sample.mcm_targets.data(), sample.pair_rows,
+                            sample.pair_columns, sample.pair_targets,
+                            detail::dropout_key(options_.seed, lists.pieces[i]->ref)});
   }
+  return lists;
+}
+
+inline void CudaPretrain::prepare(const TrainingBatch* batch) {
+  if (batch == nullptr || joint()) return;
+  ahead_ = lists_of(*batch);
+  if (ahead_->slices.size() <= at_once_) trainer_.prepare(ahead_->slices, ahead_->labels);
+}
+
+inline StepReport CudaPretrain::run(const TrainingBatch& batch,
+                                    const std::function<const TrainingBatch*()>& next) {
+  std::vector<double> counts = detail::batch_counts(batch);
+  if (sum_over_processes) sum_over_processes(counts);
+  const bool prepared =
+      ahead_.has_value() && ahead_->batch == &batch && !joint() && ahead_->slices.size() <= at_once_;
+  Lists lists = ahead_.has_value() && ahead_->batch == &batch ? std::move(*ahead_) : lists_of(batch);
+  ahead_.reset();
   const auto scale = [](double weight, double total) { return total > 0 ? weight / total : 0.0; };
   const double cell_scale = scale(options_.mcm_weight, counts[0]),
                pair_scale = scale(options_.pdr_weight, counts[1]);
-  const backend::Se2Losses losses = joint()
-                                        ? accumulate_jointly(usable, slices, labels, cell_scale, pair_scale)
-                                        : accumulate(slices, labels, cell_scale, pair_scale);
+  const backend::Se2Losses losses =
+      joint() ? accumulate_jointly(lists.pieces, lists.slices, lists.labels, cell_scale, pair_scale)
+              : accumulate(lists, prepared, cell_scale, pair_scale, next);
   const auto sum_those_of = [this](auto& trainer) {
     if (sum_on_device)
       sum_on_device.finish(trainer.gradients());

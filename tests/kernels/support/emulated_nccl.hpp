@@ -188,6 +188,7 @@ inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count,
   if (stream->waits == comm->seen_waits)
     return emulated_nccl_detail::refuse(comm, ncclInvalidUsage, "did not wait for what computes its numbers");
   comm->seen_waits = stream->waits;
+  emulator::catch_up(stream);  // what it waits for may be deferred
   if (comm->rank == 0) all.counts.push_back(count);
   auto& sums = comm->group->sums;
   if (comm->calls == sums.size()) {

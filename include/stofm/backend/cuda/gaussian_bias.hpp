@@ -54,7 +54,7 @@ void gaussian_bias_backward(CudaStream stream, const GaussianWeights& weights, c
 struct DistanceEntries {
   std::int64_t count = 0;                     ///< D + 1 distances
   std::int64_t entries = 0;                   ///< E
-  const std::int32_t* distance_of = nullptr;  ///< [E]; forward
+  const std::int32_t* distance_of = nullptr;  ///< [E]; forward; null: entry e has distance e
   const std::int32_t* offsets = nullptr;  ///< [D + 1] into `order`: those of each distance but the far one
   const std::int32_t* order = nullptr;    ///< [offsets[D]] entries by distance; backward
 };

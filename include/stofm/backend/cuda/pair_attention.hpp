@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <span>
 
+#include "stofm/backend/cuda/bias_table.hpp"
 #include "stofm/backend/cuda/pair_batch.hpp"
 #include "stofm/backend/cuda/precision.hpp"
 #include "stofm/backend/cuda/stream.hpp"
@@ -77,6 +78,7 @@ struct PairAttentionLayer {
   const void* k[max_pair_layers] = {};  ///< packed
   const void* v = nullptr;              ///< packed, of this layer
   const float* bias = nullptr;  ///< [heads, entries] listed bias minus background; null without entries
+  PairBiasTable table;          ///< forward: read in place of `bias` where it has places
   PairDropoutKeys dropout;
 };
 
@@ -116,6 +118,9 @@ struct PairAttentionBackward {
   /// first of a backward pass and reaches all of them).
   bool accumulate = false;
   void* workspace = nullptr;  ///< pair_attention_backward_bytes() bytes, 16-byte aligned
+  /// Whether the workspace holds grad_y, packed as a value, and after pair_operand_bytes() its row products
+  /// with y, [heads, nodes]; then neither grad_y nor y is read.
+  bool prepared = false;
 };
 
 /// Bytes of the workspace: packed grad_y and one number per row and head.
@@ -125,10 +130,5 @@ std::int64_t pair_attention_backward_bytes(const PairAttentionSizes& sizes, std:
 /// where `layers` * head_dim exceeds 128 (the logits are then computed again for every 128 columns).
 void pair_attention_backward(CudaStream stream, const PairAttentionSizes& sizes,
                              const PairAttentionBackward& args);
-
-/// grad_background [heads] = column sums of grad_pairs [pairs, heads] in a fixed order (the softmax gives the
-/// background no gradient). *Workspace* 64 * heads floats.
-void pair_background_gradient(CudaStream stream, const float* grad_pairs, std::int64_t pairs,
-                              std::int64_t heads, float* grad_background, float* workspace);
 
 }  // namespace stofm::backend

@@ -14,16 +14,14 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <vector>
 
+#include "stofm/backend/cuda/pair_strips.hpp"
 #include "stofm/core/error.hpp"
+#include "stofm/core/parallel.hpp"
 
 namespace stofm::backend {
-
-inline constexpr std::int64_t pair_tile = 64;        ///< rows of a block, columns of a strip
-inline constexpr std::int64_t pair_strip_rows = 16;  ///< rows of a strip
 
 /// Pairs by strip. Device pointers; `offsets` null: none.
 struct PairStrips {
@@ -47,15 +45,23 @@ struct PairBatch {
   PairStrips pairs_by_row, pairs_by_column;
 };
 
-/// Collects sub-slices, then says what to copy. *Memory* 12 bytes per entry and pair, and 32 n^2 / 1024.
+/// Which strips a plan has: backward walks over columns too.
+enum class PairSides { rows, rows_and_columns };
+
+/// Collects sub-slices, then says what to copy. *Memory* 12 bytes per entry and pair, and 32 n^2 / 1024; half
+/// of it without columns.
 class PairBatchPlan {
  public:
-  /// Appends one sub-slice. *Shapes* row_offsets: [n + 1] from 0, columns: [row_offsets.back()] ascending
-  /// within a row (as PairList; checked by whoever made it); asked_rows, asked_columns: [pairs] in
-  /// [0, n), any order, repeats are fine. Entries and pairs of later sub-slices are numbered on. \throws
-  /// ResourceError STOFM-6051 beyond 2^31 - 1 nodes, entries or pairs in one batch.
+  /// Appends sub-slices, which are sorted side by side on all threads. Entries and pairs of later ones are
+  /// numbered on. \throws ResourceError STOFM-6051 beyond 2^31 - 1 nodes, entries or pairs in one batch.
+  /// *Deterministic* at any thread count.
+  void add(std::span<const SlicePairs> slices, PairSides sides = PairSides::rows_and_columns);
+  /// Appends one.
   void add(std::span<const std::int64_t> row_offsets, std::span<const std::int32_t> columns,
-           std::span<const std::int64_t> asked_rows = {}, std::span<const std::int64_t> asked_columns = {});
+           std::span<const std::int64_t> asked_rows = {}, std::span<const std::int64_t> asked_columns = {}) {
+    const SlicePairs one{row_offsets, columns, asked_rows, asked_columns};
+    add({&one, 1});
+  }
 
   /// Appends the nodes of a sub-slice whose listed pairs the device sorts itself
   /// (backend/cuda/pair_index.hpp): nodes, tiles and strips are numbered on, no pair is listed. \throws as
@@ -71,141 +77,76 @@ class PairBatchPlan {
 
   /// Bytes of the copy.
   std::int64_t bytes() const {
-    Writer count{nullptr, 0};
-    layout(count);
-    return count.at;
+    Place place{nullptr, 0};
+    layout(place);
+    return place.at;
   }
-  /// Writes them to host memory (pinned, if the copy is to overlap), 8-byte aligned.
-  void write(std::byte* to) const {
-    Writer writer{to, 0};
-    layout(writer);
-  }
+  /// Writes them to host memory (pinned, if the copy is to overlap), 8-byte aligned, on all threads.
+  void write(std::byte* to) const;
   /// The batch, once those bytes stand at `device` (8-byte aligned).
   PairBatch view(const std::byte* device) const {
-    Viewer viewer{device, 0};
-    return layout(viewer);
+    Place place{device, 0};
+    return layout(place);
   }
   void clear() { *this = PairBatchPlan(); }
 
  private:
   /// \throws ResourceError STOFM-6051 if so much more does not fit a batch.
   void check_room(std::int64_t n, std::int64_t listed, std::int64_t asked) const;
-  /// Pairs of one sub-slice by their own side, others ascending: row lists, or column lists.
-  struct Lists {
-    std::vector<std::int64_t> offsets;  ///< [n + 1]
-    std::vector<std::int32_t> others, entries;
-    /// The same pairs by the other side. Equal pairs stay in their order.
-    Lists transposed(std::int64_t n) const;
+  /// Where the sub-slice stands in the batch, and its strips: listed by row, by column, asked by row, by
+  /// column.
+  struct Part {
+    std::int64_t strips = 0, entries = 0, pairs = 0;
+    detail::SliceStrips of[4];
   };
-  struct Strips {
-    std::vector<std::int64_t> offsets{0};
-    std::vector<std::uint16_t> positions;
-    std::vector<std::int32_t> entries;
-    /// Strips of one sub-slice of n nodes. Sorted lists leave each strip sorted by position.
-    void add(std::int64_t n, const Lists& lists);
-  };
-  struct Writer {
-    std::byte* to;
-    std::int64_t at;
-    template <class V>
-    const V* put(const std::vector<V>& values) {
-      const auto size = static_cast<std::int64_t>(values.size() * sizeof(V));
-      if (to != nullptr && size > 0) std::memcpy(to + at, values.data(), static_cast<std::size_t>(size));
-      at += (size + 7) / 8 * 8;
-      return nullptr;
-    }
-  };
-  struct Viewer {
+  template <class V>
+  static V* writable(const V* place) {  // in the memory that `write` was given
+    return const_cast<V*>(place);
+  }
+  /// Sections one after the other, each at a multiple of 8 bytes.
+  struct Place {
     const std::byte* base;
     std::int64_t at;
     template <class V>
-    const V* put(const std::vector<V>& values) {
-      const auto* place = reinterpret_cast<const V*>(base + at);
-      at += (static_cast<std::int64_t>(values.size() * sizeof(V)) + 7) / 8 * 8;
+    const V* take(std::int64_t count) {
+      const auto* place = base != nullptr ? reinterpret_cast<const V*>(base + at) : nullptr;
+      at += (count * static_cast<std::int64_t>(sizeof(V)) + 7) / 8 * 8;
       return place;
     }
   };
   /// One order of parts for counting, writing and viewing.
-  template <class To>
-  PairBatch layout(To& to) const {
-    const auto strips = [&](const Strips& s) {
-      return PairStrips{to.put(s.offsets), to.put(s.positions), to.put(s.entries)};
+  PairBatch layout(Place& to) const {
+    PairBatch batch;
+    batch.slices = slices();
+    batch.nodes = nodes();
+    batch.tiles = static_cast<std::int64_t>(tile_slice_.size());
+    batch.entries = entries_;
+    batch.pairs = pairs_;
+    batch.node_offsets = to.take<std::int32_t>(slices() + 1);
+    batch.tile_slice = to.take<std::int32_t>(batch.tiles);
+    batch.tile_first = to.take<std::int32_t>(batch.tiles);
+    batch.first_strip = to.take<std::int64_t>(slices());
+    const auto strips = [&](std::int64_t count) {
+      PairStrips result;
+      result.offsets = to.take<std::int64_t>(strips_ + 1);
+      result.positions = to.take<std::uint16_t>(count);
+      result.entries = to.take<std::int32_t>(count);
+      return result;
     };
-    PairBatch batch{slices(),
-                    nodes(),
-                    static_cast<std::int64_t>(tile_slice_.size()),
-                    entries_,
-                    pairs_,
-                    to.put(node_offsets_),
-                    to.put(tile_slice_),
-                    to.put(tile_first_),
-                    to.put(first_strip_),
-                    {},
-                    {},
-                    {},
-                    {}};
-    if (entries_ > 0) {
-      batch.bias_by_row = strips(bias_by_row_);
-      batch.bias_by_column = strips(bias_by_column_);
-    }
-    if (pairs_ > 0) {
-      batch.pairs_by_row = strips(pairs_by_row_);
-      batch.pairs_by_column = strips(pairs_by_column_);
-    }
+    const bool columns = sides_ == PairSides::rows_and_columns;
+    if (entries_ > 0) batch.bias_by_row = strips(entries_);
+    if (entries_ > 0 && columns) batch.bias_by_column = strips(entries_);
+    if (pairs_ > 0) batch.pairs_by_row = strips(pairs_);
+    if (pairs_ > 0 && columns) batch.pairs_by_column = strips(pairs_);
     return batch;
   }
 
+  PairSides sides_ = PairSides::rows_and_columns;
   std::vector<std::int32_t> node_offsets_{0}, tile_slice_, tile_first_;
   std::vector<std::int64_t> first_strip_;
   std::int64_t strips_ = 0, entries_ = 0, pairs_ = 0;
-  Strips bias_by_row_, bias_by_column_, pairs_by_row_, pairs_by_column_;
+  std::vector<Part> parts_;  // one a sub-slice
 };
-
-inline PairBatchPlan::Lists PairBatchPlan::Lists::transposed(std::int64_t n) const {
-  Lists result{std::vector<std::int64_t>(static_cast<std::size_t>(n) + 1),
-               std::vector<std::int32_t>(others.size()), std::vector<std::int32_t>(others.size())};
-  std::vector<std::int64_t> next(static_cast<std::size_t>(n) + 1);
-  for (const std::int32_t other : others) ++next[static_cast<std::size_t>(other) + 1];
-  for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
-  result.offsets = next;
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
-    for (auto p = static_cast<std::size_t>(offsets[i]); p < static_cast<std::size_t>(offsets[i + 1]); ++p) {
-      const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(others[p])]++);
-      result.others[at] = static_cast<std::int32_t>(i);
-      result.entries[at] = entries[p];
-    }
-  return result;
-}
-
-inline void PairBatchPlan::Strips::add(std::int64_t n, const Lists& lists) {
-  const auto tiles = static_cast<std::size_t>((n + pair_tile - 1) / pair_tile);
-  const std::size_t base = positions.size();
-  positions.resize(base + lists.others.size());
-  entries.resize(base + lists.others.size());
-  std::vector<std::size_t> next(tiles + 1);
-  const auto tile_of = [](std::int32_t other) {
-    return static_cast<std::size_t>(other / static_cast<std::int32_t>(pair_tile));
-  };
-  for (std::int64_t first = 0; first < n; first += pair_strip_rows) {
-    const std::int64_t last = (std::min)(n, first + pair_strip_rows);
-    const auto begin = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(first)]),
-               end = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(last)]);
-    std::fill(next.begin(), next.end(), 0);
-    for (std::size_t p = begin; p < end; ++p) ++next[tile_of(lists.others[p]) + 1];
-    next[0] = base + begin;
-    for (std::size_t t = 0; t < tiles; ++t) {
-      next[t + 1] += next[t];
-      offsets.push_back(static_cast<std::int64_t>(next[t + 1]));
-    }
-    for (std::int64_t own = first; own < last; ++own)
-      for (auto p = static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(own)]);
-           p < static_cast<std::size_t>(lists.offsets[static_cast<std::size_t>(own) + 1]); ++p) {
-        const std::size_t at = next[tile_of(lists.others[p])]++;
-        positions[at] = static_cast<std::uint16_t>((own - first) * pair_tile + lists.others[p] % pair_tile);
-        entries[at] = lists.entries[p];
-      }
-  }
-}
 
 inline void PairBatchPlan::check_room(std::int64_t n, std::int64_t listed, std::int64_t asked) const {
   constexpr std::int64_t most = (std::numeric_limits<std::int32_t>::max)();
@@ -224,49 +165,70 @@ inline void PairBatchPlan::add_nodes(std::int64_t n) {
     tile_first_.push_back(static_cast<std::int32_t>(first));
   }
   first_strip_.push_back(strips_);
+  parts_.emplace_back();
+  parts_.back().strips = strips_;
+  parts_.back().entries = entries_;
+  parts_.back().pairs = pairs_;
   strips_ += (n + pair_strip_rows - 1) / pair_strip_rows * ((n + pair_tile - 1) / pair_tile);
   node_offsets_.push_back(static_cast<std::int32_t>(nodes() + n));
 }
 
-inline void PairBatchPlan::add(std::span<const std::int64_t> row_offsets,
-                               std::span<const std::int32_t> columns,
-                               std::span<const std::int64_t> asked_rows,
-                               std::span<const std::int64_t> asked_columns) {
-  const auto n = static_cast<std::int64_t>(row_offsets.size()) - 1;
-  const auto listed = static_cast<std::int64_t>(columns.size()),
-             asked = static_cast<std::int64_t>(asked_rows.size());
-  check_room(n, listed, asked);
-  add_nodes(n);
-
-  const auto numbers = [](std::int64_t from, std::size_t count) {
-    std::vector<std::int32_t> result(count);
-    std::iota(result.begin(), result.end(), static_cast<std::int32_t>(from));
-    return result;
-  };
-  const Lists by_row{{row_offsets.begin(), row_offsets.end()},
-                     {columns.begin(), columns.end()},
-                     numbers(entries_, columns.size())};
-  bias_by_row_.add(n, by_row);
-  bias_by_column_.add(n, by_row.transposed(n));
-  // Asked pairs come in any order: by column first, which leaves the columns of a row sorted after that.
-  Lists asked_by_column{{}, {}, {}};
-  {
-    std::vector<std::int64_t> next(static_cast<std::size_t>(n) + 1);
-    for (const std::int64_t column : asked_columns) ++next[static_cast<std::size_t>(column) + 1];
-    for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
-    asked_by_column = {next, std::vector<std::int32_t>(asked_rows.size()),
-                       std::vector<std::int32_t>(asked_rows.size())};
-    for (std::size_t p = 0; p < asked_rows.size(); ++p) {
-      const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(asked_columns[p])]++);
-      asked_by_column.others[at] = static_cast<std::int32_t>(asked_rows[p]);
-      asked_by_column.entries[at] = static_cast<std::int32_t>(pairs_ + static_cast<std::int64_t>(p));
-    }
+inline void PairBatchPlan::add(std::span<const SlicePairs> slices, PairSides sides) {
+  sides_ = sides;
+  const std::size_t first = parts_.size();
+  for (const SlicePairs& slice : slices) {
+    const auto n = static_cast<std::int64_t>(slice.row_offsets.size()) - 1;
+    const auto listed = static_cast<std::int64_t>(slice.columns.size()),
+               asked = static_cast<std::int64_t>(slice.asked_rows.size());
+    check_room(n, listed, asked);
+    add_nodes(n);
+    entries_ += listed;
+    pairs_ += asked;
   }
-  const Lists asked_by_row = asked_by_column.transposed(n);
-  pairs_by_row_.add(n, asked_by_row);
-  pairs_by_column_.add(n, asked_by_row.transposed(n));
-  entries_ += listed;
-  pairs_ += asked;
+  const bool columns = sides == PairSides::rows_and_columns;
+  parallel_for(static_cast<std::int64_t>(slices.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const SlicePairs& slice = slices[i];
+      Part& part = parts_[first + i];
+      const detail::PairLists listed{slice.row_offsets, slice.columns};
+      part.of[0] = detail::SliceStrips(listed);
+      if (columns) part.of[1] = detail::SliceStrips(detail::transposed(listed).view());
+      const detail::OwnPairLists by_column = detail::asked_by_column(slice),
+                                 by_row = detail::transposed(by_column.view());
+      part.of[2] = detail::SliceStrips(by_row.view());
+      if (columns) part.of[3] = detail::SliceStrips(detail::transposed(by_row.view()).view());
+    }
+  });
+}
+
+inline void PairBatchPlan::write(std::byte* to) const {
+  const PairBatch at = view(to);
+  const auto put = []<class V>(const V* place, const std::vector<V>& values) {
+    std::copy(values.begin(), values.end(), writable(place));
+  };
+  put(at.node_offsets, node_offsets_);
+  put(at.tile_slice, tile_slice_);
+  put(at.tile_first, tile_first_);
+  put(at.first_strip, first_strip_);
+  const PairStrips sections[] = {at.bias_by_row, at.bias_by_column, at.pairs_by_row, at.pairs_by_column};
+  for (const PairStrips& section : sections)
+    if (section.offsets != nullptr) *writable(section.offsets) = 0;
+  parallel_for(slices(), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+      for (std::size_t kind = 0; kind < 4; ++kind) {
+        const PairStrips& section = sections[kind];
+        if (section.offsets == nullptr) continue;
+        const Part& part = parts_[i];
+        const detail::SliceStrips& strips = part.of[kind];
+        const std::int64_t before = kind < 2 ? part.entries : part.pairs;
+        auto* const ends = writable(section.offsets) + part.strips + 1;
+        for (std::size_t s = 0; s < strips.ends.size(); ++s) ends[s] = strips.ends[s] + before;
+        std::copy(strips.positions.begin(), strips.positions.end(), writable(section.positions) + before);
+        auto* const entries = writable(section.entries) + before;
+        for (std::size_t e = 0; e < strips.entries.size(); ++e)
+          entries[e] = strips.entries[e] + static_cast<std::int32_t>(before);
+      }
+  });
 }
 
 }  // namespace stofm::backend

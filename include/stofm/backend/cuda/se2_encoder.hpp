@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "stofm/backend/cuda/bias_table.hpp"
 #include "stofm/backend/cuda/cell_encoder.hpp"
 #include "stofm/backend/cuda/graphs.hpp"
 #include "stofm/backend/cuda/precision.hpp"
@@ -48,9 +49,13 @@ struct Se2Slice {
   std::span<const std::int32_t> types = {};        ///< [N] 0 cell, 1 CLS, 2 virtual cell
   std::span<const std::int64_t> row_offsets = {};  ///< [N + 1] from 0: listed pairs of each row
   std::span<const std::int32_t> columns = {};      ///< [entries] ascending within a row
-  /// The distances that occur, each once, in any order; finite, >= 0.
+  /// Finite, >= 0: [entries], that of each listed pair; or, with `distance_of` (training needs it), those
+  /// that occur, each once, in any order.
   std::span<const float> distances = {};
   std::span<const std::int32_t> distance_of = {};  ///< [entries] number of the distance of each listed pair
+  /// Training: the entries by distance, as a stable sort of distance_of leaves them: [distances + 1] into
+  /// [entries]. Both empty: sorted when the slice is read.
+  std::span<const std::int32_t> distance_offsets = {}, entries_by_distance = {};
 
   std::int64_t nodes() const { return static_cast<std::int64_t>(types.size()); }
 };
@@ -58,13 +63,17 @@ struct Se2Slice {
 /// Sub-slices that lie on the device, with features of their nodes that the host writes where they are copied
 /// from.
 struct Se2DeviceSlices {
-  const DeviceSubSlices* sub_slices = nullptr;  ///< built with SubSliceSettings::number_values
+  const DeviceSubSlices* sub_slices = nullptr;
+  float largest_distance = 0.0F;  ///< no listed distance is larger
   /// Writes the features of one slice, [N, input_dim], dense. Called once for each during the call they are
   /// given to, from several threads at once.
   std::function<void(std::size_t slice, float* features)> write_features = {};
 };
 
 struct CudaSe2Options {
+  /// The table of the distance bias for these weights, read while the encoder is made; null, or a distance
+  /// that it does not cover: the network itself, at every listed pair.
+  const BiasTableArrays* bias_table = nullptr;
   Precision precision = Precision::split_bf16;
   /// Nodes of a batch that memory is taken for at once. 0: as many as `memory_bytes` allow, at most 131,072.
   std::int64_t nodes_per_batch = 0;
@@ -106,8 +115,8 @@ class CudaSe2Encoder {
   /// Queues a batch: copy to the device, kernels, copy back. The slices have been read when it returns; it
   /// waits for the device only where a larger batch than any before needs memory. \throws UsageError
   /// STOFM-6062 if sizes within a slice disagree, STOFM-6064 where two batches are under way; ResourceError
-  /// STOFM-6063 with the number of sub-slices that would fit. *Cost* see model::Se2Encoder; 2 K^2 FLOP per
-  /// distinct distance; 8 C + 4 E bytes a node and 22 a listed pair copied.
+  /// STOFM-6063 with the number of sub-slices that would fit. *Cost* see model::Se2Encoder; without a table 2
+  /// K^2 FLOP per listed pair; 8 C + 4 E bytes a node and 16 a listed pair copied.
   void submit(std::span<const Se2Slice> slices);
   /// The same for sub-slices built on the device, on the thread's current stream: what is queued there
   /// afterwards, giving their memory back too, waits until they have been read. 4 C + 4 E bytes a node are

@@ -8,6 +8,7 @@
 /// section 6.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -75,6 +76,14 @@ class CudaSe2Trainer {
   /// \param ready called during the last call of a step, so that sums over processes begin early
   Se2Losses accumulate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels,
                        double masked_scale, double pair_scale, const GradientsReady& ready = {});
+  /// Reads a batch for `accumulate_prepared` and sorts its pairs, in host memory alone, on all threads: while
+  /// the kernels of the batch before run, if it is called from that one's `meanwhile`. The arguments have
+  /// been read when it returns. Other calls leave it there. \throws UsageError STOFM-6062
+  void prepare(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
+  /// `accumulate` of the batch that was prepared. \param meanwhile called once its kernels are queued, before
+  /// their losses are waited for. \throws UsageError STOFM-6064 without a batch; else as `accumulate`
+  Se2Losses accumulate_prepared(double masked_scale, double pair_scale, const GradientsReady& ready = {},
+                                const std::function<void()>& meanwhile = {});
   /// Sums of both losses of what is labelled: no dropout, no gradients. Errors as `accumulate`; *cost* of its
   /// forward pass.
   Se2Losses evaluate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);

@@ -26,7 +26,6 @@ SlicePieces split_cells(Cuda device, TensorView<const double> xy, std::int64_t s
 struct SubSliceSettings {
   std::int64_t neighbours = 50;  ///< SubSliceOptions::neighbours, 2 to 1025
   bool stable_geometry = false;  ///< Geometry::stable instead of Geometry::reference
-  bool number_values = false;    ///< also find the different values of each piece
 };
 
 /// Pieces as pipeline::SubSlice holds them, one after the other. Nodes of piece p are node_offsets[p] ..
@@ -41,9 +40,6 @@ struct SubSliceArrays {
   std::vector<std::int32_t> columns;              ///< [entries] ascending in a row
   std::vector<float> values;                      ///< [entries]
   std::vector<std::int64_t> coincident_pairs;     ///< [pieces]
-  std::vector<std::int64_t> distinct_offsets{0};  ///< [pieces + 1] if asked for
-  std::vector<float> distinct;                    ///< the different values of each piece, ascending
-  std::vector<std::int32_t> value_number;         ///< [entries] place of the value among those of its piece
 };
 
 /// Builds pieces. `pieces`: offsets and cells as above, any subset of the cells of `xy` [N, 2] (host,
@@ -68,10 +64,6 @@ struct DeviceSubSlices {
   Tensor<std::int64_t, Cuda> row_offsets;          ///< [nodes + 1]
   Tensor<std::int32_t, Cuda> columns;              ///< [entries]
   Tensor<float, Cuda> values;                      ///< [entries]
-  std::int64_t distinct_values = 0;
-  Tensor<std::int64_t, Cuda> distinct_offsets;  ///< [pieces + 1] if asked for
-  Tensor<float, Cuda> distinct;                 ///< [distinct_values]
-  Tensor<std::int32_t, Cuda> value_number;      ///< [entries]
 };
 
 DeviceSubSlices build_sub_slices_on_device(Cuda device, std::span<const std::int64_t> offsets,

@@ -49,6 +49,14 @@ class BiasTable {
   /// The check passed: use it. Otherwise evaluate exactly.
   bool usable() const { return usable_; }
   bool covers(float a) const { return a >= low_ && a <= high_; }
+  /// What `locate` and `evaluate` read, for a device: [intervals + 1], [intervals], [intervals + 2, 4,
+  /// padded_heads] (behind the pieces the constant and zero), [buckets + 1].
+  std::span<const double> knots() const { return knots_; }
+  std::span<const double> inverse_widths() const { return inverse_width_; }
+  std::span<const float> coefficients() const { return coefficients_; }
+  std::int64_t padded_heads() const { return padded_; }
+  std::span<const std::int32_t> bucket_first() const { return bucket_first_; }
+  double inverse_bucket() const { return inverse_bucket_; }
 
   /// Where an argument lies: a row of coefficients and the place within it.
   struct Place {

@@ -34,6 +34,20 @@ struct DistanceBiasOptions {
   BiasTableOptions table = {};
 };
 
+/// \throws DataError STOFM-1330 for a negative or non-finite distance, with its row and column.
+inline void check_distances(const PairDistances& distances) {
+  const auto bad = std::find_if(distances.values.begin(), distances.values.end(), [](float d) {
+    return !(d >= 0.0F && d <= (std::numeric_limits<float>::max)());
+  });
+  if (bad == distances.values.end()) return;
+  const auto entry = static_cast<std::int64_t>(bad - distances.values.begin());
+  const auto row = std::upper_bound(distances.row_offsets.begin(), distances.row_offsets.end(), entry);
+  throw DataError({"STOFM-1330", "",
+                   concat("distance of node ", row - distances.row_offsets.begin() - 1, " to node ",
+                          distances.columns[static_cast<std::size_t>(entry)]),
+                   concat(*bad), "a finite distance >= 0", "Check the coordinates."});
+}
+
 template <Real T>
 class DistanceBias {
  public:
@@ -71,6 +85,11 @@ class DistanceBias {
   /// Phi of each distance by the network: out[i * heads + h]. Phi(0) = 0; NaN gives NaN. *Cost* 2 K^2 FLOP
   /// each.
   void evaluate_exact(std::span<const T> distances, T* out) const;
+  /// Of the argument a = w d + b.
+  T weight() const { return w_; }
+  T offset() const { return b_; }
+  /// Where the table ends, itself not in it: 1.5 times the largest possible distance.
+  static constexpr float largest_tabulated = 1.5F * far_distance;
   /// What attention needs of a sub-slice: values = Phi(d) - background at the listed pairs, [heads, entries].
   /// `distances` must outlive the result, which points to its rows and columns.
   /// \throws DataError STOFM-1330 for a negative or non-finite distance, with its row and column.
@@ -78,11 +97,8 @@ class DistanceBias {
   ops::SparsePairBias<T> pair_bias(const PairDistances& distances) const;
 
  private:
-  /// 1.5 times the largest possible distance.
-  static constexpr float largest_tabulated = 1.5F * far_distance;
   void evaluate_table(std::span<const float> distances, const float* subtract, float* values,
                       std::int64_t head_stride, std::int64_t entry_stride) const;
-  void check(const PairDistances& distances) const;
 
   GaussianNetwork network_;
   T w_, b_;
@@ -131,14 +147,14 @@ void DistanceBias<T>::evaluate_table(std::span<const float> distances, const flo
     bool all_inside = true;
     for (std::size_t i = 0; i < count; ++i) {
       if (part[i] == 0.0F) places[i] = table_->zero_place();
-      all_inside = all_inside && part[i] >= 0.0F && part[i] <= largest_tabulated;
+      all_inside = all_inside && part[i] >= 0.0F && part[i] < largest_tabulated;
     }
     float* out = values + static_cast<std::int64_t>(begin) * entry_stride;
     table_->evaluate({places, count}, subtract, out, head_stride, entry_stride);
     if constexpr (std::is_same_v<T, float>) {
       std::vector<float> exact(static_cast<std::size_t>(all_inside ? 0 : heads()));
       for (std::size_t i = 0; !all_inside && i < count; ++i) {
-        if (part[i] >= 0.0F && part[i] <= largest_tabulated) continue;
+        if (part[i] >= 0.0F && part[i] < largest_tabulated) continue;
         evaluate_exact(part.subspan(i, 1), exact.data());
         for (std::int64_t h = 0; h < heads(); ++h)
           out[h * head_stride + static_cast<std::int64_t>(i) * entry_stride] =
@@ -157,22 +173,8 @@ void DistanceBias<T>::evaluate(std::span<const T> distances, T* out) const {
 }
 
 template <Real T>
-void DistanceBias<T>::check(const PairDistances& distances) const {
-  const auto bad = std::find_if(distances.values.begin(), distances.values.end(), [](float d) {
-    return !(d >= 0.0F && d <= (std::numeric_limits<float>::max)());
-  });
-  if (bad == distances.values.end()) return;
-  const auto entry = static_cast<std::int64_t>(bad - distances.values.begin());
-  const auto row = std::upper_bound(distances.row_offsets.begin(), distances.row_offsets.end(), entry);
-  throw DataError({"STOFM-1330", "",
-                   concat("distance of node ", row - distances.row_offsets.begin() - 1, " to node ",
-                          distances.columns[static_cast<std::size_t>(entry)]),
-                   concat(*bad), "a finite distance >= 0", "Check the coordinates."});
-}
-
-template <Real T>
 ops::SparsePairBias<T> DistanceBias<T>::pair_bias(const PairDistances& distances) const {
-  check(distances);
+  check_distances(distances);
   const std::int64_t entries = distances.entries();
   Tensor<T> values({heads(), entries});
   if (table_ != nullptr) {

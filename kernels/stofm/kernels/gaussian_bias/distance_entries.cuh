@@ -28,7 +28,8 @@ struct DistanceValuesParams {
   if (blockIdx.x == 0)
     for (std::int64_t h = threadIdx.x; h < params.heads; h += blockDim.x) params.background[h] = far[h];
   if (e >= params.entries.entries) return;
-  const float* phi = params.phi + params.entries.distance_of[e] * params.heads;
+  const std::int32_t* const distance_of = params.entries.distance_of;
+  const float* phi = params.phi + (distance_of != nullptr ? distance_of[e] : e) * params.heads;
   for (std::int64_t h = 0; h < params.heads; ++h)
     params.values[h * params.entries.entries + e] = phi[h] - far[h];
 }

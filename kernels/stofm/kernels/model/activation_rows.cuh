@@ -153,30 +153,4 @@ static __global__ void __launch_bounds__(RowPolicy::threads)
   p.partial[std::int64_t{blockIdx.x} * p.columns + own] = total;
 }
 
-/// Partial sums of one pass over rows.
-struct PartialSum {
-  const float* partial = nullptr;  // [blocks, width]
-  std::int64_t blocks = 0, width = 0;
-  /// Columns [kind * columns, (kind + 1) * columns) of `partial` are added to into[kind]; null: left out.
-  float* into[3] = {nullptr, nullptr, nullptr};
-  std::int64_t columns = 0;
-};
-
-struct AddPartialsParams {
-  static constexpr int most = 32;
-  PartialSum sums[most];  // blockIdx.y chooses
-};
-
-/// A thread owns a column and adds the blocks in their order.
-static __global__ void __launch_bounds__(256) add_partials_kernel(const AddPartialsParams params) {
-  const PartialSum& p = params.sums[blockIdx.y];
-  const std::int64_t at = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (at >= p.width) return;
-  float* const into = p.into[at / p.columns];
-  if (into == nullptr) return;
-  float sum = 0.0F;
-  for (std::int64_t b = 0; b < p.blocks; ++b) sum += p.partial[b * p.width + at];
-  into[at % p.columns] += sum;
-}
-
 }  // namespace stofm::kernels::se2

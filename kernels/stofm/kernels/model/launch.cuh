@@ -6,6 +6,7 @@
 #include "stofm/kernels/common/launch.cuh"
 #include "stofm/kernels/model/activation_rows.cuh"
 #include "stofm/kernels/model/junction_backward.cuh"
+#include "stofm/kernels/model/partial_sums.cuh"
 #include "stofm/kernels/model/pretraining_losses.cuh"
 
 namespace stofm::kernels::se2 {
@@ -65,50 +66,6 @@ inline void launch_junction(CudaStream stream, Precision precision, const Juncti
     });
   });
 }
-
-/// Sums over rows that wait until they are added over their blocks, several in one launch. Host side; what is
-/// taken from `room` is free again after flush(), which is queued on the same stream.
-class PartialSums {
- public:
-  PartialSums(CudaStream stream, float* room, std::int64_t floats)
-      : stream_(stream), room_(room), floats_(floats) {}
-
-  /// Room for [blocks, width] sums, whose columns are added to into[0], into[1], ... (null: left out),
-  /// `columns` each.
-  float* take(std::int64_t blocks, std::int64_t width, std::int64_t columns, float* first,
-              float* second = nullptr, float* third = nullptr) {
-    const std::int64_t count = blocks * width;
-    if (used_ + count > floats_ || waiting_ == AddPartialsParams::most) flush();
-    if (count > floats_)
-      throw DeviceError({"STOFM-6008", "", "[se2_add_partials]", concat(count, " sums"),
-                         concat("at most ", floats_), "Please report this."});
-    float* const partial = room_ + used_;
-    used_ += count;
-    params_.sums[waiting_++] = {partial, blocks, width, {first, second, third}, columns};
-    widest_ = (std::max)(widest_, width);
-    return partial;
-  }
-  /// Queues the additions. Call it before gradients are read, and at the end.
-  void flush() {
-    if (waiting_ > 0)
-      launch(add_partials_kernel,
-             {.grid = {blocks(widest_, 256), static_cast<unsigned>(waiting_)},
-              .block = {256},
-              .stream = stream_,
-              .name = "se2_add_partials"},
-             params_);
-    params_ = {};
-    waiting_ = 0;
-    used_ = widest_ = 0;
-  }
-
- private:
-  CudaStream stream_;
-  float* room_;
-  std::int64_t floats_, used_ = 0, widest_ = 0;
-  int waiting_ = 0;
-  AddPartialsParams params_;
-};
 
 /// Every weight of `linears` in the form of products. \param most the most elements of one
 inline void launch_pack_weights(CudaStream stream, Precision precision, std::int64_t linears,
@@ -176,6 +133,7 @@ inline void launch_gradient_rows(CudaStream stream, Precision precision, Activat
   });
 }
 
+/// \param form of activations: left_form() \throws UsageError STOFM-6053 for another
 inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
   const LaunchConfig config{.grid = {blocks(p.rows * (p.columns / 4), 256)},
                             .block = {256},
@@ -186,8 +144,11 @@ inline void launch_convert_rows(CudaStream stream, OperandForm form, const Conve
       return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
     case OperandForm::split_left:
       return launch(convert_rows_kernel<OperandForm::split_left>, config, p);
-    default:
+    case OperandForm::float32:
       return launch(convert_rows_kernel<OperandForm::float32>, config, p);
+    default:
+      throw UsageError({"STOFM-6053", "", "[convert_rows]", "a form of weights", "a form of activations",
+                        "Please report this."});
   }
 }
 
@@ -199,13 +160,13 @@ inline void launch_cosine(CudaStream stream, const CosineParams& p) {
           .name = "se2_cosine_loss"},
          p);
 }
-inline void launch_sum_doubles(CudaStream stream, const SumDoublesParams& p) {
-  launch(sum_doubles_kernel,
-         {.grid = {1},
+inline void launch_head_sums(CudaStream stream, const HeadSumsParams& p) {
+  launch(head_sums_kernel,
+         {.grid = {p.grad_background != nullptr ? 3U : 2U},
           .block = {256},
-          .shared_bytes = sizeof(SumDoublesStorage),
+          .shared_bytes = sizeof(HeadSumsStorage),
           .stream = stream,
-          .name = "se2_sum"},
+          .name = "se2_head_sums"},
          p);
 }
 inline void launch_scatter_rows(CudaStream stream, const ScatterRowsParams& p) {

@@ -48,20 +48,45 @@ static __global__ void __launch_bounds__(RowPolicy::threads) cosine_kernel(const
   if (lane() == 0) p.loss[row] = 1.0 - cosine;
 }
 
-struct SumDoublesParams {
-  const double* values = nullptr;  // [count]
-  std::int64_t count = 0;
-  double* sum = nullptr;  // [1] written
+struct HeadSumsParams {
+  const double* row_loss = nullptr;   // [rows]
+  const double* pair_loss = nullptr;  // [pair_blocks]
+  double* losses = nullptr;           // [2] written: of the rows, of the pairs
+  std::int64_t rows = 0, pair_blocks = 0;
+  // Gradient of the background of the logits, which every pair's logits hold: sum over pairs dp = W0^T db0.
+  const double* grad_b0 = nullptr;   // [pair_blocks, H] of pair_head_kernel
+  const float* w0 = nullptr;         // [H, H]
+  float* grad_background = nullptr;  // [H] or null
+  std::int64_t heads = 0;
 };
-struct SumDoublesStorage {
+struct HeadSumsStorage {
   double scratch[8];
+  double grad_b0[PairHeadPolicy::most_heads];
 };
-/// One block of 256 threads: strided sums, then the fixed tree of block_sum.
-static __global__ void __launch_bounds__(256) sum_doubles_kernel(const SumDoublesParams p) {
+/// What both heads leave in parts, in blocks of 256 threads: 0 and 1 the losses (strided sums, then the fixed
+/// tree of block_sum), 2 the background (in double; a thread a head, over the blocks in their order).
+static __global__ void __launch_bounds__(256) head_sums_kernel(const HeadSumsParams p) {
+  auto& shared = shared_memory<HeadSumsStorage>();
+  if (blockIdx.x < 2) {
+    const double* const values = blockIdx.x == 0 ? p.row_loss : p.pair_loss;
+    const std::int64_t count = blockIdx.x == 0 ? p.rows : p.pair_blocks;
+    double sum = 0;
+    for (std::int64_t i = threadIdx.x; i < count; i += 256) sum += values[i];
+    sum = block_sum(sum, shared.scratch);
+    if (threadIdx.x == 0) p.losses[blockIdx.x] = sum;
+    return;
+  }
+  const int heads = static_cast<int>(p.heads), head = static_cast<int>(threadIdx.x);
+  if (head < heads) {
+    double sum = 0;
+    for (std::int64_t b = 0; b < p.pair_blocks; ++b) sum += p.grad_b0[b * heads + head];
+    shared.grad_b0[head] = sum;
+  }
+  block_sync();
+  if (head >= heads) return;
   double sum = 0;
-  for (std::int64_t i = threadIdx.x; i < p.count; i += 256) sum += p.values[i];
-  sum = block_sum(sum, shared_memory<SumDoublesStorage>().scratch);
-  if (threadIdx.x == 0) *p.sum = sum;
+  for (int j = 0; j < heads; ++j) sum += static_cast<double>(p.w0[j * heads + head]) * shared.grad_b0[j];
+  p.grad_background[head] = static_cast<float>(sum);
 }
 
 struct ScatterRowsParams {
@@ -124,6 +149,7 @@ struct PairHeadParams {
   float* grad_values = nullptr;  // [pairs, heads]; may be values
   float* partial = nullptr;      // [blocks, H^2 + 2 H + 1]: W0, b0, w2, b2
   double* loss = nullptr;        // [blocks]
+  double* grad_b0 = nullptr;     // [blocks, H] the sums of b0 before they are rounded, or null
   std::int64_t pairs = 0, heads = 0;
 };
 
@@ -147,6 +173,8 @@ static __global__ void __launch_bounds__(PairHeadPolicy::threads) pair_head_kern
   for (int i = me; i < sums; i += tile) total[i] = 0.0F;
   const float b2 = *p.b2;
   double loss = 0;
+  double sum_b0 = 0;  // of the one number of b0 that this thread sums
+  static_assert(PairHeadPolicy::most_heads <= tile, "no thread sums two of them");
   const std::int64_t tiles = (p.pairs + tile - 1) / tile;
   for (std::int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
     const std::int64_t pair = t * tile + me;
@@ -183,7 +211,9 @@ static __global__ void __launch_bounds__(PairHeadPolicy::threads) pair_head_kern
         const int j = s / heads, i = s % heads;
         for (int q = 0; q < tile; ++q) sum += slopes[q * stride + j] * values[q * stride + i];
       } else if (s < heads * heads + heads) {
-        for (int q = 0; q < tile; ++q) sum += slopes[q * stride + s - heads * heads];
+        for (int q = 0; q < tile; ++q) sum_b0 += static_cast<double>(slopes[q * stride + s - heads * heads]);
+        total[s] = static_cast<float>(sum_b0);
+        continue;
       } else if (s < sums - 1) {
         for (int q = 0; q < tile; ++q) sum += errors[q] * active[q * stride + s - heads * heads - heads];
       } else {
@@ -192,7 +222,11 @@ static __global__ void __launch_bounds__(PairHeadPolicy::threads) pair_head_kern
       total[s] += sum;  // this thread alone touches it
     }
   }
-  for (int s = me; s < sums; s += tile) p.partial[std::int64_t{blockIdx.x} * sums + s] = total[s];
+  for (int s = me; s < sums; s += tile) {
+    p.partial[std::int64_t{blockIdx.x} * sums + s] = total[s];
+    const int j = s - heads * heads;
+    if (p.grad_b0 != nullptr && j >= 0 && j < heads) p.grad_b0[std::int64_t{blockIdx.x} * heads + j] = sum_b0;
+  }
   block_sync();  // the tile is free: the losses of the warps go there
   loss = block_sum(loss, reinterpret_cast<double*>(shared_bytes()));
   if (me == 0) p.loss[blockIdx.x] = loss;

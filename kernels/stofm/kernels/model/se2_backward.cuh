@@ -32,17 +32,19 @@ struct TrainingBuffers {
   float* head_hidden = nullptr;  // [m, E]
   void* head_active = nullptr;   // operand [m, E]
   float* head_output = nullptr;  // [m, C] predictions, then their gradients
-  void* head_grad = nullptr;     // operand [m, max(C, E)]
+  void* head_grad = nullptr;     // operand [m, C]
+  void* head_slopes = nullptr;   // operand [m, E]
   float* head_part = nullptr;    // [m, E]
   double* row_loss = nullptr;    // [m]
   double* pair_loss = nullptr;   // [blocks]
+  double* pair_b0 = nullptr;     // [blocks, H]
   // Backward
   float *grad = nullptr, *grad_part = nullptr;  // [N, E] of the residual stream; of a part
-  void* grad_operand = nullptr;                 // operand [N, max(3 E, F)]
-  float* grad_wide = nullptr;                   // [N, F]
+  void* grad_operand = nullptr;                 // operand [N, 3 E]
+  void* grad_wide_operand = nullptr;            // operand [N, F]
+  float* grad_wide = nullptr;                   // [N, F], unless the product of fc2 ends in slopes
   std::vector<float*> grad_qkv;                 // per layer [N, 3 E]
   float *grad_bias = nullptr, *grad_background = nullptr, *grad_phi = nullptr;
-  float* background_work = nullptr;
   void *attention_work = nullptr, *distance_work = nullptr, *gaussian_work = nullptr;
   float* partial = nullptr;  // room of sums over rows
   std::int64_t partial_floats = 0;
@@ -50,6 +52,7 @@ struct TrainingBuffers {
 
 inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, const TrainingCounts& n) {
   const CudaSe2Sizes& s = network.sizes();
+  const Se2Layout& at = network.layout();
   const std::int64_t e = s.embedding_dim, f = s.ffn_dim, c = s.input_dim, h = s.heads;
   const OperandForm form = left_form(network.precision());
   const auto operand = [&](std::int64_t rows, std::int64_t columns) {
@@ -64,7 +67,7 @@ inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, c
   b.forward.x = floats(n.nodes * e);
   b.forward.z_input = s.pre_layernorm ? floats(n.nodes * e) : nullptr;
   b.forward.part = floats(n.nodes * e);
-  b.forward.qkv = floats(n.nodes * 3 * e);
+  b.forward.qkv = network.heads_end_product() ? nullptr : floats(n.nodes * 3 * e);
   b.forward.phi = floats(n.distances * h);
   b.forward.bias = floats(n.entries * h);
   b.forward.background = floats(h);
@@ -92,24 +95,27 @@ inline TrainingBuffers carve_training(const Se2Network& network, Arena& arena, c
   b.head_hidden = floats(n.masked * e);
   b.head_active = operand(n.masked, e);
   b.head_output = floats(n.masked * c);
-  b.head_grad = operand(n.masked, (std::max)(c, e));
+  b.head_grad = operand(n.masked, c);
+  b.head_slopes = operand(n.masked, e);
   b.head_part = floats(n.masked * e);
   b.row_loss = arena.take<double>(n.masked);
   b.pair_loss = arena.take<double>(PairHeadPolicy::most_blocks);
+  b.pair_b0 = arena.take<double>(PairHeadPolicy::most_blocks * h);
   b.grad = floats(n.nodes * e);
   b.grad_part = floats(n.nodes * e);
-  b.grad_operand = operand(n.nodes, (std::max)(3 * e, f));
-  b.grad_wide = floats(n.nodes * f);
+  b.grad_operand = operand(n.nodes, 3 * e);
+  b.grad_wide_operand = operand(n.nodes, f);
+  if (!network.ends_gradient(at.layers.front().fc2)) b.grad_wide = floats(n.nodes * f);
   b.grad_bias = floats(n.entries * h);
   b.grad_background = floats(h);
   b.grad_phi = floats(n.distances * h);
-  b.background_work = floats(64 * h);
   b.attention_work = arena.bytes(backend::pair_attention_backward_bytes(attention, n.nodes));
   b.distance_work = arena.bytes(backend::distance_bias_gradient_bytes(h, n.distances));
   b.gaussian_work = arena.bytes(backend::gaussian_bias_backward_bytes(s.gaussians, h, n.distances));
   // All sums of a step wait together: two norms, fc1 and qkv of each layer; input and types; the heads.
-  b.partial_floats = RowPolicy::sum_blocks(n.nodes) * (s.layers * (9 * e + f) + 7 * e) +
-                     RowPolicy::sum_blocks(n.masked) * (c + e) +
+  b.partial_floats = RowPolicy::sum_blocks(n.nodes) * (s.layers * 9 + 7) * e +
+                     s.layers * network.slopes_sums(at.layers.front().fc2, n.nodes) +
+                     RowPolicy::sum_blocks(n.masked) * c + network.slopes_sums(at.mask_output, n.masked) +
                      PairHeadPolicy::most_blocks * PairHeadPolicy::sums(h);
   b.partial = floats(b.partial_floats);
   return b;
@@ -157,9 +163,9 @@ struct Se2Backward {
   }
   /// losses [2] alone: no gradients.
   void evaluate(double* losses) {
-    clear(losses);
-    if (b.counts.masked > 0) cell_loss(0.0F, losses);
-    if (b.counts.pairs > 0) pair_loss(0.0F, losses, nullptr);
+    if (b.counts.masked > 0) cell_loss(0.0F);
+    if (b.counts.pairs > 0) pair_loss(0.0F, nullptr);
+    add_losses(losses, false);
   }
 
  private:
@@ -194,15 +200,14 @@ struct Se2Backward {
     const std::int64_t n = batch.nodes;
     network.weight_gradient(stream, place.fc2, b.grad_operand, layer.a_operand, n,
                             gradients + place.fc2.weight);
-    network.input_gradient(stream, operands, place.fc2, b.grad_operand, n, b.grad_wide, false);
-    launch_gradient_rows(
-        stream, network.precision(), sizes().activation,
-        {b.grad_wide, layer.hidden, Se2Network::dropout(batch, DropoutSites::activation(l), rates.activation),
-         b.grad_operand, nullptr, n, sizes().ffn_dim},
+    network.slopes_product(
+        stream, operands, place.fc2, sizes().activation, b.grad_operand, b.grad_wide,
+        {nullptr, layer.hidden, Se2Network::dropout(batch, DropoutSites::activation(l), rates.activation),
+         b.grad_wide_operand, nullptr, n, sizes().ffn_dim},
         sums, gradients + place.fc1.bias);
-    network.weight_gradient(stream, place.fc1, b.grad_operand, layer.m_operand, n,
+    network.weight_gradient(stream, place.fc1, b.grad_wide_operand, layer.m_operand, n,
                             gradients + place.fc1.weight);
-    network.input_gradient(stream, operands, place.fc1, b.grad_operand, n, into, accumulate);
+    network.input_gradient(stream, operands, place.fc1, b.grad_wide_operand, n, into, accumulate);
   }
 
   /// From grad_operand (of the part of the output product) to the gradient of the input of q, k, v.
@@ -214,8 +219,13 @@ struct Se2Backward {
     const bool last = l + 1 == sizes().layers;
     network.weight_gradient(stream, place.out, b.grad_operand, layer.y_operand, n,
                             gradients + place.out.weight);
-    network.input_gradient(stream, operands, place.out, b.grad_operand, n, b.forward.part, false);
     backend::PairAttentionBackward args;
+    args.prepared = network.gradient_ends_in_heads(place.out);
+    if (args.prepared)
+      network.gradient_heads_product(stream, operands, place.out, b.grad_operand, n, layer.y,
+                                     b.attention_work);
+    else
+      network.input_gradient(stream, operands, place.out, b.grad_operand, n, b.forward.part, false);
     args.layer = network.attention_layer(batch, b.forward, l, rates);
     args.y = layer.y;
     args.y_stride = e;
@@ -267,61 +277,57 @@ struct Se2Backward {
              first ? layout().input.bias : layout().layers[at - 1].fc2.bias, first);
   }
 
-  void clear(double* losses) const {
-    STOFM_CUDA_CHECK(cudaMemsetAsync(losses, 0, 2 * sizeof(double), native(stream)));
-  }
   /// Leaves scaled gradients of the predictions in `head_output`.
-  void cell_loss(float scale, double* losses) const {
+  void cell_loss(float scale) {
     const LinearPlace &hidden = layout().mask_hidden, &output = layout().mask_output;
     const std::int64_t m = b.counts.masked, e = sizes().embedding_dim, c = sizes().input_dim;
     const float* state =
         sizes().pre_layernorm ? b.forward.layers.back().z_ffn : static_cast<const float*>(b.forward.x);
     launch_convert_rows(stream, left_form(network.precision()),
                         {state, e, batch.masked_nodes, b.head_rows, m, e});
-    network.forward_product(stream, operands, hidden, b.head_rows, m, b.head_hidden);
-    launch_activate(stream, network.precision(), Activation::relu,
-                    {b.head_hidden, values + hidden.bias, true, {}, b.head_active, m, e});
+    network.activated_product(stream, operands, hidden, Activation::relu, b.head_rows,
+                              {b.head_hidden, values + hidden.bias, true, {}, b.head_active, m, e});
     network.forward_product(stream, operands, output, b.head_active, m, b.head_output, values + output.bias);
     launch_cosine(stream, {b.head_output, batch.masked_targets, b.row_loss, scale, m, c});
-    launch_sum_doubles(stream, {b.row_loss, m, losses});
   }
   /// Leaves scaled gradients of the logits in `pair_values`. \param into gradients of the pair head, or null
-  void pair_loss(float scale, double* losses, float* into) {
+  void pair_loss(float scale, float* into) {
     const std::int64_t p = b.counts.pairs, h = sizes().heads;
     const float* const head = values + layout().pair_head;
-    launch_pair_head(stream,
-                     {b.forward.pair_values, batch.pair_targets, head, head + h * h, head + h * h + h,
-                      head + h * h + 2 * h, scale, b.forward.pair_values, nullptr, b.pair_loss, p, h},
-                     sums, into);
-    launch_sum_doubles(stream, {b.pair_loss, PairHeadPolicy::blocks(p), losses + 1});
+    launch_pair_head(
+        stream,
+        {b.forward.pair_values, batch.pair_targets, head, head + h * h, head + h * h + h,
+         head + h * h + 2 * h, scale, b.forward.pair_values, nullptr, b.pair_loss, b.pair_b0, p, h},
+        sums, into);
+  }
+  /// \param background whether its gradient is wanted too
+  void add_losses(double* losses, bool background) const {
+    launch_head_sums(stream, {b.row_loss, b.pair_loss, losses, b.counts.masked,
+                              PairHeadPolicy::blocks(b.counts.pairs), b.pair_b0, values + layout().pair_head,
+                              background ? b.grad_background : nullptr, sizes().heads});
   }
 
   void heads(float masked_scale, float pair_scale, double* losses) {
     const std::int64_t m = b.counts.masked, p = b.counts.pairs, e = sizes().embedding_dim,
                        c = sizes().input_dim;
-    clear(losses);
     STOFM_CUDA_CHECK(cudaMemsetAsync(b.grad, 0, static_cast<std::size_t>(batch.nodes * e) * sizeof(float),
                                      native(stream)));
     if (m > 0) {
       const LinearPlace &hidden = layout().mask_hidden, &output = layout().mask_output;
-      cell_loss(masked_scale, losses);
+      cell_loss(masked_scale);
       launch_gradient_rows(stream, network.precision(), Activation::identity,
                            {b.head_output, nullptr, {}, b.head_grad, nullptr, m, c}, sums,
                            gradients + output.bias);
       network.weight_gradient(stream, output, b.head_grad, b.head_active, m, gradients + output.weight);
-      network.input_gradient(stream, operands, output, b.head_grad, m, b.head_part, false);
-      launch_gradient_rows(stream, network.precision(), Activation::relu,
-                           {b.head_part, b.head_hidden, {}, b.head_grad, nullptr, m, e}, sums,
-                           gradients + hidden.bias);
-      network.weight_gradient(stream, hidden, b.head_grad, b.head_rows, m, gradients + hidden.weight);
-      network.input_gradient(stream, operands, hidden, b.head_grad, m, b.head_part, false);
+      network.slopes_product(stream, operands, output, Activation::relu, b.head_grad, b.head_part,
+                             {nullptr, b.head_hidden, {}, b.head_slopes, nullptr, m, e}, sums,
+                             gradients + hidden.bias);
+      network.weight_gradient(stream, hidden, b.head_slopes, b.head_rows, m, gradients + hidden.weight);
+      network.input_gradient(stream, operands, hidden, b.head_slopes, m, b.head_part, false);
       launch_scatter_rows(stream, {b.grad, batch.masked_nodes, b.head_part, m, e});
     }
-    if (p > 0) {
-      pair_loss(pair_scale, losses, gradients + layout().pair_head);
-      backend::pair_background_gradient(stream, b.forward.pair_values, p, sizes().heads, b.grad_background,
-                                        b.background_work);
-    }
+    if (p > 0) pair_loss(pair_scale, gradients + layout().pair_head);
+    add_losses(losses, p > 0);
   }
 
   void distance_bias() const {

@@ -17,7 +17,6 @@
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random_key.hpp"
-#include "stofm/kernels/model/listed_distances.cuh"
 #include "stofm/kernels/pair_index/launch.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 
@@ -26,6 +25,9 @@ namespace stofm::kernels::se2 {
 using backend::Se2DeviceSlices;
 using backend::Se2Slice;
 using backend::Se2TrainingSlice;
+
+/// The distance of pairs that are not listed (ops/pair_distances.hpp).
+inline constexpr float far_pair_distance = 100.0F;
 
 /// Pinned host memory that grows.
 class PinnedBytes {
@@ -57,7 +59,8 @@ struct Se2BatchView {
   const float* features = nullptr;          // [nodes, C]
   const std::int32_t* types = nullptr;      // [nodes]
   const std::int32_t* row_slice = nullptr;  // [nodes]
-  const float* distances = nullptr;         // [distance_entries.count], the far one last
+  /// [distance_entries.count], the far one last: each once in training, else one a listed pair.
+  const float* distances = nullptr;
   backend::DistanceEntries distance_entries;
   backend::PairBatch pairs;
   // Training
@@ -89,7 +92,7 @@ class Se2BatchBuffer {
   std::int64_t nodes() const { return view_.nodes; }
   std::int64_t slices() const { return view_.slices; }
   std::int64_t entries() const { return view_.entries; }
-  std::int64_t distances() const { return view_.distance_entries.count - 1; }  ///< without the far one
+  float largest_distance() const { return largest_distance_; }  ///< no listed one is larger; inference only
   std::int64_t bytes() const { return bytes_; }
   /// Queues the copy on `stream`, and the kernels that do the rest. The device buffer must have been
   /// reserved.
@@ -106,6 +109,10 @@ class Se2BatchBuffer {
     return true;
   }
   std::int64_t device_bytes() const { return memory_.size(); }
+  /// Takes the device memory of a batch whose kernels are queued on the stream of the next copy.
+  void take_memory(Se2BatchBuffer& from) {
+    if (from.memory_.size() > memory_.size()) std::swap(memory_, from.memory_);
+  }
   /// Gives the device memory back.
   void release() { memory_ = {}; }
   /// Pointers on the device, after `reserve`.
@@ -116,7 +123,7 @@ class Se2BatchBuffer {
   struct Sections {
     std::int64_t features = 0, types = 0, row_slice = 0, distances = 0, distance_of = 0, offsets = 0,
                  order = 0, keys = 0, masked_nodes = 0, masked_targets = 0, pair_targets = 0, plan = 0,
-                 strip_offsets = 0, strip_positions = 0, strip_entries = 0;
+                 far = 0, strip_offsets = 0, strip_positions = 0, strip_entries = 0;
   };
   template <class T>
   std::int64_t section(std::int64_t count) {
@@ -128,9 +135,16 @@ class Se2BatchBuffer {
   T* host(std::int64_t at) const {
     return reinterpret_cast<T*>(pinned_.data() + at);
   }
-  static void check(const Se2Slice& slice, std::size_t number);
+  static void check(const Se2Slice& slice, std::size_t number, bool training);
   void write(std::int64_t input_dim, std::span<const Se2Slice> slices, const Se2BatchExtras& extras);
-  void write_order(std::span<const Se2Slice> slices);
+  /// Where the parts of a slice begin in the sections.
+  struct Begin {
+    std::int64_t node = 0, distance = 0, entry = 0, masked = 0, pair = 0;
+  };
+  void write_slice(std::int64_t input_dim, const Se2Slice& slice, std::int64_t number, const Begin& at);
+  void write_labels(std::int64_t input_dim, const Se2TrainingSlice& labels, std::int64_t number,
+                    std::int64_t sites, const Begin& at);
+  void write_order(const Se2Slice& slice, const Begin& at);
   void take_built(CudaStream stream);
   template <class T>
   T* at_device(std::int64_t at) {
@@ -147,27 +161,38 @@ class Se2BatchBuffer {
   Se2BatchView view_;  // sizes only
   Sections at_;
   bool training_ = false;
+  float largest_distance_ = 0.0F;
   const backend::DeviceSubSlices* built_ = nullptr;  // null: everything comes from the host
   std::int64_t bytes_ = 0, copied_bytes_ = 0;
 };
 
-inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number) {
+inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number, bool training) {
   const std::int64_t nodes = slice.nodes();
   const auto entries = static_cast<std::int64_t>(slice.columns.size());
   const auto refuse = [&](const std::string& found, const std::string& expected) {
     throw UsageError({"STOFM-6062", "", concat("[CudaSe2Encoder] slice ", number), found, expected,
                       "Build it with build_sub_slice()."});
   };
+  const bool one_a_pair = !training && slice.distance_of.empty();
+  const std::size_t listed = one_a_pair ? slice.distances.size() : slice.distance_of.size();
   if (static_cast<std::int64_t>(slice.row_offsets.size()) != nodes + 1 || slice.row_offsets.front() != 0 ||
-      slice.row_offsets.back() != entries || slice.distance_of.size() != slice.columns.size())
-    refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", slice.distance_of.size(),
+      slice.row_offsets.back() != entries || listed != slice.columns.size())
+    refuse(concat(slice.row_offsets.size(), " row offsets, ", entries, " columns, ", listed,
                   " distances of them"),
            concat("a list over ", nodes, " nodes"));
+  const bool sorted = !slice.distance_offsets.empty();
+  if (sorted && (slice.distance_offsets.size() != slice.distances.size() + 1 ||
+                 slice.entries_by_distance.size() != slice.columns.size()))
+    refuse(
+        concat(slice.distance_offsets.size(), " offsets of ", slice.entries_by_distance.size(), " entries"),
+        concat(slice.distances.size() + 1, " of ", slice.columns.size()));
   for (const std::int32_t type : slice.types)
     if (type < 0 || type > 2) refuse(concat("node type ", type), "0 cell, 1 CLS or 2 virtual cell");
   const auto distances = static_cast<std::int32_t>(slice.distances.size());
   for (const std::int32_t d : slice.distance_of)
     if (d < 0 || d >= distances) refuse(concat("distance number ", d), concat("0 to ", distances - 1));
+  for (const std::int32_t e : slice.entries_by_distance)
+    if (e < 0 || e >= entries) refuse(concat("entry ", e, " by distance"), concat("0 to ", entries - 1));
   for (const std::int32_t c : slice.columns)
     if (c < 0 || c >= nodes) refuse(concat("column ", c), concat("0 to ", nodes - 1));
 }
@@ -177,32 +202,46 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   plan_.clear();
   view_ = {};
   built_ = nullptr;
+  largest_distance_ = 0.0F;
   training_ = !extras.training.empty();
+  const auto count = static_cast<std::int64_t>(slices.size());
+  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      check(slices[at], at, training_);
+    }
+  });
   std::int64_t distances = 0, pair_targets = 0;
+  std::vector<backend::SlicePairs> pairs;
+  std::vector<std::int64_t> all_rows, all_columns;  // of the one slice that all pairs are asked of
   for (std::size_t i = 0; i < slices.size(); ++i) {
     const Se2Slice& slice = slices[i];
-    check(slice, i);
+    pairs.push_back({slice.row_offsets, slice.columns, {}, {}});
     if (training_) {
       const Se2TrainingSlice& labels = extras.training[i];
-      plan_.add(slice.row_offsets, slice.columns, labels.pair_rows, labels.pair_columns);
+      pairs.back().asked_rows = labels.pair_rows;
+      pairs.back().asked_columns = labels.pair_columns;
       view_.masked += static_cast<std::int64_t>(labels.masked_nodes.size());
       pair_targets += static_cast<std::int64_t>(labels.pair_targets.size());
+      distances += static_cast<std::int64_t>(slice.distances.size());
     } else if (extras.all_pairs) {
       const std::int64_t n = slice.nodes();
-      std::vector<std::int64_t> rows(static_cast<std::size_t>(n * n)), columns(rows.size());
-      for (std::size_t p = 0; p < rows.size(); ++p) {
-        rows[p] = static_cast<std::int64_t>(p) / n;
-        columns[p] = static_cast<std::int64_t>(p) % n;
+      all_rows.resize(static_cast<std::size_t>(n * n));
+      all_columns.resize(all_rows.size());
+      for (std::size_t p = 0; p < all_rows.size(); ++p) {
+        all_rows[p] = static_cast<std::int64_t>(p) / n;
+        all_columns[p] = static_cast<std::int64_t>(p) % n;
       }
-      plan_.add(slice.row_offsets, slice.columns, rows, columns);
-    } else {
-      plan_.add(slice.row_offsets, slice.columns);
+      pairs.back().asked_rows = all_rows;
+      pairs.back().asked_columns = all_columns;
     }
-    distances += static_cast<std::int64_t>(slice.distances.size());
   }
+  // Forward walks over rows alone.
+  plan_.add(pairs, training_ ? backend::PairSides::rows_and_columns : backend::PairSides::rows);
   view_.slices = plan_.slices();
   view_.nodes = plan_.nodes();
   view_.entries = plan_.entries();
+  if (!training_) distances = plan_.entries();
   view_.distance_entries.count = distances + 1;
   view_.distance_entries.entries = plan_.entries();
   bytes_ = 0;
@@ -211,8 +250,8 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   at_.types = section<std::int32_t>(view_.nodes);
   at_.row_slice = section<std::int32_t>(view_.nodes);
   at_.distances = section<float>(distances + 1);
-  at_.distance_of = section<std::int32_t>(view_.entries);
   if (training_) {
+    at_.distance_of = section<std::int32_t>(view_.entries);
     at_.offsets = section<std::int32_t>(distances + 1);
     at_.order = section<std::int32_t>(view_.entries);
     at_.keys = section<std::uint32_t>(4 * view_.slices * extras.dropout_sites);
@@ -227,50 +266,100 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<
   write(input_dim, slices, extras);
 }
 
+/// All slices side by side: every section has its part of each.
 inline void Se2BatchBuffer::write(std::int64_t input_dim, std::span<const Se2Slice> slices,
                                   const Se2BatchExtras& extras) {
-  std::int64_t node = 0, distance = 0, entry = 0, masked = 0, pair = 0;
+  std::vector<Begin> begins{Begin()};
   for (std::size_t i = 0; i < slices.size(); ++i) {
-    const Se2Slice& slice = slices[i];
-    const std::int64_t nodes = slice.nodes();
-    for (std::int64_t n = 0; n < nodes; ++n)
-      std::copy_n(slice.features + n * slice.feature_stride, input_dim,
-                  host<float>(at_.features) + (node + n) * input_dim);
-    std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + node);
-    std::fill_n(host<std::int32_t>(at_.row_slice) + node, nodes, static_cast<std::int32_t>(i));
-    std::copy(slice.distances.begin(), slice.distances.end(), host<float>(at_.distances) + distance);
-    for (const std::int32_t d : slice.distance_of)
-      host<std::int32_t>(at_.distance_of)[entry++] = static_cast<std::int32_t>(d + distance);
+    Begin next = begins.back();
+    next.node += slices[i].nodes();
+    next.entry += static_cast<std::int64_t>(slices[i].columns.size());
+    next.distance +=
+        static_cast<std::int64_t>(training_ ? slices[i].distances.size() : slices[i].columns.size());
     if (training_) {
-      const Se2TrainingSlice& labels = extras.training[i];
-      for (const std::int64_t m : labels.masked_nodes)
-        host<std::int32_t>(at_.masked_nodes)[masked++] = static_cast<std::int32_t>(node + m);
-      const auto targets = static_cast<std::int64_t>(labels.masked_nodes.size()) * input_dim;
-      std::copy_n(labels.masked_targets, targets,
-                  host<float>(at_.masked_targets) + masked * input_dim - targets);
-      std::copy(labels.pair_targets.begin(), labels.pair_targets.end(), host<float>(at_.pair_targets) + pair);
-      pair += static_cast<std::int64_t>(labels.pair_targets.size());
-      for (std::int64_t site = 0; site < extras.dropout_sites; ++site) {
-        const DropoutMask mask(labels.dropout_key.child(static_cast<std::uint64_t>(site)), 0);
-        std::copy_n(mask.key.data(), 4,
-                    host<std::uint32_t>(at_.keys) + 4 * (site * view_.slices + static_cast<std::int64_t>(i)));
-      }
+      next.masked += static_cast<std::int64_t>(extras.training[i].masked_nodes.size());
+      next.pair += static_cast<std::int64_t>(extras.training[i].pair_targets.size());
     }
-    node += nodes;
-    distance += static_cast<std::int64_t>(slice.distances.size());
+    begins.push_back(next);
   }
-  host<float>(at_.distances)[distance] = far_pair_distance;
-  if (training_) write_order(slices);
+  parallel_for(static_cast<std::int64_t>(slices.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      write_slice(input_dim, slices[at], i, begins[at]);
+      if (!training_) continue;
+      write_labels(input_dim, extras.training[at], i, extras.dropout_sites, begins[at]);
+      write_order(slices[at], begins[at]);
+    }
+  });
+  const Begin& end = begins.back();
+  host<float>(at_.distances)[end.distance] = far_pair_distance;
+  if (training_) {
+    host<std::int32_t>(at_.offsets)[end.distance] = static_cast<std::int32_t>(end.entry);
+  } else {
+    const float* const listed = host<float>(at_.distances);
+    for (std::int64_t e = 0; e < end.entry; ++e) largest_distance_ = (std::max)(largest_distance_, listed[e]);
+  }
   plan_.write(pinned_.data() + at_.plan);
+}
+
+inline void Se2BatchBuffer::write_slice(std::int64_t input_dim, const Se2Slice& slice, std::int64_t number,
+                                        const Begin& at) {
+  const std::int64_t nodes = slice.nodes();
+  for (std::int64_t n = 0; n < nodes; ++n)
+    std::copy_n(slice.features + n * slice.feature_stride, input_dim,
+                host<float>(at_.features) + (at.node + n) * input_dim);
+  std::copy_n(slice.types.data(), nodes, host<std::int32_t>(at_.types) + at.node);
+  std::fill_n(host<std::int32_t>(at_.row_slice) + at.node, nodes, static_cast<std::int32_t>(number));
+  float* const distances = host<float>(at_.distances) + at.distance;
+  if (training_ || slice.distance_of.empty()) {
+    std::copy(slice.distances.begin(), slice.distances.end(), distances);
+  } else {
+    for (std::size_t e = 0; e < slice.columns.size(); ++e)
+      distances[e] = slice.distances[static_cast<std::size_t>(slice.distance_of[e])];
+  }
+}
+
+inline void Se2BatchBuffer::write_labels(std::int64_t input_dim, const Se2TrainingSlice& labels,
+                                         std::int64_t number, std::int64_t sites, const Begin& at) {
+  std::int32_t* const masked = host<std::int32_t>(at_.masked_nodes) + at.masked;
+  for (std::size_t m = 0; m < labels.masked_nodes.size(); ++m)
+    masked[m] = static_cast<std::int32_t>(at.node + labels.masked_nodes[m]);
+  std::copy_n(labels.masked_targets, static_cast<std::int64_t>(labels.masked_nodes.size()) * input_dim,
+              host<float>(at_.masked_targets) + at.masked * input_dim);
+  std::copy(labels.pair_targets.begin(), labels.pair_targets.end(), host<float>(at_.pair_targets) + at.pair);
+  for (std::int64_t site = 0; site < sites; ++site) {
+    const DropoutMask mask(labels.dropout_key.child(static_cast<std::uint64_t>(site)), 0);
+    std::copy_n(mask.key.data(), 4, host<std::uint32_t>(at_.keys) + 4 * (site * view_.slices + number));
+  }
+}
+
+/// Numbers of the distances, and the entries by distance, for the gradient.
+inline void Se2BatchBuffer::write_order(const Se2Slice& slice, const Begin& at) {
+  const auto first_distance = static_cast<std::int32_t>(at.distance),
+             first = static_cast<std::int32_t>(at.entry);
+  std::int32_t* const distance_of = host<std::int32_t>(at_.distance_of) + at.entry;
+  std::int32_t* const offsets = host<std::int32_t>(at_.offsets) + at.distance;
+  std::int32_t* const order = host<std::int32_t>(at_.order) + at.entry;
+  const std::size_t count = slice.distances.size(), entries = slice.columns.size();
+  for (std::size_t e = 0; e < entries; ++e) distance_of[e] = slice.distance_of[e] + first_distance;
+  if (!slice.distance_offsets.empty()) {
+    for (std::size_t d = 0; d < count; ++d) offsets[d] = slice.distance_offsets[d] + first;
+    for (std::size_t e = 0; e < entries; ++e) order[e] = slice.entries_by_distance[e] + first;
+    return;
+  }
+  std::vector<std::int32_t> next(count + 1);  // a counting sort keeps the order of equal ones
+  for (const std::int32_t d : slice.distance_of) ++next[static_cast<std::size_t>(d) + 1];
+  for (std::size_t d = 0; d < count; ++d) {
+    next[d + 1] += next[d];
+    offsets[d] = next[d] + first;
+  }
+  for (std::size_t e = 0; e < entries; ++e)
+    order[next[static_cast<std::size_t>(slice.distance_of[e])]++] = static_cast<std::int32_t>(e) + first;
 }
 
 inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2DeviceSlices& slices) {
   const backend::DeviceSubSlices& built = *slices.sub_slices;
   const std::size_t pieces = built.node_offsets.size() - 1;
-  if (built.value_number.numel() != built.entries)
-    throw UsageError({"STOFM-6062", "", "[CudaSe2Encoder]",
-                      concat(built.value_number.numel(), " numbered distances"),
-                      std::to_string(built.entries), "Build with number_values."});
   if (built.entries > (std::numeric_limits<std::int32_t>::max)())
     throw ResourceError({"STOFM-6051", "", "[CudaSe2Encoder]", concat(built.entries, " listed pairs"),
                          "at most 2^31 - 1 in one batch", "Use smaller batches."});
@@ -282,16 +371,17 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
   view_.slices = plan_.slices();
   view_.nodes = plan_.nodes();
   view_.entries = view_.distance_entries.entries = built.entries;
-  view_.distance_entries.count = built.distinct_values + 1;
+  view_.distance_entries.count = built.entries + 1;
+  largest_distance_ = slices.largest_distance;
   bytes_ = 0;
   at_ = {};
   at_.features = section<float>(view_.nodes * input_dim);
   at_.row_slice = section<std::int32_t>(view_.nodes);
+  at_.far = section<float>(1);
   at_.plan = section<std::byte>(plan_.bytes());
   copied_bytes_ = bytes_;
   at_.types = section<std::int32_t>(view_.nodes);
   at_.distances = section<float>(view_.distance_entries.count);
-  at_.distance_of = section<std::int32_t>(view_.entries);
   at_.strip_offsets = section<std::int64_t>(plan_.strips() + 1);
   at_.strip_positions = section<std::uint16_t>(view_.entries);
   at_.strip_entries = section<std::int32_t>(view_.entries);
@@ -304,6 +394,7 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
       std::fill_n(host<std::int32_t>(at_.row_slice) + first, nodes, static_cast<std::int32_t>(i));
     }
   });
+  *host<float>(at_.far) = far_pair_distance;
   plan_.write(pinned_.data() + at_.plan);
   built_ = &built;
 }
@@ -312,28 +403,16 @@ inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, const Se2D
 inline void Se2BatchBuffer::take_built(CudaStream stream) {
   const backend::DeviceSubSlices& built = *std::exchange(built_, nullptr);
   const Se2BatchView batch = view();
-  STOFM_CUDA_CHECK(cudaMemcpyAsync(at_device<std::int32_t>(at_.types), built.token_types.data(),
-                                   static_cast<std::size_t>(batch.nodes) * sizeof(std::int32_t),
-                                   cudaMemcpyDeviceToDevice, native(stream)));
-  launch_listed_distances(stream,
-                          {built.distinct.data(), built.distinct_offsets.data(), built.value_number.data(),
-                           built.row_offsets.data(), batch.row_slice, at_device<float>(at_.distances),
-                           at_device<std::int32_t>(at_.distance_of), built.distinct_values, batch.nodes});
+  const auto copy = [&]<class T>(T* to, const T* from, std::int64_t count) {
+    if (count == 0) return;
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T),
+                                     cudaMemcpyDeviceToDevice, native(stream)));
+  };
+  copy(at_device<std::int32_t>(at_.types), built.token_types.data(), batch.nodes);
+  copy(at_device<float>(at_.distances), built.values.data(), batch.entries);
+  copy(at_device<float>(at_.distances) + batch.entries, at_device<const float>(at_.far), 1);
   pair_index::launch_strips_by_row(stream, batch.pairs, {built.row_offsets.data(), built.columns.data()},
                                    strip_space());
-}
-
-/// Entries by distance, for the gradient: a counting sort that keeps their order.
-inline void Se2BatchBuffer::write_order(std::span<const Se2Slice>) {
-  const std::int64_t count = view_.distance_entries.count;
-  const std::int32_t* const distance_of = host<std::int32_t>(at_.distance_of);
-  std::vector<std::int32_t> next(static_cast<std::size_t>(count) + 1);
-  for (std::int64_t e = 0; e < view_.entries; ++e) ++next[static_cast<std::size_t>(distance_of[e]) + 1];
-  for (std::size_t d = 1; d < next.size(); ++d) next[d] += next[d - 1];
-  std::copy_n(next.data(), count, host<std::int32_t>(at_.offsets));
-  for (std::int64_t e = 0; e < view_.entries; ++e)
-    host<std::int32_t>(at_.order)[next[static_cast<std::size_t>(distance_of[e])]++] =
-        static_cast<std::int32_t>(e);
 }
 
 inline Se2BatchView Se2BatchBuffer::view() const {
@@ -343,8 +422,8 @@ inline Se2BatchView Se2BatchBuffer::view() const {
   view.types = reinterpret_cast<const std::int32_t*>(device(at_.types));
   view.row_slice = reinterpret_cast<const std::int32_t*>(device(at_.row_slice));
   view.distances = reinterpret_cast<const float*>(device(at_.distances));
-  view.distance_entries.distance_of = reinterpret_cast<const std::int32_t*>(device(at_.distance_of));
   if (training_) {
+    view.distance_entries.distance_of = reinterpret_cast<const std::int32_t*>(device(at_.distance_of));
     view.distance_entries.offsets = reinterpret_cast<const std::int32_t*>(device(at_.offsets));
     view.distance_entries.order = reinterpret_cast<const std::int32_t*>(device(at_.order));
     view.keys = reinterpret_cast<const std::uint32_t*>(device(at_.keys));

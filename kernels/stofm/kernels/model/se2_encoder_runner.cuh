@@ -52,6 +52,7 @@ class Se2EncoderRunner {
                        layout.total() * static_cast<std::int64_t>(sizeof(float)), 1,
                        backend::CopyDirection::to_device);
     network_->pack_weights(compute_.get(), values_.data(), operands_.data());
+    if (options.bias_table != nullptr) table_ = DeviceBiasTable(device_, *options.bias_table);
     backend::synchronize(device_, compute_.get());
     nodes_per_batch_ =
         options.nodes_per_batch > 0 ? options.nodes_per_batch : nodes_that_fit(options.memory_bytes);
@@ -68,6 +69,7 @@ class Se2EncoderRunner {
       details_ = {};
       values_ = {};
       operands_ = {};
+      table_ = {};
       network_.reset();
       for (Flight& flight : flights_) flight.release();
     } catch (const std::exception&) {  // the device is gone, and its memory with it
@@ -80,7 +82,8 @@ class Se2EncoderRunner {
   CudaStream stream() const { return compute_.get(); }
   const backend::CudaGraphUse& graph_use() const { return graphs_.use(); }
   std::int64_t device_bytes() const {
-    std::int64_t bytes = 4 * values_.size() + operands_.size() + workspace_.size() + 4 * details_.size();
+    std::int64_t bytes = table_.device_bytes() + 4 * values_.size() + operands_.size() + workspace_.size() +
+                         4 * details_.size();
     for (const Flight& flight : flights_) bytes += flight.input.device_bytes() + 4 * flight.result.size();
     return bytes;
   }
@@ -196,7 +199,8 @@ class Se2EncoderRunner {
     const Se2BatchView batch = flight.input.view();
     if (batch.nodes == 0) return;
     // The workspace is cut by the sizes of the batch alone; weights stay where they are.
-    const GraphKey key = GraphKey().add(batch).add(buffers.features).add(flight.result.data());
+    const GraphKey key =
+        GraphKey().add(batch).add(buffers.features).add(buffers.places).add(flight.result.data());
     graphs_.run(compute_.get(), key,
                 [&] { network_->forward(compute_.get(), values_.data(), operands_.data(), batch, buffers); });
   }
@@ -210,20 +214,23 @@ class Se2EncoderRunner {
     }
   }
 
-  ForwardBuffers carve(Arena& arena, std::int64_t nodes, std::int64_t entries, std::int64_t distances) const;
+  /// \param table whether the distance bias is read from it \param values bias values all the same
+  ForwardBuffers carve(Arena& arena, std::int64_t nodes, std::int64_t entries, bool table, bool values) const;
   std::int64_t nodes_that_fit(std::int64_t memory_bytes) const;
   /// Fills the flight and makes room for it. \throws ResourceError STOFM-6063
-  ForwardBuffers place(Flight& flight, std::span<const Se2Slice> slices, const Se2BatchExtras& extras) {
+  ForwardBuffers place(Flight& flight, std::span<const Se2Slice> slices, const Se2BatchExtras& extras,
+                       bool details = false) {
     flight.input.fill(device_, sizes().input_dim, slices, extras);
-    return make_room(flight);
+    return make_room(flight, details);
   }
-  ForwardBuffers make_room(Flight& flight);
+  ForwardBuffers make_room(Flight& flight, bool details = false);
 
   Cuda device_;
   OwnStream compute_, copy_in_, copy_out_;
   std::unique_ptr<Se2Network> network_;
   DeviceArray<float> values_, details_;
   DeviceArray<std::byte> operands_, workspace_;
+  DeviceBiasTable table_;
   Flight flights_[2];
   OwnEvent made_;
   GraphCache graphs_;
@@ -233,7 +240,7 @@ class Se2EncoderRunner {
 };
 
 inline ForwardBuffers Se2EncoderRunner::carve(Arena& arena, std::int64_t nodes, std::int64_t entries,
-                                              std::int64_t distances) const {
+                                              bool table, bool values) const {
   const CudaSe2Sizes& s = sizes();
   const std::int64_t e = s.embedding_dim;
   const OperandForm form = left_form(network_->precision());
@@ -244,13 +251,19 @@ inline ForwardBuffers Se2EncoderRunner::carve(Arena& arena, std::int64_t nodes, 
   ForwardBuffers b;
   b.features = operand(s.input_dim);
   b.part = arena.take<float>(nodes * e);
-  b.qkv = arena.take<float>(nodes * 3 * e);
-  b.phi = arena.take<float>((distances + 1) * s.heads);
-  b.bias = arena.take<float>(entries * s.heads);
-  b.background = arena.take<float>(s.heads);
+  if (!network_->heads_end_product()) b.qkv = arena.take<float>(nodes * 3 * e);
+  if (table) {
+    b.table = &table_;
+    b.places = arena.take<backend::BiasPlace>(entries);
+  } else {
+    b.phi = arena.take<float>((entries + 1) * s.heads);
+    b.background = arena.take<float>(s.heads);
+  }
+  if (!table || values) b.bias = arena.take<float>(entries * s.heads);
   LayerBuffers shared;
   shared.v = arena.bytes(packed);
-  shared.hidden = arena.take<float>(nodes * s.ffn_dim);
+  if (!network_->ends_product(network_->layout().layers.front().fc1))
+    shared.hidden = arena.take<float>(nodes * s.ffn_dim);
   shared.x_operand = shared.y_operand = shared.m_operand =
       operand(e);  // each is read before the next is written
   if (form == OperandForm::float32) shared.y = static_cast<float*>(shared.y_operand);
@@ -267,24 +280,24 @@ inline std::int64_t Se2EncoderRunner::nodes_that_fit(std::int64_t memory_bytes) 
   std::size_t unused = 0, total = 0;
   STOFM_CUDA_CHECK(cudaMemGetInfo(&unused, &total));
   const double room = memory_bytes > 0 ? static_cast<double>(memory_bytes) : static_cast<double>(unused) / 2;
-  // Of a sub-slice of 1,050 nodes each has about 150 listed pairs, of 75 different distances.
+  // Of a sub-slice of 1,050 nodes each has about 150 listed pairs.
   constexpr std::int64_t sample = 1024, pairs = 150;
   Arena count;
-  (void)carve(count, sample, sample * pairs, sample * pairs / 2);
+  (void)carve(count, sample, sample * pairs, static_cast<bool>(table_), false);
   const CudaSe2Sizes& s = sizes();
   const double flights =
-      2.0 *
-      static_cast<double>(sample * (4 * (s.input_dim + s.embedding_dim) + 16 + pairs * (2 * 6 + 4 + 2)));
+      2.0 * static_cast<double>(sample * (4 * (s.input_dim + s.embedding_dim) + 16 + pairs * (2 * 6 + 4)));
   const double each = (static_cast<double>(count.used()) + flights) / static_cast<double>(sample);
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(room / each), 1, 131072);
 }
 
-inline ForwardBuffers Se2EncoderRunner::make_room(Flight& flight) {
+inline ForwardBuffers Se2EncoderRunner::make_room(Flight& flight, bool details) {
   const StreamScope scope(device_, compute_.get());
   const std::int64_t nodes = flight.input.nodes(), entries = flight.input.entries(),
-                     distances = flight.input.distances(), result = nodes * sizes().embedding_dim;
+                     result = nodes * sizes().embedding_dim;
+  const bool table = table_ && flight.input.largest_distance() < table_.largest_distance();
   Arena count;
-  (void)carve(count, nodes, entries, distances);
+  (void)carve(count, nodes, entries, table, details);
   const std::int64_t held = workspace_.size() + flight.input.device_bytes() + 4 * flight.result.size();
   try {
     bool grew = flight.input.reserve(device_);
@@ -297,7 +310,7 @@ inline ForwardBuffers Se2EncoderRunner::make_room(Flight& flight) {
                           flight.input.slices(), nodes);
   }
   Arena arena(workspace_.data());
-  ForwardBuffers buffers = carve(arena, nodes, entries, distances);
+  ForwardBuffers buffers = carve(arena, nodes, entries, table, details);
   buffers.x = buffers.z_input = flight.result.data();
   for (LayerBuffers& layer : buffers.layers)
     layer.z_attention = layer.z_ffn = sizes().pre_layernorm ? flight.result.data() : nullptr;
@@ -309,7 +322,7 @@ inline backend::Se2Details Se2EncoderRunner::forward_details(const Se2Slice& sli
   require_idle("forward_details");
   const CudaSe2Sizes& s = sizes();
   Flight& flight = flights_[0];
-  ForwardBuffers buffers = place(flight, {&slice, 1}, {.all_pairs = pair_rep});
+  ForwardBuffers buffers = place(flight, {&slice, 1}, {.all_pairs = pair_rep}, true);
   const StreamScope scope(device_, compute_.get());
   const std::int64_t n = slice.nodes(), states = (s.layers + 1) * n * s.embedding_dim,
                      pairs = pair_rep ? n * n * s.heads : 0,
@@ -329,7 +342,7 @@ inline backend::Se2Details Se2EncoderRunner::forward_details(const Se2Slice& sli
   fetch(result.hidden_states, details_.data(), states);
   fetch(result.pair_rep, details_.data() + states, pairs);
   fetch(result.bias_values, buffers.bias, bias);
-  fetch(result.background, buffers.background, s.heads);
+  fetch(result.background, buffers.table != nullptr ? table_.background() : buffers.background, s.heads);
   backend::synchronize(device_, compute_.get());
   return result;
 }

@@ -2,17 +2,19 @@
 #pragma once
 /// \file
 /// The forward pass of the SE(2) Transformer as a list of launches on one stream, for inference and for
-/// training: per layer  x -> qkv (one product) -> pair attention -> output product -> junction -> fc1 ->
-/// activation -> fc2 -> junction,  with every bias, dropout, residual and norm inside the pass that follows a
-/// product. Nothing here allocates or waits. Host code; formulas: model/se2_encoder.hpp, places of dropout:
-/// model/se2_training.hpp.
+/// training: per layer  x -> qkv (one product, packed for attention) -> pair attention -> output product ->
+/// junction -> fc1 with its activation -> fc2 -> junction,  with every bias, dropout, residual and norm
+/// inside a product or the pass that follows it. Where widths or float32 operands keep a product from ending
+/// that way (row_product/policy.hpp), a pass follows it instead. Nothing here allocates or waits. Host code;
+/// formulas: model/se2_encoder.hpp, places of dropout: model/se2_training.hpp.
 
 #include <vector>
 
 #include "stofm/backend/cuda/gaussian_bias.hpp"
 #include "stofm/backend/cuda/pair_attention.hpp"
+#include "stofm/kernels/gaussian_bias/bias_table.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
-#include "stofm/kernels/model/launch.cuh"
+#include "stofm/kernels/model/product_launch.cuh"
 #include "stofm/kernels/model/se2_batch.cuh"
 #include "stofm/kernels/model/se2_layout.hpp"
 
@@ -48,11 +50,13 @@ struct LayerBuffers {
 };
 
 struct ForwardBuffers {
-  void* features = nullptr;  // operand [N, C]
-  float* x = nullptr;        // [N, E] residual stream; the result
-  float* z_input = nullptr;  // [N, E] pre-LN: the stream after the input layer
-  float* part = nullptr;     // [N, E] a product before its bias
-  float* qkv = nullptr;      // [N, 3 E]
+  void* features = nullptr;                // operand [N, C]
+  float* x = nullptr;                      // [N, E] residual stream; the result
+  float* z_input = nullptr;                // [N, E] pre-LN: the stream after the input layer
+  float* part = nullptr;                   // [N, E] a product before its bias
+  float* qkv = nullptr;                    // [N, 3 E], unless products end in heads
+  const DeviceBiasTable* table = nullptr;  // null: the network itself, by the three that follow it
+  backend::BiasPlace* places = nullptr;    // [entries], with a table
   float *phi = nullptr, *bias = nullptr, *background = nullptr;  // [D + 1, H], [H, entries], [H]
   float* pair_values = nullptr;                                  // [pairs, H] or null
   float* hidden_states = nullptr;                                // [L + 1, N, E] or null
@@ -111,6 +115,60 @@ class Se2Network {
   Operand weight(const std::byte* operands, const LinearPlace& linear) const {
     return dense_operand(operands + linear.operand, linear.out, linear.in, layout_.operand_form());
   }
+  /// Whether q, k, v go from their product to attention, packed.
+  bool heads_end_product() const {
+    return sizes_.head_dim() % 4 == 0 && ends_product(layout_.layers.front().qkv);
+  }
+  /// Whether the layer's activation is at the end of its product.
+  bool ends_product(const LinearPlace& linear) const {
+    return row_product_takes(left_form(precision_), linear.in, linear.out, false);
+  }
+  /// Whether the gradient of the layer's input may end in a pass of ours.
+  bool ends_gradient(const LinearPlace& linear) const {
+    return row_product_takes(right_form(precision_), linear.out, linear.in, true);
+  }
+
+  /// p.operand = dropout(act(x W^T + b)); p.h keeps x W^T + b, or is scratch
+  void activated_product(CudaStream stream, const std::byte* operands, const LinearPlace& linear,
+                         Activation activation, const void* x, const ActivateParams& p) {
+    if (ends_product(linear))
+      return launch_product_activated(stream, activation, this->activation(x, p.rows, linear.in),
+                                      weight(operands, linear), p);
+    forward_product(stream, operands, linear, x, p.rows, p.h);
+    launch_activate(stream, precision_, activation, p);
+  }
+  /// p.operand = dropout(grad W) act'(p.h), and grad_bias += its sums over rows. \param scratch [p.rows,
+  /// linear.in]
+  void slopes_product(CudaStream stream, const std::byte* operands, const LinearPlace& linear,
+                      Activation activation, const void* grad, float* scratch, GradientRowsParams p,
+                      PartialSums& sums, float* grad_bias) {
+    if (ends_gradient(linear))
+      return launch_product_to_slopes(stream, activation, gradient(grad, p.rows, linear.out),
+                                      stacked_weight(operands, linear), p, sums, grad_bias);
+    input_gradient(stream, operands, linear, grad, p.rows, scratch, false);
+    p.grad = scratch;
+    launch_gradient_rows(stream, precision_, activation, p, sums, grad_bias);
+  }
+  /// Floats of PartialSums that slopes_product takes.
+  std::int64_t slopes_sums(const LinearPlace& linear, std::int64_t rows) const {
+    return linear.in *
+           (ends_gradient(linear) ? RowProductPolicy::row_tiles(rows) : RowPolicy::sum_blocks(rows));
+  }
+
+  /// Whether the gradient of attention's result, that of the input of `linear`, goes to attention packed.
+  bool gradient_ends_in_heads(const LinearPlace& linear) const {
+    return StoreGradientHeads<1>::takes(sizes_.head_dim()) && ends_gradient(linear);
+  }
+  /// \param workspace of backend::pair_attention_backward
+  void gradient_heads_product(CudaStream stream, const std::byte* operands, const LinearPlace& linear,
+                              const void* grad, std::int64_t rows, const float* y, void* workspace) const {
+    const backend::PairAttentionSizes attention = attention_sizes();
+    auto* const products = reinterpret_cast<float*>(static_cast<std::byte*>(workspace) +
+                                                    backend::pair_operand_bytes(attention, rows));
+    launch_product_to_gradient_heads(stream, gradient(grad, rows, linear.out),
+                                     stacked_weight(operands, linear), attention, y, workspace, products);
+  }
+
   /// out [rows, linear.out] = x W^T (+ b)
   void forward_product(CudaStream stream, const std::byte* operands, const LinearPlace& linear, const void* x,
                        std::int64_t rows, float* out, const float* bias = nullptr) {
@@ -167,6 +225,7 @@ class Se2Network {
     }
     layer.v = b.layers[static_cast<std::size_t>(l)].v;
     layer.bias = batch.entries > 0 ? b.bias : nullptr;
+    if (b.table != nullptr && batch.entries > 0) layer.table = b.table->view(b.places);
     if (rates.attention.drops())
       layer.dropout = {batch.site_keys(DropoutSites::attention(l)), rates.attention.threshold,
                        static_cast<float>(rates.attention.factor)};
@@ -226,9 +285,13 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
   if (n == 0) return;
 
   // ---- the bias of every pair that is listed, and of the others
-  backend::gaussian_bias_forward(stream, gaussian(values), batch.distances, batch.distance_entries.count,
-                                 b.phi);
-  backend::distance_bias_values(stream, batch.distance_entries, sizes_.heads, b.phi, b.bias, b.background);
+  if (b.table != nullptr) {
+    b.table->launch(stream, batch.distances, batch.entries, b.places, b.bias);
+  } else {
+    backend::gaussian_bias_forward(stream, gaussian(values), batch.distances, batch.distance_entries.count,
+                                   b.phi);
+    backend::distance_bias_values(stream, batch.distance_entries, sizes_.heads, b.phi, b.bias, b.background);
+  }
 
   // ---- input
   const auto keep_state = [&](std::int64_t number, const float* state) {
@@ -253,11 +316,16 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
     const bool last = l + 1 == layers;
 
     // ---- attention
-    forward_product(stream, operands, place.qkv, layer.x_operand, n, b.qkv, values + place.qkv.bias);
-    const backend::PairPack packs[] = {{backend::PairOperand::query, b.qkv, 3 * e, layer.q},
-                                       {backend::PairOperand::key, b.qkv + e, 3 * e, layer.k},
-                                       {backend::PairOperand::value, b.qkv + 2 * e, 3 * e, layer.v}};
-    backend::pair_attention_pack(stream, attention_sizes(), n, packs);
+    if (heads_end_product()) {
+      launch_product_to_heads(stream, activation(layer.x_operand, n, e), weight(operands, place.qkv),
+                              values + place.qkv.bias, attention_sizes(), layer.q, layer.k, layer.v);
+    } else {
+      forward_product(stream, operands, place.qkv, layer.x_operand, n, b.qkv, values + place.qkv.bias);
+      const backend::PairPack packs[] = {{backend::PairOperand::query, b.qkv, 3 * e, layer.q},
+                                         {backend::PairOperand::key, b.qkv + e, 3 * e, layer.k},
+                                         {backend::PairOperand::value, b.qkv + 2 * e, 3 * e, layer.v}};
+      backend::pair_attention_pack(stream, attention_sizes(), n, packs);
+    }
     backend::PairAttentionForward attention;
     attention.layer = attention_layer(batch, b, l, rates);
     attention.y = layer.y;
@@ -266,7 +334,7 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
     attention.log_sums = layer.log_sums;
     if (last && b.pair_values != nullptr && batch.pairs.pairs > 0) {
       attention.pair_values = b.pair_values;
-      attention.background = b.background;
+      attention.background = b.table != nullptr ? b.table->background() : b.background;
     }
     backend::pair_attention_forward(stream, attention_sizes(), attention);
     forward_product(stream, operands, place.out, layer.y_operand, n, b.part);
@@ -275,9 +343,8 @@ inline void Se2Network::forward(CudaStream stream, const float* values, const st
     if (pre) residual = layer.z_attention;
 
     // ---- feed-forward
-    forward_product(stream, operands, place.fc1, layer.m_operand, n, layer.hidden);
-    launch_activate(
-        stream, precision_, sizes_.activation,
+    activated_product(
+        stream, operands, place.fc1, sizes_.activation, layer.m_operand,
         {layer.hidden, values + place.fc1.bias, b.keep,
          dropout(batch, DropoutSites::activation(l), rates.activation), layer.a_operand, n, sizes_.ffn_dim});
     forward_product(stream, operands, place.fc2, layer.a_operand, n, b.part);

@@ -9,7 +9,9 @@
 #include <map>
 #include <set>
 
+#include <functional>
 #include "stofm/backend/cuda/adamw.hpp"
+
 #include "stofm/kernels/model/se2_backward.cuh"
 #include "stofm/kernels/model/se2_runtime.cuh"
 #include "stofm/kernels/runtime/graph.cuh"
@@ -55,7 +57,7 @@ class Se2TrainerRunner {
       const StreamScope scope(device_, stream_.get());
       backend::synchronize(device_, stream_.get());
       graphs_.clear();
-      batch_.release();
+      for (Host& batch : batches_) batch.buffer.release();
       values_ = {};
       m_ = {};
       v_ = {};
@@ -71,7 +73,8 @@ class Se2TrainerRunner {
   CudaStream stream() const { return stream_.get(); }
   const backend::CudaGraphUse& graph_use() const { return graphs_.use(); }
   std::int64_t device_bytes() const {
-    return 16 * values_.size() + operands_.size() + workspace_.size() + batch_.device_bytes();
+    return 16 * values_.size() + operands_.size() + workspace_.size() + batches_[0].buffer.device_bytes() +
+           batches_[1].buffer.device_bytes();
   }
   std::int64_t gradient_count() const { return gradients_.size(); }
 
@@ -86,10 +89,28 @@ class Se2TrainerRunner {
     queue_gradients(masked_scale, pair_scale, ready);
     return fetch_losses();
   }
+  /// Reads the batch after this one, beside the kernels that are queued.
+  void prepare(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels) {
+    prepared_ = false;
+    fill(batches_[1 - current_], slices, labels);
+    prepared_ = true;
+  }
+  Se2Losses accumulate_prepared(double masked_scale, double pair_scale, const backend::GradientsReady& ready,
+                                const std::function<void()>& meanwhile) {
+    if (!std::exchange(prepared_, false))
+      throw UsageError(
+          {"STOFM-6064", "", "[CudaSe2Trainer::accumulate_prepared]", "no batch", "one", "Call prepare()."});
+    current_ = 1 - current_;
+    batches_[current_].buffer.take_memory(batches_[1 - current_].buffer);
+    take();
+    queue_gradients(masked_scale, pair_scale, ready);
+    if (meanwhile) meanwhile();
+    return fetch_losses();
+  }
   Se2Losses evaluate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels) {
     load(slices, labels);
     const StreamScope scope(device_, stream_.get());
-    const Se2BatchView batch = batch_.view();
+    const Se2BatchView batch = batches_[current_].buffer.view();
     const DropoutRates none{};
     network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, none);
     Se2Backward losses{*network_,         stream_.get(), values_.data(), operands_.data(),
@@ -197,6 +218,16 @@ class Se2TrainerRunner {
     std::int64_t steps = 0;
   };
 
+  /// A batch on its way to the device.
+  struct Host {
+    Se2BatchBuffer buffer;
+    TrainingCounts counts;
+    std::int64_t slices = 0;
+  };
+  void fill(Host& host, std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
+  /// Makes room for the current batch and queues its copy.
+  void take();
+
   const Se2Layout& layout() const { return network_->layout(); }
   const ParameterPlace& place_of(const std::string& name) const {
     const auto found = number_.find(name);
@@ -242,7 +273,7 @@ class Se2TrainerRunner {
   }
   void queue_gradients(double masked_scale, double pair_scale, const backend::GradientsReady& ready = {}) {
     const StreamScope scope(device_, stream_.get());
-    const Se2BatchView batch = batch_.view();
+    const Se2BatchView batch = batches_[current_].buffer.view();
     const auto cells = static_cast<float>(masked_scale), pairs = static_cast<float>(pair_scale);
     const auto queue = [&] {
       network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
@@ -273,7 +304,9 @@ class Se2TrainerRunner {
   DeviceArray<std::byte> operands_, workspace_;
   DeviceArray<double> losses_;
   GraphCache graphs_;
-  Se2BatchBuffer batch_;
+  Host batches_[2];  // one is computed, and has the device memory; the other may be prepared
+  std::size_t current_ = 0;
+  bool prepared_ = false;
   TrainingBuffers buffers_;
 };
 
@@ -305,12 +338,12 @@ inline void Se2TrainerRunner::check_labels(std::span<const Se2Slice> slices,
   }
 }
 
-inline void Se2TrainerRunner::load(std::span<const Se2Slice> slices,
+inline void Se2TrainerRunner::fill(Host& host, std::span<const Se2Slice> slices,
                                    std::span<const Se2TrainingSlice> labels) {
   check_labels(slices, labels);
-  const StreamScope scope(device_, stream_.get());
-  batch_.fill(device_, network_->sizes().input_dim, slices,
-              {.training = labels, .dropout_sites = DropoutSites::count(network_->sizes().layers)});
+  host.buffer.fill(device_, network_->sizes().input_dim, slices,
+                   {.training = labels, .dropout_sites = DropoutSites::count(network_->sizes().layers)});
+  host.slices = static_cast<std::int64_t>(slices.size());
   std::int64_t entries = 0, distances = 0, masked = 0, pairs = 0;
   for (std::size_t i = 0; i < slices.size(); ++i) {
     entries += static_cast<std::int64_t>(slices[i].columns.size());
@@ -318,21 +351,32 @@ inline void Se2TrainerRunner::load(std::span<const Se2Slice> slices,
     masked += static_cast<std::int64_t>(labels[i].masked_nodes.size());
     pairs += static_cast<std::int64_t>(labels[i].pair_targets.size());
   }
-  const TrainingCounts counts{batch_.nodes(), entries, distances + 1, masked, pairs};
+  host.counts = {host.buffer.nodes(), entries, distances + 1, masked, pairs};
+}
+
+inline void Se2TrainerRunner::take() {
+  const StreamScope scope(device_, stream_.get());
+  Host& batch = batches_[current_];
   Arena count;
-  (void)carve_training(*network_, count, counts);
-  const std::int64_t held = workspace_.size() + batch_.device_bytes();
+  (void)carve_training(*network_, count, batch.counts);
+  const std::int64_t held = workspace_.size() + batch.buffer.device_bytes();
   try {
-    batch_.reserve(device_);
+    batch.buffer.reserve(device_);
     workspace_.reserve(device_, count.used());
   } catch (const ResourceError&) {
-    throw_batch_too_large("CudaSe2Trainer", count.used() + batch_.bytes(), held,
-                          static_cast<std::int64_t>(slices.size()), counts.nodes);
+    throw_batch_too_large("CudaSe2Trainer", count.used() + batch.buffer.bytes(), held, batch.slices,
+                          batch.counts.nodes);
   }
   Arena arena(workspace_.data());
-  buffers_ = carve_training(*network_, arena, counts);
-  batch_.copy(device_, stream_.get());
-  // The next batch is written into the same pinned memory.
+  buffers_ = carve_training(*network_, arena, batch.counts);
+  batch.buffer.copy(device_, stream_.get());
+}
+
+inline void Se2TrainerRunner::load(std::span<const Se2Slice> slices,
+                                   std::span<const Se2TrainingSlice> labels) {
+  fill(batches_[current_], slices, labels);
+  take();
+  // The next batch may be written into the same pinned memory before anything else waits.
   backend::synchronize(device_, stream_.get());
 }
 

@@ -11,6 +11,7 @@
 /// one writer per output. Limiter on Hopper: exponentials and shared memory reads at head widths <= 32,
 /// tensor cores above.
 
+#include "stofm/kernels/gaussian_bias/table_bias.cuh"
 #include "stofm/kernels/pair_attention/tiles.cuh"
 
 namespace stofm::kernels {
@@ -60,6 +61,10 @@ static __global__ void __launch_bounds__(Policy::threads)
   const bool drops = layer.dropout.keys != nullptr && layer.dropout.threshold > 0;
   const DropoutParams mask = drops ? slice_mask(layer.dropout, place.slice) : DropoutParams{};
   const float* bias = layer.bias + place.head * layer.batch.entries;
+  const auto bias_of = [&](std::int32_t e) {
+    return layer.table.places != nullptr ? table_bias(layer.table, layer.table.places[e], heads, place.head)
+                                         : bias[e];
+  };
 
   float out[column_tiles][4] = {};            // [16, Width] of the warp
   float largest[2] = {-INFINITY, -INFINITY};  // of rows g and g + 8, base 2
@@ -68,9 +73,7 @@ static __global__ void __launch_bounds__(Policy::threads)
     // ---- logits
     float sums[8][4] = {};
     const StripEntries listed(layer.batch.bias_by_row, place, tile);
-    if (listed.any())
-      add_entries(sums, layer.batch.bias_by_row, listed, strip, log2_e,
-                  [&](std::int32_t e) { return bias[e]; });
+    if (listed.any()) add_entries(sums, layer.batch.bias_by_row, listed, strip, log2_e, bias_of);
     for (int j = 0; j < layers; ++j) {
       const auto chunk = stream.next(j, start);
       add_rows_by_rows<P, Width>(sums, chunk.own, chunk.other);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The small kernels beside backward: row products and the gradient of the background. Limited by memory
-/// traffic; every output element has one writer.
+/// The small kernel beside backward: row products. Limited by memory traffic; every output element has one
+/// writer.
 
 #include "stofm/backend/cuda/pair_attention.hpp"
-#include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/common/platform.cuh"
 
 namespace stofm::kernels {
 
@@ -31,30 +30,6 @@ struct PairRowProductsParams {
   float sum = 0;
   for (std::int64_t c = 0; c < params.head_dim; ++c) sum += grad_y[c] * y[c];
   params.products[head * params.nodes + node] = sum;
-}
-
-inline constexpr int column_sum_parts = 64, column_sum_threads = 128;
-
-struct PairColumnSumsParams {
-  const float* from;  ///< [rows, columns]
-  std::int64_t rows, columns;
-  float* to;  ///< [gridDim.x, columns]
-};
-
-/// Block (part, column): the sum of the rows of a part, in double; threads take every 128th row.
-[[maybe_unused]] static __global__ void pair_column_sums_kernel(PairColumnSumsParams params) {
-  struct Storage {
-    double warps[column_sum_threads / warp_size];
-  };
-  auto& shared = shared_memory<Storage>();
-  const std::int64_t part = ceil_div(params.rows, gridDim.x), begin = part * blockIdx.x,
-                     end = minimum(params.rows, begin + part), column = blockIdx.y;
-  double sum = 0;
-  for (std::int64_t r = begin + threadIdx.x; r < end; r += column_sum_threads)
-    sum += static_cast<double>(params.from[r * params.columns + column]);
-  const double total = block_sum(sum, shared.warps);
-  if (threadIdx.x == 0)
-    params.to[std::int64_t(blockIdx.x) * params.columns + column] = static_cast<float>(total);
 }
 
 }  // namespace stofm::kernels

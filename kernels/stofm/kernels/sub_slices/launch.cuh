@@ -8,8 +8,8 @@
 
 #include "stofm/backend/cuda/sub_slices.hpp"
 #include "stofm/kernels/knn_2d/bounding_box_launch.cuh"
-#include "stofm/kernels/sub_slices/distinct_values.cuh"
 #include "stofm/kernels/sub_slices/split_forward.cuh"
+#include "stofm/kernels/sub_slices/sub_slices_forward.cuh"
 
 namespace stofm::kernels::sub_slices {
 
@@ -143,45 +143,6 @@ void launch_thresholds(const ThresholdParams& params, CudaStream stream) {
          params);
 }
 
-/// Keys and numbers of all entries while their values are numbered.
-struct EntryKeys {
-  TransferArray<std::uint64_t> keys;
-  TransferArray<std::uint32_t> entries;
-  EntryKeys(Cuda device, std::int64_t count) : keys(device, count), entries(device, count) {}
-};
-/// Fills the different values of `out`. Waits for their number.
-inline void number_all_values(Cuda device, const EntryKeys& sorted, std::int64_t pieces,
-                              backend::DeviceSubSlices& out) {
-  const CudaStream stream = backend::current_stream(device);
-  const std::int64_t entries = out.entries;
-  WorkspaceCutter count;
-  (void)counting_sort::cut_radix_workspace(count, entries);
-  const TransferArray<unsigned char> memory(device, count.bytes());
-  WorkspaceCutter cutter(memory.data());
-  counting_sort::launch_radix_sort(sorted.keys.data(), sorted.entries.data(),
-                                   4 + key_bytes(static_cast<std::uint64_t>(pieces)),
-                                   counting_sort::cut_radix_workspace(cutter, entries), stream);
-  const TransferArray<std::int64_t> marks(device, entries + 1),
-      block_sums(device, ceil_div(entries, values_per_block));
-  out.distinct_offsets = Tensor<std::int64_t, Cuda>({pieces + 1}, device);
-  out.value_number = Tensor<std::int32_t, Cuda>({entries}, device);
-  DistinctParams params{sorted.keys.data(),
-                        sorted.entries.data(),
-                        marks.data(),
-                        out.distinct_offsets.data(),
-                        nullptr,
-                        out.value_number.data(),
-                        entries,
-                        pieces};
-  launch(mark_values<float>, per_item(entries, stream, "mark_values"), params);
-  launch_sums(marks.data(), block_sums.data(), entries, stream);
-  launch(place_pieces<float>, per_item(entries, stream, "place_pieces"), params);
-  marks.download(&out.distinct_values, 1, entries);
-  out.distinct = Tensor<float, Cuda>({out.distinct_values}, device);
-  params.distinct = out.distinct.data();
-  launch(number_values<float>, per_item(entries, stream, "number_values"), params);
-}
-
 inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
   check_input(in);
   const CudaStream stream = backend::current_stream(device);
@@ -243,9 +204,8 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
     default:
       launch_thresholds<2>(threshold_params, stream);
   }
-  RowParams rows{
-      on_device, out.xy.data(), thresholds.data(), out.row_offsets.data(),     zeros.data(), nullptr,
-      nullptr,   nullptr,       nullptr,           in.settings.stable_geometry};
+  RowParams rows{on_device,    out.xy.data(), thresholds.data(), out.row_offsets.data(),
+                 zeros.data(), nullptr,       nullptr,           in.settings.stable_geometry};
   const LaunchConfig per_row{.grid = {blocks(nodes, row_warps)},
                              .block = {row_warps * warp_size},
                              .shared_bytes = 0,
@@ -270,14 +230,7 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
   out.values = tensor(float{}, {out.entries});
   rows.columns = out.columns.data();
   rows.values = out.values.data();
-  if (in.settings.number_values && out.entries > 0xffffffffLL)
-    throw ShapeError({"STOFM-6008", "", "[build_sub_slices]", concat(out.entries, " listed pairs"),
-                      "fewer than 2^32", "Build fewer pieces at once."});
-  const EntryKeys sorted(device, in.settings.number_values ? out.entries : 0);
-  rows.keys = sorted.keys.data();
-  rows.entries = sorted.entries.data();
   launch(list_rows<true, row_warps>, per_row, rows);
-  if (in.settings.number_values) number_all_values(device, sorted, pieces, out);
   return out;
 }
 
@@ -302,9 +255,6 @@ inline backend::SubSliceArrays to_host_arrays(const backend::DeviceSubSlices& fr
   to.columns = fetch(from.columns);
   to.values = fetch(from.values);
   to.coincident_pairs = from.coincident_pairs;
-  if (from.distinct_values > 0) to.distinct_offsets = fetch(from.distinct_offsets);
-  to.distinct = fetch(from.distinct);
-  to.value_number = fetch(from.value_number);
   const Cuda device = from.row_offsets.device();
   backend::synchronize(device, backend::current_stream(device));
   return to;

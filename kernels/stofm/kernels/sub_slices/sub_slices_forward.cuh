@@ -120,11 +120,9 @@ struct RowParams {
   const double* node_xy;        // [nodes, 2]
   const Threshold* thresholds;  // [nodes]
   std::int64_t* row_offsets;    // [nodes + 1] counting: row i's count at i; writing: read
-  std::int32_t* zeros;     // [nodes] counting: listed nodes at the place of each node, itself and CLS aside
-  std::int32_t* columns;   // [entries], null while counting
-  float* values;           // [entries]
-  std::uint64_t* keys;     // [entries] piece and value, or null
-  std::uint32_t* entries;  // [entries] 0, 1, ...
+  std::int32_t* zeros;    // [nodes] counting: listed nodes at the place of each node, itself and CLS aside
+  std::int32_t* columns;  // [entries], null while counting
+  float* values;          // [entries]
   bool stable;
 };
 
@@ -149,11 +147,6 @@ __device__ __forceinline__ Entry entry_of(const RowParams& p, std::int64_t begin
   return {value, true, value != far_value && !(twin && !p.stable)};
 }
 
-/// A key that sorts by piece, then by value: bits of floats that are not negative ascend with them.
-__device__ __forceinline__ std::uint64_t value_key(std::int64_t piece, float value) {
-  return static_cast<std::uint64_t>(piece) << 32 | bits_of(value);
-}
-
 /// Counts or writes the rows. Grid: a warp per row, `Warps` a block.
 template <bool Write, int Warps>
 static __global__ void list_rows(const RowParams p) {
@@ -173,10 +166,6 @@ static __global__ void list_rows(const RowParams p) {
         const std::int64_t at = place + count_bits(kept & lower);
         p.columns[at] = static_cast<std::int32_t>(j);
         p.values[at] = entry.value;
-        if (p.keys != nullptr) {
-          p.keys[at] = value_key(piece, entry.value);
-          p.entries[at] = static_cast<std::uint32_t>(at);
-        }
       }
     } else {
       zeros += count_bits(ballot(entry.listed && entry.value == 0.0F && i != 0 && j != 0 && j != i));
