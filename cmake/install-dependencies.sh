@@ -5,7 +5,7 @@
 stofm_install_dependencies() {
   local packages="g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libhdf5-dev libcli11-dev doctest-dev libbenchmark-dev"
   if [ "$1" = tests ]; then
-    packages="$packages make pkg-config clang python3 python3-numpy python3-venv ccache libopenmpi-dev openmpi-bin"
+    packages="$packages make pkg-config clang python3 python3-numpy python3-venv ccache libopenmpi-dev openmpi-bin doxygen"
   fi
   if ! command -v dpkg-query >/dev/null; then
     echo "not a Debian system: please see that these are there (names as in Debian 12): $packages"

@@ -9,8 +9,13 @@ if(STOFM_PYTHON3)
   add_test(NAME structure.contract_labels
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_contract_labels.py" "${PROJECT_SOURCE_DIR}/include"
       "${PROJECT_SOURCE_DIR}/kernels")
+  add_test(NAME structure.thrown_codes
+    COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/cmake/check_thrown_codes.py" "${PROJECT_SOURCE_DIR}/include"
+      "${PROJECT_SOURCE_DIR}/kernels")
   add_test(NAME docs.readme
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/readme_test.py" "${PROJECT_SOURCE_DIR}")
+  add_test(NAME docs.api_pages COMMAND bash "${PROJECT_SOURCE_DIR}/tests/docs/api_pages.sh" "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(docs.api_pages PROPERTIES SKIP_RETURN_CODE 77)
   add_test(NAME docs.model_card
     COMMAND ${STOFM_PYTHON3} "${PROJECT_SOURCE_DIR}/tests/docs/model_card_test.py" "${PROJECT_SOURCE_DIR}")
   add_test(NAME structure.reliability_rows

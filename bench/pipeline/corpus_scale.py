@@ -4,7 +4,8 @@
 first step. The corpus is simulated: a manifest of N slices of M cells, each with an entry in the cache that is a copy of
 one prepared slice under its own key, its cell features zeros that take no room on the disk. All sizes are the real ones.
 
-Usage: corpus_scale.py WORK_DIR TEMPLATE.h5ad [--slices N] [--cells N] [--stofm PROGRAM] [--steps N] [--max-memory SIZE]
+Usage: corpus_scale.py WORK_DIR TEMPLATE.h5ad [--slices N] [--cells N] [--stofm PROGRAM] [--steps N] [--ranks N]
+       [--max-memory SIZE]
 
 Needs numpy and h5py (bench/pipeline/make_tiled_slice.py). Prints one JSON object.
 """
@@ -89,13 +90,25 @@ class Entry:
 
 
 def processor_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of the process and those it has started, mpirun's ranks."""
+    ticks, of = {}, {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # has ended
+        of[int(folder.name)], ticks[int(folder.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {pid}
+    while True:
+        more = {child for child, parent in of.items() if parent in family} - family
+        if not more:
+            return sum(ticks.get(one, 0) for one in family) / os.sysconf("SC_CLK_TCK")
+        family |= more
 
 
 def measured(command, log):
     """Runs a training and tells when it was ready to begin and when its first step was done: in seconds, and in seconds of
-    processor time, which other programs on the machine do not change; and the largest resident size in bytes."""
+    processor time, which other programs on the machine do not change; and the largest resident size of a process in bytes."""
     begin = time.monotonic()
     found = {}
     with open(log.parent.parent / "stderr.txt", "w") as words:
@@ -124,6 +137,7 @@ def main():
     parser.add_argument("--stofm", type=pathlib.Path, default=HERE.parents[1] / "build" / "stofm")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--max-memory", default="1200M")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of the run, by mpirun")
     parser.add_argument("--validation", choices=["0", ""], default="0", help="'': 64 pieces are watched before the first step")
     args = parser.parse_args()
     work, program = args.work, str(args.stofm)
@@ -162,10 +176,11 @@ def main():
     (corpus / "manifest.jsonl").write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines))
     run = work / "run"
     shutil.rmtree(run, ignore_errors=True)
-    found = measured([program, "pretrain", str(corpus), "-o", str(run), "--cache", str(cache), "--steps",
-                                     str(args.steps), "--max-memory", args.max_memory, "--checkpoint-every", "1000000",
-                                     "--validation", args.validation, *TRAINING], run / "log.jsonl")
-    print(json.dumps({"slices": args.slices, "cells": args.slices * line["cells"], "steps": args.steps,
+    mpirun = ["mpirun", "--oversubscribe", "-n", str(args.ranks)] if args.ranks > 1 else []
+    found = measured([*mpirun, program, "pretrain", str(corpus), "-o", str(run), "--cache", str(cache), "--steps", str(args.steps),
+                      "--max-memory", args.max_memory, "--checkpoint-every", "1000000", "--validation", args.validation,
+                      *TRAINING], run / "log.jsonl")
+    print(json.dumps({"slices": args.slices, "cells": args.slices * line["cells"], "steps": args.steps, "ranks": args.ranks,
                       "max_memory": args.max_memory, **found}))
 
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "console.hpp"
 #include "report_html.hpp"
@@ -45,35 +44,7 @@ std::string group_text(const ReportGroups& groups) {
                 ",\"colours\":", json_list(groups.colours, json_text), "}");
 }
 
-std::vector<std::string> report_palette() {
-  std::vector<std::string> colours;
-  for (std::size_t i = 0; i < 256; ++i) colours.push_back(group_colour(i));
-  return colours;
-}
-
 }  // namespace
-
-std::string group_colour(std::size_t i) {
-  // The first are told apart by eyes of every kind (Okabe and Ito's, then others between them); further ones
-  // step round the circle of hues by the golden angle.
-  static constexpr std::array<const char*, 12> first{"#0072b2", "#e69f00", "#009e73", "#cc79a7",
-                                                     "#56b4e9", "#d55e00", "#8c6bb1", "#b8a100",
-                                                     "#7f4b2a", "#3fb6a8", "#e05a80", "#6b7fd7"};
-  if (i < first.size()) return first[i];
-  const double hue = std::fmod(static_cast<double>(i) * 137.508 + 20, 360.0);
-  const double lightness = std::array{0.52, 0.64, 0.44}[i % 3];
-  const double saturation = std::array{0.62, 0.48, 0.72}[(i >> 1U) % 3];
-  const double reach = saturation * std::min(lightness, 1 - lightness);
-  std::string text = "#";
-  for (const double corner : {0.0, 8.0, 4.0}) {  // hsl to rgb, CSS Color 4
-    const double k = std::fmod(corner + hue / 30, 12.0);
-    const double value = lightness - reach * std::max(-1.0, std::min({k - 3, 9 - k, 1.0}));
-    char digits[8];
-    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(std::lround(255 * value)) & 255U);
-    text += digits;
-  }
-  return text;
-}
 
 std::string report_html(const ReportData& d) {
   std::string html = report_page_start("stofm report", report_style).append(report_body);
@@ -97,7 +68,7 @@ std::string report_html(const ReportData& d) {
   member("model", json_list(d.model, json_pair));
   member("libraries", json_list(d.libraries, json_text));
   member("names", json_list(d.cell_names, json_text));
-  member("palette", json_list(report_palette(), json_text));
+  member("palette", json_list(group_colours(256), json_text));
   member("groups", json_list(d.groups, group_text));
   member("grid", json_list(d.grid, [](const ReportSquare& square) {
            return concat("[", json_list(square.corners, json_number), ",", square.library, "]");

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/tasks/group_colours.hpp"
+
 namespace stofm::program {
 
 /// One choice of the menu "Colour by": groups of cells.
@@ -65,7 +67,8 @@ std::string report_html(const ReportData& data);
 std::vector<std::array<double, 4>> split_grid(const std::vector<float>& x, const std::vector<float>& y,
                                               std::int64_t split);
 
-/// Colour of group i, "#rrggbb": the report and uns["stofm_cluster_colors"] have the same.
-std::string group_colour(std::size_t i);
+/// Colours of groups, "#rrggbb": the report and uns["stofm_cluster_colors"] have the same.
+using tasks::group_colour;
+using tasks::group_colours;
 
 }  // namespace stofm::program

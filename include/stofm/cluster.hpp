@@ -13,3 +13,4 @@
 #include "stofm/cluster/pca.hpp"
 #include "stofm/cluster/umap_graph.hpp"
 #include "stofm/core/random.hpp"
+#include "stofm/core/stop_check.hpp"

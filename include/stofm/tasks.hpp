@@ -13,6 +13,8 @@
 #include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/fine_tune.hpp"
 #include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/group_colours.hpp"
+#include "stofm/tasks/head_rows.hpp"
 #include "stofm/tasks/impute.hpp"
 #include "stofm/tasks/label_splits.hpp"
 #include "stofm/tasks/layout_quality.hpp"

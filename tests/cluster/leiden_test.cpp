@@ -184,3 +184,26 @@ TEST_CASE("options and graphs that make no sense are refused") {
   CHECK_THROWS_AS(cluster::leiden(WeightedGraph{}, {.resolution = std::nan("")}), UsageError);
   CHECK_THROWS_AS(cluster::modularity(WeightedGraph{}, std::vector<std::int32_t>{0}), ShapeError);
 }
+
+TEST_CASE("what the stop check throws ends the clustering, wherever it is") {
+  constexpr std::int32_t pairs = 10'000;
+  Edges edges;
+  for (std::int32_t i = 0; i < pairs; ++i) edges[{2 * i, 2 * i + 1}] = 1.0F;
+  const auto graph = graph_of(2 * pairs, edges);
+  for (const auto walk : {cluster::LeidenWalk::everywhere, cluster::LeidenWalk::local}) {
+    int asked = 0;
+    cluster::LeidenOptions options;
+    options.walk = walk;
+    options.max_passes = 1;
+    options.stop = StopCheck([&] { ++asked; });
+    CHECK(cluster::leiden(graph, options).clusters == pairs);
+    CHECK(asked >= 3 + 2);  // 20,000 nodes, then the 10,000 they become, once in 8,192
+    for (int last = 1; last <= asked; ++last) {
+      int left = last;
+      options.stop = StopCheck([&] {
+        if (--left == 0) throw last;
+      });
+      CHECK_THROWS_AS(cluster::leiden(graph, options), int);
+    }
+  }
+}

@@ -76,6 +76,14 @@ class Import(support.EmbedCase):
         self.refused(3, "import", "outs", "--format", "xenium", words=["STOFM-3904", "cells.csv.gz"])
         cells.unlink()
         self.refused(3, "import", "outs", "--format", "xenium", words=["STOFM-3903", "cells.csv.gz"])
+        (folder / "cells.zarr.zip").write_bytes(b"PK")
+        self.refused(3, "import", "outs", "--format", "xenium", words=["only cells.zarr.zip", "cells.parquet"])
+        self.refused(3, "import", "outs/cells.zarr.zip", words=["cells.csv.gz or cells.parquet", "folder"])
+        self.refused(3, "embed", "outs/cells.zarr.zip", words=["Xenium", "stofm import"])
+        alone = self.dir / "alone"
+        alone.mkdir()
+        (alone / "cell_feature_matrix.zarr.zip").write_bytes(b"PK")
+        self.refused(3, "import", "alone", words=["only cell_feature_matrix.zarr.zip", "cell_feature_matrix.h5"])
 
 
 if __name__ == "__main__":

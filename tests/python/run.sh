@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The Python package as users have it: a wheel from the sdist, installed into a virtual environment of its own, and tested there
-# beside the program. Library and weights are those of the program's build, which saves minutes; STOFM_PYTHON_FROM_NOTHING=1
-# compiles them as pip does. Usage: run.sh BUILD_DIR (of the program). Exit 77: Python packages can not be installed here.
+# beside the program. Library, weights and the program's objects are those of its build, which saves minutes;
+# STOFM_PYTHON_FROM_NOTHING=1 compiles them as pip does. Usage: run.sh BUILD_DIR (of the program). Exit 77: Python packages can not be installed here.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 build=$(cd "$1" && pwd) || exit 1
@@ -22,11 +22,11 @@ if ! make_venv "$tools" build scikit-build-core nanobind || ! make_venv "$venv" 
 fi
 command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 rm -rf "$work"/*.whl "$work"/*.tar.gz "$work/source"
-# Without the program, as for a wheel that travels: libhdf5 is not needed then.
-options=(-C cmake.define.STOFM_PYTHON_PROGRAM=OFF)
+options=()
 [ -n "${STOFM_PYTHON_FROM_NOTHING:-}" ] || options+=(-C cmake.define.STOFM_PYTHON_PREBUILT="$build")
 "$tools/bin/python" -m build --no-isolation --sdist -o "$work" . >"$work/sdist.log" 2>&1 || { tail -n 40 "$work/sdist.log"; exit 1; }
-mkdir "$work/source" && tar -xzf "$work"/stofm-*.tar.gz -C "$work/source" --strip-components=1 || exit 1
+# -m: times of now, as those in the archive are all the same and nothing would be compiled again.
+mkdir "$work/source" && tar -xmzf "$work"/stofm-*.tar.gz -C "$work/source" --strip-components=1 || exit 1
 (cd "$work/source" && "$tools/bin/python" -m build --no-isolation --wheel -o "$work" \
   -C build-dir="$work/cmake" "${options[@]}" .) >"$work/wheel.log" 2>&1 ||
   { tail -n 40 "$work/wheel.log"; exit 1; }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the package is made of: stubs, sdist and wheel, the command, words of errors, the page of documentation."""
 import ast
+import glob
 import inspect
 import io
 import os
@@ -16,9 +17,18 @@ from unittest import mock
 
 import stofm
 from stofm import _errors, _program
-from support import PROGRAM, SOURCE, Case
+from support import PROGRAM, SOURCE, Case, read
 
 PACKAGE = Path(stofm.__file__).parent
+
+
+SYSTEM = {"libstdc++", "libm", "libgcc_s", "libc", "libpthread", "libdl", "librt"}
+
+
+def needed_by(file):
+    """Libraries that the loader finds for a module or program."""
+    done = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=True)
+    return set(re.findall(r"^\s*(lib[\w+-]+)\.so", done.stdout, re.M))
 
 
 def arguments_of(function):
@@ -74,10 +84,17 @@ class Archives(unittest.TestCase):
         self.assertEqual([n for n in names if not n.startswith(("stofm/", "stofm-"))], [])
 
     def test_the_module_needs_the_system_alone(self):
-        module = next(PACKAGE.glob("_stofm*.so"))
-        done = subprocess.run(["ldd", str(module)], capture_output=True, text=True, check=False)
-        needed = set(re.findall(r"^\s*(lib[\w+-]+)\.so", done.stdout, re.M))
-        self.assertLessEqual(needed, {"libstdc++", "libm", "libgcc_s", "libc", "libpthread", "libdl", "librt"}, done.stdout)
+        self.assertLessEqual(needed_by(next(PACKAGE.glob("_stofm*.so"))), SYSTEM)
+
+    def test_the_program_needs_the_system_alone(self):
+        if _program.program() is None:
+            self.skipTest("this package has no program: no CLI11")
+        # cmake/stofm-static-hdf5.cmake; elsewhere the libhdf5 of the system is linked.
+        if not all(glob.glob(f"/usr/lib/*/{name}.a") for name in ("libhdf5_serial", "libsz", "libaec", "libz")):
+            self.skipTest("no static libhdf5 on this system")
+        self.assertLessEqual(needed_by(_program.program()), SYSTEM)
+        licences = PACKAGE / "share" / "licences"
+        self.assertIn("HDF5", (licences / "libhdf5-dev.txt").read_text(errors="replace"))
 
 
 class OneModuleForEveryCpu(Case):
@@ -97,6 +114,18 @@ class Command(Case):
         with self.assertRaises(SystemExit) as left:
             _program.main()
         self.assertIn("libhdf5", str(left.exception))
+
+    def test_the_command_gives_the_bits_of_the_program(self):
+        if _program.program() is None:
+            self.skipTest("this package has no program: no CLI11 or libhdf5")
+        left = SOURCE / "tests" / "data" / "crop_left.h5ad"
+        theirs, _ = self.embedded_by_program(left)
+        out = self.dir / "ours.h5ad"
+        command = Path(sys.executable).parent / "stofm"
+        done = subprocess.run([command, "embed", left, "-o", out, "-q"], capture_output=True, text=True, check=False,
+                              env={"PATH": ""})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_bits(read(out).obsm["X_stofm"], theirs.obsm["X_stofm"])
 
     def test_it_becomes_the_program(self):
         with mock.patch.object(_program, "program", return_value=Path(PROGRAM)), mock.patch("os.execv") as run, \

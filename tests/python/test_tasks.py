@@ -9,7 +9,17 @@ import stofm
 from support import LEFT, RIGHT, XENIUM, Case, contents, quietly, read
 
 
-class BesideTheProgram(Case):
+class TaskCase(Case):
+    def assert_refused(self, code, function, *arguments, **options):
+        adata = read(RIGHT)
+        before = contents(adata)
+        with self.assertRaises(stofm.Error) as raised:
+            function(adata, *arguments, **options)
+        self.assertEqual(raised.exception.code, code, raised.exception)
+        self.assertEqual(contents(adata), before)
+
+
+class BesideTheProgram(TaskCase):
     def classified(self, verb, key, *options):
         """What the program says of the right crop, by labels of the left one."""
         out = self.dir / f"{verb}.h5ad"
@@ -20,6 +30,7 @@ class BesideTheProgram(Case):
     def assert_same_labels(self, ours, theirs, key):
         names = list(ours.obs[key].cat.categories)
         self.assertEqual(list(theirs.obs[key].cat.categories)[:len(names)], names)
+        self.assertEqual(list(ours.uns[key + "_colors"]), list(theirs.uns[key + "_colors"])[:len(names)])
         self.assertEqual(list(ours.obs[key]), list(theirs.obs[key]))
         mine, other = ours.obsm[key + "_probabilities"], theirs.obsm[key + "_probabilities"]
         self.assertEqual(list(mine.columns), names)
@@ -43,6 +54,7 @@ class BesideTheProgram(Case):
                 # Not assertEqual of lists: where they differ, unittest compares thousands of cells line by line, for minutes.
                 np.testing.assert_array_equal(adata.obs["stofm_cluster"].to_numpy(str),
                                               read(out).obs["stofm_cluster"].to_numpy(str))
+                self.assertEqual(list(adata.uns["stofm_cluster_colors"]), list(read(out).uns["stofm_cluster_colors"]))
 
     def test_cell_types(self):
         theirs = self.classified("annotate", "stofm_cell_type")
@@ -63,16 +75,40 @@ class BesideTheProgram(Case):
         quietly(stofm.segment, adata, read(LEFT), label="region", tune="all", epochs=2)
         self.assert_same_labels(adata, theirs, "stofm_region")
 
+    def test_heads_that_were_saved(self):
+        """By either, used by the other: the labels are those of learning anew."""
+        for verb, function, key, label, options, arguments in (
+                ("segment", stofm.segment, "stofm_region", "region", ["--tune", "all", "--epochs", "1", "--center=on"],
+                 {"tune": "all", "epochs": 1, "center": "on"}),
+                ("segment", stofm.segment, "stofm_region", "region", ["--use", "cells+genes+pca+nbr", "--center=on"],
+                 {"use": "cells+genes+pca+nbr", "center": "on"}),
+                ("annotate", stofm.annotate, "stofm_cell_type", "cell_type", [], {})):
+            with self.subTest(f"{verb} {options}"):
+                mine, theirs = self.dir / "mine.safetensors", self.dir / "theirs.safetensors"
+                learnt = self.classified(verb, key, *options, "--save", theirs)
+                adata = read(RIGHT)
+                quietly(function, adata, read(LEFT), label=label, save=mine, **arguments)
+                self.assert_same_labels(adata, learnt, key)
+                for head in (mine, theirs):
+                    again = read(RIGHT)
+                    quietly(function, again, head=head)
+                    self.assertEqual(again.uns["stofm"][verb]["head"], str(head))
+                    out = self.dir / "by_head.h5ad"
+                    self.program(verb, RIGHT, "--head", head, "-o", out, "--no-floors", "--overwrite", "-q")
+                    self.assert_same_labels(again, read(out), key)
+                    np.testing.assert_array_equal(again.obs[key].to_numpy(str), adata.obs[key].to_numpy(str))
+                mine.unlink()
+                theirs.unlink()
+        quietly(stofm.segment, read(RIGHT), read(LEFT), use="pca", save=mine)
+        self.assert_refused("STOFM-2087", stofm.annotate, head=mine)
+        self.assert_refused("STOFM-2094", stofm.segment, read(LEFT), head=mine)
+        mine.write_bytes(mine.read_bytes()[:-1])
+        self.assert_refused("STOFM-3110", stofm.segment, head=mine)
+        self.assert_refused("STOFM-4744", stofm.segment, head=stofm.bundled_model())
+        self.assert_refused("STOFM-2088", stofm.segment, read(LEFT), use="linear-context", save=mine)
 
-class Arguments(Case):
-    def assert_refused(self, code, function, *arguments, **options):
-        adata = read(RIGHT)
-        before = contents(adata)
-        with self.assertRaises(stofm.Error) as raised:
-            function(adata, *arguments, **options)
-        self.assertEqual(raised.exception.code, code, raised.exception)
-        self.assertEqual(contents(adata), before)
 
+class Arguments(TaskCase):
     def test_refusals(self):
         one = read(LEFT)
         one.obs["region"] = "a"
@@ -94,6 +130,7 @@ class Arguments(Case):
         unsure = adata.obsm["stofm_region_probabilities"].max(axis=1) < 0.9
         self.assertTrue(0 < unsure.sum() < len(unsure))
         self.assertTrue((adata.obs["stofm_region"][unsure] == "unassigned").all())
+        self.assertEqual(len(adata.uns["stofm_region_colors"]), len(adata.obs["stofm_region"].cat.categories))
         self.assertFalse((adata.obs["stofm_region"][~unsure] == "unassigned").any())
 
     def test_the_same_functions_under_tl(self):

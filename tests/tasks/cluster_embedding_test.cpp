@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <set>
 
 #include "stofm/core/random.hpp"
@@ -268,4 +269,28 @@ TEST_CASE("clustering refuses what it can not do") {
           tasks::gaussian_mixture_from(view_of(equal), std::vector<std::int32_t>(30, 0),
                                        {.components = 1, .regularisation = 0});
         }) == "STOFM-4721");
+}
+
+TEST_CASE("what the stop check throws ends a clustering, wherever it is") {
+  const auto cells = cells_of(600, 12, 5, 3, 2.0);
+  for (const auto method : {ClusterMethod::leiden, ClusterMethod::kmeans, ClusterMethod::gaussian_mixture}) {
+    CAPTURE(static_cast<int>(method));
+    tasks::ClusterOptions options;
+    options.method = method;
+    options.clusters = 5;
+    options.restarts = 2;
+    const auto expected = tasks::cluster_embedding(view_of(cells.rows), cells.slice, options).labels;
+    std::atomic<int> asked{0};
+    options.stop = StopCheck([&] { ++asked; });
+    CHECK(tasks::cluster_embedding(view_of(cells.rows), cells.slice, options).labels == expected);
+    // Leiden: 5 tiles of 128 queries look at the nearest block at least; the others once an iteration.
+    CHECK(asked >= (method == ClusterMethod::leiden ? 5 : 2));
+    for (int last = 1; last <= asked; ++last) {
+      std::atomic<int> left{last};
+      options.stop = StopCheck([&] {
+        if (--left == 0) throw last;
+      });
+      CHECK_THROWS_AS(tasks::cluster_embedding(view_of(cells.rows), cells.slice, options), int);
+    }
+  }
 }

@@ -5,27 +5,34 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "interruptible.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/tasks/classification_metrics.hpp"
 #include "stofm/tasks/cluster_embedding.hpp"
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/fine_tune.hpp"
 #include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/group_colours.hpp"
+#include "stofm/tasks/head_file.hpp"
+#include "stofm/tasks/head_rows.hpp"
 #include "stofm/tasks/neighbour_vote.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
 #include "stofm/tasks/shared_classes.hpp"
 #include "stofm/tasks/shared_genes.hpp"
 #include "stofm/tasks/slice_features.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
+#include "stofm/version.hpp"
 #include "values.hpp"
 
 namespace stofm::python {
@@ -45,10 +52,38 @@ nb::tuple cluster_rows(const FloatMatrix& rows, const Codes& slice_of, const nb:
   options.seed = value_or(given, "seed", options.seed);
   const Tensor<float> copy = copy_of(rows);
   const std::vector<std::int32_t> groups(slice_of.data(), slice_of.data() + slice_of.size());
-  tasks::EmbeddingClusters found = run_interruptibly(nb::none(), [&](const pipeline::Progress&) {
+  tasks::EmbeddingClusters found = run_interruptibly(nb::none(), [&](const pipeline::Progress& progress) {
+    options.stop = StopCheck([&] { progress.check(); });
     return tasks::cluster_embedding(copy.view(), groups, options);
   });
   return nb::make_tuple(array_of(std::move(found.labels)), found.resolution);
+}
+
+/// A head from a file.
+struct LoadedHead {
+  tasks::Classifier classifier;
+  std::string path;
+};
+
+std::unique_ptr<LoadedHead> load_head(const std::string& path) {
+  return run_interruptibly(nb::none(), [&](const pipeline::Progress&) {
+    return std::make_unique<LoadedHead>(LoadedHead{tasks::load_classifier(path), path});
+  });
+}
+
+bool words_need_model(const std::string& use) {
+  const std::vector<std::string> parts = tasks::parts_of_use(use);
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); });
+}
+
+std::string use_of(const tasks::Classifier& head) {
+  return head.input.settings.value("use", std::string("stofm"));
+}
+
+bool head_needs_model(const LoadedHead& head) {
+  return head.classifier.kind == tasks::ClassifierKind::fine_tuned ||
+         words_need_model(use_of(head.classifier));
 }
 
 /// What a head is learnt from and by.
@@ -59,13 +94,17 @@ struct ClassifyTask {
   const pipeline::Model* model = nullptr;
   pipeline::EmbedOptions embed;
   std::vector<std::string> use, ignore;
+  std::string use_text;  ///< `use` as given
+  std::string verb, label, model_name;
+  std::string save;                  ///< file for the head; empty: none is written
+  const LoadedHead* head = nullptr;  ///< in place of learning
   bool tune = false, balanced = true;
   std::string centre;
   std::int64_t epochs = 20, smooth = 0;
 };
 
 struct ClassifyAnswer {
-  std::vector<std::string> names;
+  std::vector<std::string> names, colours;
   std::vector<std::vector<std::int32_t>> labels;  ///< by slice that is predicted
   std::vector<Tensor<double>> probabilities;
   std::string features;
@@ -100,10 +139,46 @@ void require_classes(const std::vector<std::vector<std::int32_t>>& codes, std::s
                      "at least two", "Add a slice where others are labelled to train."});
 }
 
+/// What a head keeps of its features. \param made the features, by part of `parts`
+tasks::ClassifierInput head_input(const ClassifyTask& task, const std::vector<std::string>& parts,
+                                  const std::vector<tasks::SliceFeatures>& made,
+                                  const ClassifyAnswer& answer) {
+  tasks::ClassifierInput input;
+  input.kind = task.tune ? tasks::FeatureKind::stofm : tasks::feature_kind(parts.front());
+  std::string use;
+  for (const std::string& part : parts) use += (use.empty() ? "" : "+") + part;
+  input.name = task.tune ? "a head and all layers of the SE(2) Transformer" : "logistic regression on " + use;
+  input.settings["use"] = use;
+  input.settings["center"] = answer.centred;
+  if (task.save.empty()) return input;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    if (made[p].components) tasks::store_components(*made[p].components, input);
+    if (parts[p] == "genes") tasks::store_genes(task.slices, task.model, input);
+  }
+  return input;
+}
+
+void save_head(const ClassifyTask& task, std::int64_t labelled, const ClassifyAnswer& answer,
+               tasks::Classifier& classifier) {
+  if (task.save.empty()) return;
+  if (classifier.input.needs_model()) {
+    classifier.model_identity = tasks::model_identity(*task.model);
+    classifier.model_name = task.model_name;
+  }
+  std::vector<std::string> names;
+  for (std::size_t s = 0; s < task.labelled; ++s) names.push_back(task.slices[s]->path);
+  classifier.provenance = {{"verb", task.verb},        {"label", task.label},
+                           {"train", names},           {"learnt", classifier.input.name},
+                           {"cells", labelled},        {"program", STOFM_VERSION},
+                           {"colours", answer.colours}};
+  tasks::save_classifier(task.save, classifier, true);
+}
+
 /// Logistic regression on features that stay as they are.
 void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::int32_t>>& codes,
                   const pipeline::Progress& progress, ClassifyAnswer& answer) {
   std::vector<Tensor<float>> rows;
+  std::vector<tasks::SliceFeatures> parts;
   for (const std::string& use : task.use) {
     tasks::SliceFeatures made = features_of(task, use, progress, answer.notices);
     answer.features += (answer.features.empty() ? "" : " + ") + made.name;
@@ -112,6 +187,8 @@ void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::i
     else
       for (std::size_t s = 0; s < rows.size(); ++s)
         rows[s] = tasks::columns_beside("use", rows[s], made.rows[s]);
+    made.rows.clear();
+    parts.push_back(std::move(made));
   }
   // As `stofm annotate --center auto`.
   answer.centred = task.centre == "on" ||
@@ -141,13 +218,25 @@ void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::i
     progress.check();
     answer.probabilities.push_back(tasks::predict_probabilities(head.model, std::as_const(rows[s]).view()));
   }
+  tasks::Classifier classifier;
+  classifier.kind = tasks::ClassifierKind::logistic;
+  classifier.classes = answer.names;
+  classifier.input = head_input(task, task.use, parts, answer);
+  classifier.logistic = head.model;
+  classifier.present = head.model.present;
+  save_head(task, static_cast<std::int64_t>(targets.size()), answer, classifier);
 }
 
 /// The SE(2) Transformer trained with the head.
 void learn_tuned(const ClassifyTask& task, const std::vector<std::vector<std::int32_t>>& codes,
                  const pipeline::Progress& progress, ClassifyAnswer& answer) {
-  const tasks::SliceFeatures cells = features_of(task, "cells", progress, answer.notices);
+  std::vector<tasks::SliceFeatures> made;
+  made.push_back(features_of(task, "cells", progress, answer.notices));
+  tasks::SliceFeatures& cells = made.front();
   answer.features = cells.name;
+  answer.centred = task.centre == "on";
+  std::vector<double> centre;
+  if (answer.centred) tasks::centre_by_slice(cells.rows, centre);
   std::vector<train::PreparedSlice> prepared;
   for (std::size_t s = 0; s < task.slices.size(); ++s)
     prepared.push_back(tasks::prepare_rows(*task.slices[s], cells.rows[s], task.embed));
@@ -160,15 +249,53 @@ void learn_tuned(const ClassifyTask& task, const std::vector<std::vector<std::in
   options.epochs = task.epochs;
   options.seed =
       RandomKey{task.embed.seed, 0}.child(0).stream ^ task.embed.seed;  // of the program's first head
-  const tasks::FineTuneResult tuned =
+  options.input = head_input(task, {"cells"}, made, answer);
+  if (answer.centred) options.input.settings["centre"] = centre;
+  tasks::FineTuneResult tuned =
       tasks::fine_tune_classifier(*task.model, labelled, answer.names, options, progress);
   answer.notices.insert(answer.notices.end(), tuned.notices.begin(), tuned.notices.end());
   for (std::size_t s = task.labelled; s < prepared.size(); ++s)
     answer.probabilities.push_back(
         tasks::predict_classes(tuned.classifier, *task.model, prepared[s], progress));
+  save_head(task, tuned.labelled, answer, tuned.classifier);
 }
 
-ClassifyAnswer run_classify(const ClassifyTask& task, const pipeline::Progress& progress) {
+/// Labels by a head that was learnt before.
+void ask_head(const ClassifyTask& task, const pipeline::Progress& progress, ClassifyAnswer& answer) {
+  const tasks::Classifier& head = task.head->classifier;
+  const std::string verb = head.provenance.value("verb", task.verb);
+  if (verb != task.verb)
+    throw UsageError({"STOFM-2087", task.head->path, "head", concat("a head that was saved by ", verb),
+                      concat("one of ", task.verb), concat("Use ", verb, " with this head.")});
+  if (head_needs_model(*task.head)) tasks::require_model_of(head, *task.model);
+  answer.names = head.classes;
+  answer.colours = head.provenance.value("colours", std::vector<std::string>());
+  const std::vector<std::string> usual = tasks::group_colours(answer.names.size());
+  for (std::size_t c = answer.colours.size(); c < usual.size(); ++c) answer.colours.push_back(usual[c]);
+  answer.features = head.input.name;
+  answer.centred = head.input.settings.value("center", false);
+  for (const io::Slice* slice : task.slices) {
+    const tasks::FeatureMaker make = [&](const tasks::SliceFeatureOptions& options) {
+      auto made = tasks::slice_features(std::span(&slice, 1), task.model, options, progress);
+      answer.notices.insert(answer.notices.end(), made.notices.begin(), made.notices.end());
+      return made;
+    };
+    const Tensor<float> rows =
+        tasks::rows_for_head(head, *slice, task.model, task.embed, make, answer.notices);
+    progress.check();
+    answer.probabilities.push_back(head.kind == tasks::ClassifierKind::logistic
+                                       ? tasks::predict_classes(head, std::as_const(rows).view())
+                                       : tasks::predict_classes(head, *task.model,
+                                                                tasks::prepare_rows(*slice, rows, task.embed),
+                                                                progress));
+  }
+}
+
+void learn(const ClassifyTask& task, const pipeline::Progress& progress, ClassifyAnswer& answer) {
+  if (const std::string why = tasks::unsaved_features(task.use_text);
+      !task.save.empty() && !task.tune && !why.empty())
+    throw UsageError({"STOFM-2088", task.save, "save", why, "other features",
+                      "Choose other features with use, or leave save out."});
   std::vector<const io::SliceLabels*> labels;
   std::vector<std::int64_t> cells;
   for (std::size_t s = 0; s < task.labelled; ++s) {
@@ -178,14 +305,24 @@ ClassifyAnswer run_classify(const ClassifyTask& task, const pipeline::Progress& 
   std::vector<std::string> none = tasks::words_for_no_label();
   none.insert(none.end(), task.ignore.begin(), task.ignore.end());
   tasks::SharedClasses classes = tasks::share_classes(labels, cells, none);
-  ClassifyAnswer answer;
   answer.names = classes.names;
+  answer.colours = tasks::group_colours(classes.names.size());
+  for (std::size_t c = 0; c < answer.colours.size(); ++c)
+    if (!classes.colours[c].empty()) answer.colours[c] = classes.colours[c];
   require_classes(classes.codes, classes.names.size(),
                   concat("obs[", quoted(task.labels.front().name, 60), "]"), classes.names);
   if (task.tune)
     learn_tuned(task, classes.codes, progress, answer);
   else
     learn_frozen(task, classes.codes, progress, answer);
+}
+
+ClassifyAnswer run_classify(const ClassifyTask& task, const pipeline::Progress& progress) {
+  ClassifyAnswer answer;
+  if (task.head != nullptr)
+    ask_head(task, progress, answer);
+  else
+    learn(task, progress, answer);
   for (std::size_t k = 0; k < answer.probabilities.size(); ++k) {
     std::vector<std::int32_t> found = tasks::most_probable(answer.probabilities[k].view());
     if (task.smooth > 0)
@@ -196,9 +333,10 @@ ClassifyAnswer run_classify(const ClassifyTask& task, const pipeline::Progress& 
   return answer;
 }
 
-/// \param labels by labelled slice: (codes, categories) \param model a Model, or None where nothing needs it
+/// \param labels by labelled slice: (codes, categories, colours) \param model a Model, or None where nothing
+/// needs it \param head a Head in place of labelled slices, or None
 nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& labels,
-                  const std::string& label, const LoadedModel* model, const nb::dict& given,
+                  const LoadedModel* model, const LoadedHead* head, const nb::dict& given,
                   const nb::object& heard) {
   ClassifyTask task;
   for (const ArraySlice* slice : slices) task.slices.push_back(&slice->slice);
@@ -207,14 +345,21 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
     const auto parts = nb::cast<nb::tuple>(one);
     const auto codes = nb::cast<Codes>(parts[0]);
     io::SliceLabels column;
-    column.name = label;
+    column.name = value_or<std::string>(given, "label", "");
     column.codes.assign(codes.data(), codes.data() + codes.size());
     column.categories = nb::cast<std::vector<std::string>>(parts[1]);
+    column.colours = nb::cast<std::vector<std::string>>(parts[2]);
     task.labels.push_back(std::move(column));
   }
   task.model = model == nullptr ? nullptr : &model->model;
   task.embed = embed_options(given);
-  task.use = tasks::parts_of_use(value_or<std::string>(given, "use", "stofm"));
+  task.head = head;
+  task.verb = value_or<std::string>(given, "verb", "");
+  task.label = value_or<std::string>(given, "label", "");
+  task.save = value_or<std::string>(given, "save", "");
+  task.model_name = value_or<std::string>(given, "model_name", "");
+  task.use_text = value_or<std::string>(given, "use", "stofm");
+  task.use = tasks::parts_of_use(task.use_text);
   task.ignore = value_or<std::vector<std::string>>(given, "ignore", {});
   task.tune = value_or(given, "tune", false);
   task.balanced = value_or(given, "balanced", true);
@@ -230,6 +375,7 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
   answer["codes"] = codes;
   answer["probabilities"] = probabilities;
   answer["names"] = found.names;
+  answer["colours"] = found.colours;
   answer["features"] = found.features;
   answer["centred"] = found.centred;
   answer["notices"] = notice_list(found.notices);
@@ -239,14 +385,15 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
 }  // namespace
 
 void define_tasks(nb::module_& module) {
-  module.def("use_needs_model", [](const std::string& use) {
-    const std::vector<std::string> parts = tasks::parts_of_use(use);
-    return std::any_of(parts.begin(), parts.end(),
-                       [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); });
-  });
+  nb::class_<LoadedHead>(module, "Head")
+      .def_ro("path", &LoadedHead::path)
+      .def_prop_ro("needs_model", &head_needs_model);
+  module.def("load_head", &load_head);
+  module.def("use_needs_model", &words_need_model);
+  module.def("group_colours", &tasks::group_colours);
   module.def("cluster_rows", &cluster_rows);
-  module.def("classify", &classify, nb::arg("slices"), nb::arg("labels"), nb::arg("label"),
-             nb::arg("model").none(), nb::arg("options"), nb::arg("progress") = nb::none());
+  module.def("classify", &classify, nb::arg("slices"), nb::arg("labels"), nb::arg("model").none(),
+             nb::arg("head").none(), nb::arg("options"), nb::arg("progress") = nb::none());
 }
 
 }  // namespace stofm::python

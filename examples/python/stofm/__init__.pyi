@@ -97,10 +97,12 @@ def cluster(
 ) -> Optional[AnnData]: ...
 def annotate(
     adata: AnnData,
-    train: Union[AnnData, Sequence[AnnData]],
+    train: Optional[Union[AnnData, Sequence[AnnData]]] = None,
     label: str = "cell_type",
     model: Optional[_Weights] = None,
     *,
+    head: Optional[Union[str, "os.PathLike[str]"]] = None,
+    save: Optional[Union[str, "os.PathLike[str]"]] = None,
     key_added: str = "stofm_cell_type",
     tune: Literal["none", "all"] = "none",
     use: str = "cells+genes",
@@ -127,10 +129,12 @@ def annotate(
 ) -> Optional[AnnData]: ...
 def segment(
     adata: AnnData,
-    train: Union[AnnData, Sequence[AnnData]],
+    train: Optional[Union[AnnData, Sequence[AnnData]]] = None,
     label: str = "region",
     model: Optional[_Weights] = None,
     *,
+    head: Optional[Union[str, "os.PathLike[str]"]] = None,
+    save: Optional[Union[str, "os.PathLike[str]"]] = None,
     key_added: str = "stofm_region",
     tune: Literal["none", "all"] = "none",
     use: str = "stofm+pca+nbr",

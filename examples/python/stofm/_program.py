@@ -14,7 +14,7 @@ def program():
 def main():
     path = program()
     if path is None:
-        sys.exit("stofm: this Python package was built without the program, as libhdf5 or CLI11 was not found, or on purpose "
-                 "for a wheel that travels. Its functions are all there (import stofm). For the program: apt-get install "
-                 "libhdf5-dev libcli11-dev and install the package from source again, or build the repository.")
+        sys.exit("stofm: this Python package was built without the program, as libhdf5 or CLI11 was not found. Its functions are "
+                 "all there (import stofm). For the program: apt-get install libhdf5-dev libcli11-dev and install the package "
+                 "from source again, or build the repository.")
     os.execv(path, [str(path), *sys.argv[1:]])

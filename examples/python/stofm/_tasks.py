@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is done with embeddings: clusters, cell types and regions."""
 import json
+import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from ._embed import (embedding_options, model_card, model_of, one_of, provenance
 from ._errors import DataError, UsageError, arguments_of_options
 from ._progress import heard
 
+_UNASSIGNED_COLOUR = "#bdbdbd"
 _MISSING = {"", "nan", "-nan", "NaN", "NA", "<NA>", "None", "null"}
 
 
@@ -61,7 +64,8 @@ def cluster(adata, n_clusters=None, *, method="leiden", resolution=1.0, n_neighb
     Returns
     -------
     None or anndata.AnnData
-        ``adata.obs[key_added]``: categorical, "0" is the largest cluster.
+        ``adata.obs[key_added]``: categorical, "0" is the largest cluster; its colours are in
+        ``adata.uns[key_added + "_colors"]``.
 
     Raises
     ------
@@ -84,13 +88,14 @@ def cluster(adata, n_clusters=None, *, method="leiden", resolution=1.0, n_neighb
     target = adata.copy() if copy else adata
     count = int(labels.max()) + 1 if len(labels) else 0
     target.obs[key_added] = pd.Categorical.from_codes(labels, [str(c) for c in range(count)])
+    target.uns[f"{key_added}_colors"] = _stofm.group_colours(count)  # where scanpy looks
     _task_record(target, "cluster", {"program": "stofm " + _stofm.version, "use_rep": use_rep,
                                      "options": json.dumps(options), "resolution": float(resolution)})
     return target if copy else None
 
 
 def _labels(adata, column):
-    """(codes, categories) of a column, whatever it holds: categories in their order, other values sorted."""
+    """(codes, categories, colours) of a column, whatever it holds: categories in their order, other values sorted."""
     if column not in adata.obs:
         raise UsageError("STOFM-3552", "adata", f"obs/{column}",
                          "nothing; obs has " + ", ".join(map(str, adata.obs.columns)), "a column of labels",
@@ -109,50 +114,66 @@ def _labels(adata, column):
     for code, name in enumerate(names):
         if name in _MISSING:
             codes[codes == code] = -1
-    return codes, names
+    return codes, names, _known_colours(adata, column, len(names))
 
 
-def _classify(task, adata, train, label, model, *, key_added, tune, use, epochs, class_weights, center, smooth,
+def _known_colours(adata, column, count):
+    """Those of uns as "#rrggbb", if there is one for every category; else none."""
+    known = adata.uns.get(f"{column}_colors")
+    known = [] if known is None or isinstance(known, str) else [str(colour)[:7].lower() for colour in known][:count]
+    return known if len(known) == count and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in known) else []
+
+
+def _classify(task, adata, train, label, model, *, head, save, key_added, tune, use, epochs, class_weights, center, smooth,
               unassigned_below, ignore_labels, spatial_key, layer, use_raw, library_key, gene_key, species, min_coverage,
               counts_scale, overlay, seed, threads, max_memory, progress, copy):
     one_of("tune", tune, ("none", "all"))
     one_of("class_weights", class_weights, ("balanced", "none"))
     one_of("center", center, ("auto", "on", "off"))
-    train = [train] if hasattr(train, "obs") else list(train)
-    if not train:
-        raise UsageError("STOFM-2081", "", task, "nothing to learn from", "train=[...]",
+    train = [] if train is None else [train] if hasattr(train, "obs") else list(train)
+    if head is not None and (train or save is not None):
+        raise UsageError("STOFM-2094", "", "head", "train or save beside it", "a head or what one is learnt from",
+                         "Leave the others out.")
+    if head is None and not train:
+        raise UsageError("STOFM-2081", "", task, "nothing to learn from", "train=[...] or head=...",
                          "Give labelled AnnData objects as train and their column as label.")
     options = embedding_options(species=species, min_coverage=min_coverage, clustering="leiden", clusters=0, alpha=0.2,
                                 resolution=1.0, split=1000, merge_slivers=False, geometry="reference", seed=seed,
                                 max_memory=max_memory)
     reading = {"layer": layer, "use_raw": use_raw, "spatial_key": spatial_key, "library_key": library_key,
                "gene_key": gene_key, "counts_scale": counts_scale, "overlay": overlay}
-    learning = {"use": use, "ignore": list(ignore_labels), "tune": tune == "all", "center": center,
+    learning = {"verb": task, "label": label, "save": "" if save is None else os.fspath(save), "use": use, "ignore": list(ignore_labels), "tune": tune == "all", "center": center,
                 "balanced": class_weights == "balanced", "epochs": int(epochs), "smooth": int(smooth)}
     with threads_set(threads):
-        weights = model_of(model) if tune == "all" or _stofm.use_needs_model(use) else None
+        head = None if head is None else _stofm.load_head(os.fspath(head))
+        needed = tune == "all" or _stofm.use_needs_model(use) if head is None else head.needs_model
+        weights = model_of(model) if needed else None
+        if weights is not None:
+            learning["model_name"] = model_card(weights)[0]
         labels = [_labels(one, label) for one in train]
         slices = [make_slice(one, **reading) for one in (*train, adata)]
         with heard(progress) as callback:
-            found = _stofm.classify(slices, labels, label, weights, {**options, **learning}, callback)
+            found = _stofm.classify(slices, labels, weights, head, {**options, **learning}, callback)
     notices = [notice for one in slices for notice in one.notices] + found["notices"]
     say(dict.fromkeys(notices), stacklevel=4)
     names, codes, probabilities = found["names"], found["codes"][0], found["probabilities"][0]
     probability = probabilities[np.arange(len(codes)), codes]
-    shown = list(names)
+    shown, colours = list(names), list(found["colours"])
     if unassigned_below > 0:
         unsure = probabilities.max(axis=1) < unassigned_below
         if unsure.any():
             shown.append("unassigned")
+            colours.append(_UNASSIGNED_COLOUR)
             codes = np.where(unsure, len(names), codes)
     target = adata.copy() if copy else adata
     target.obs[key_added] = pd.Categorical.from_codes(codes, shown)
+    target.uns[f"{key_added}_colors"] = colours
     target.obs[key_added + "_probability"] = probability
     target.obsm[key_added + "_probabilities"] = pd.DataFrame(probabilities.astype(np.float32), index=target.obs_names,
                                                              columns=names)
-    record = {"program": "stofm " + _stofm.version, "label": label, "train_cells": [int(one.n_obs) for one in train],
+    record = {"program": "stofm " + _stofm.version, **({"head": head.path} if head else {"label": label}), "train_cells": [int(one.n_obs) for one in train],
               "features": found["features"], "centred": bool(found["centred"]),
-              "options": json.dumps({**provenance_options(options, **reading), "use": use, "tune": tune}),
+              "options": json.dumps({**provenance_options(options, **reading), **({} if head else {"use": use, "tune": tune})}),
               "notices": np.array([f"{code} {arguments_of_options(text)}" for code, text, _ in dict.fromkeys(notices)], dtype=object)}
     if weights is not None:
         name, _, kind = model_card(weights)
@@ -167,14 +188,20 @@ _CLASSIFY = """
     ----------
     adata : anndata.AnnData
         The slice whose cells are to be named.
-    train : anndata.AnnData or list of them
+    train : anndata.AnnData or list of them, optional
         Labelled slices to learn from.
     label : str
         Column of ``obs`` of the labelled slices.
     model : str, path-like or Model, optional
         As in `embed`.
+    head : str or path-like, optional
+        A head that was saved, by `save` or by the program's ``--save``, in place of `train`; `label`, `tune`, `use`,
+        `epochs`, `class_weights`, `center` and `ignore_labels` were chosen when it was learnt.
+    save : str or path-like, optional
+        Write the head that is learnt to this ``.safetensors`` file, for `head` and the program's ``--head``. A file
+        that is there is replaced.
     key_added : str
-        Column of ``adata.obs``; with ``_probability`` (of that label) beside it, and ``_probabilities`` in
+        Column of ``adata.obs``, with its colours in ``adata.uns``; with ``_probability`` (of that label) beside it, and ``_probabilities`` in
         ``adata.obsm``.
     tune : {{"none", "all"}}
         ``"none"``: logistic regression on `use`. ``"all"``: the SE(2) Transformer is trained with the head, `epochs`
@@ -187,7 +214,8 @@ _CLASSIFY = """
     class_weights : {{"balanced", "none"}}
         Every class, or every cell, weighs the same.
     center : {{"auto", "on", "off"}}
-        Centre and scale features in each slice; by itself where panels differ. Not used with ``tune="all"``.
+        Centre and scale features in each slice; by itself where panels differ. With ``tune="all"`` only if
+        "on", and centred alone.
     smooth : int
         Give each cell the label that most of itself and its `smooth` nearest cells have.
     unassigned_below : float
@@ -209,11 +237,14 @@ _CLASSIFY = """
     stofm.DataError
         No labels, one class only, genes that nothing knows.
     stofm.UsageError
-        No such column, arguments that do not fit.
+        No such column, arguments that do not fit, a head of another model or function.
+    stofm.FileError
+        `head` is no head, or a damaged one; `save` can not be written.
     """
 
 
-def annotate(adata, train, label="cell_type", model=None, *, key_added="stofm_cell_type", tune="none",
+def annotate(adata, train=None, label="cell_type", model=None, *, head=None, save=None,
+             key_added="stofm_cell_type", tune="none",
              use="cells+genes", epochs=20, class_weights="balanced", center="auto", smooth=0, unassigned_below=0.0,
              ignore_labels=(), spatial_key="spatial", layer=None, use_raw=False, library_key=None, gene_key=None,
              species="auto", min_coverage=0.1, counts_scale="auto", overlay=False, seed=0, threads=None, max_memory=None,
@@ -221,7 +252,8 @@ def annotate(adata, train, label="cell_type", model=None, *, key_added="stofm_ce
     return _classify("annotate", **locals())
 
 
-def segment(adata, train, label="region", model=None, *, key_added="stofm_region", tune="none",
+def segment(adata, train=None, label="region", model=None, *, head=None, save=None, key_added="stofm_region",
+            tune="none",
             use="stofm+pca+nbr", epochs=20, class_weights="balanced", center="auto", smooth=0, unassigned_below=0.0,
             ignore_labels=(), spatial_key="spatial", layer=None, use_raw=False, library_key=None, gene_key=None,
             species="auto", min_coverage=0.1, counts_scale="auto", overlay=False, seed=0, threads=None, max_memory=None,

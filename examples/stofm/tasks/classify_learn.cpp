@@ -11,10 +11,10 @@
 #include "stofm/tasks/fine_tune.hpp"
 #include "stofm/tasks/frozen_head.hpp"
 #include "stofm/tasks/head_file.hpp"
+#include "stofm/tasks/head_rows.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
 #include "stofm/tasks/shared_genes.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
-#include "tasks/classify_features.hpp"
 
 namespace stofm::program {
 namespace {
@@ -26,6 +26,12 @@ pipeline::Progress classify_progress() {
   return pipeline::Progress([](const pipeline::ProgressEvent& event) {
     Console::get().progress(event.stage, event.done, event.total, event.unit);
   });
+}
+
+std::vector<const io::Slice*> classify_slices(std::span<const TaskSlice> slices) {
+  std::vector<const io::Slice*> list;
+  for (const TaskSlice& one : slices) list.push_back(&one.slice);
+  return list;
 }
 
 /// Rows of several slices one below the other, those for which `use` says so.
@@ -85,6 +91,17 @@ void check_head_model(const tasks::Classifier& head, const LoadedModel& model) {
   tasks::require_model_of(head, model.model);
 }
 
+Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
+                            const TaskArguments& task, Notices& notices) {
+  return tasks::rows_for_head(
+      head, slice.slice, model == nullptr ? nullptr : &model->model,
+      task_embed_options(task, task_memory(task)),
+      [&](const tasks::SliceFeatureOptions& options) {
+        return task_features(std::span(&slice, 1), model, task, options);
+      },
+      notices);
+}
+
 Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const Tensor<float>& rows,
                         const LoadedModel* model, const TaskArguments& task) {
   if (head.kind == tasks::ClassifierKind::logistic)
@@ -111,9 +128,8 @@ ClassifyLearner::ClassifyLearner(const ClassifyArguments& arguments, std::span<c
 void ClassifyLearner::decide_to_centre() {
   centred_ = arguments_.center == "on";
   if (arguments_.center != "auto" || arguments_.tune != "none" || slices_.size() < 2) return;
-  std::vector<const io::Slice*> list;
-  for (const TaskSlice& one : slices_) list.push_back(&one.slice);
-  const auto panels = tasks::panel_overlap(list, model_ == nullptr ? nullptr : &model_->model);
+  const auto panels =
+      tasks::panel_overlap(classify_slices(slices_), model_ == nullptr ? nullptr : &model_->model);
   centred_ = panels.differ();
   if (centred_)
     Console::get().say(
@@ -155,7 +171,7 @@ const tasks::SliceFeatures& ClassifyLearner::features(const std::string& use, bo
 const std::vector<train::PreparedSlice>& ClassifyLearner::prepared() {
   if (!prepared_.empty()) return prepared_;
   std::vector<Tensor<float>> rows = features("cells").rows;
-  if (centred_) centre_by_slice(rows, centre_);
+  if (centred_) tasks::centre_by_slice(rows, centre_);
   pipeline::EmbedOptions options = task_embed_options(arguments_.task, 0);
   for (std::size_t s = 0; s < slices_.size(); ++s)
     prepared_.push_back(tasks::prepare_rows(slices_[s].slice, rows[s], options));
@@ -190,8 +206,9 @@ tasks::ClassifierInput ClassifyLearner::input() {
   if (!centre_.empty()) input.settings["centre"] = centre_;
   for (const std::string& part : parts) {
     const tasks::SliceFeatures& made = features(part);
-    if (made.components) store_components(*made.components, input);
-    if (part == "genes") store_genes(slices_, model_, input);
+    if (made.components) tasks::store_components(*made.components, input);
+    if (part == "genes")
+      tasks::store_genes(classify_slices(slices_), model_ == nullptr ? nullptr : &model_->model, input);
   }
   return input;
 }

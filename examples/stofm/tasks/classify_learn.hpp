@@ -44,6 +44,10 @@ void write_head(const std::string& path, const tasks::Classifier& head, bool ove
 /// Refuses a head that was learnt with other weights. \throws UsageError (STOFM-4747)
 void check_head_model(const tasks::Classifier& head, const LoadedModel& model);
 
+/// Rows of one slice as the head was given them (tasks::rows_for_head), an embedding of the file among them.
+Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
+                            const TaskArguments& task, Notices& notices);
+
 /// Probabilities [cells, classes of the head] of a slice, from the rows that rows_for_head gives.
 Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const Tensor<float>& rows,
                         const LoadedModel* model, const TaskArguments& task);

@@ -11,9 +11,9 @@
 #include "console.hpp"
 #include "output_plan.hpp"
 #include "signals.hpp"
+#include "stofm/tasks/head_rows.hpp"
 #include "stofm/tasks/neighbour_vote.hpp"
 #include "stofm/version.hpp"
-#include "tasks/classify_features.hpp"
 #include "tasks/classify_plan.hpp"
 
 namespace stofm::program {
@@ -30,11 +30,10 @@ void check_classify(const ClassifyArguments& a, const ClassifyWords& words) {
   if (a.label.empty() && a.head.empty())
     throw UsageError({"STOFM-2082", "", "--label", "nothing", "a column of obs",
                       "Name the column with the labels by --label."});
-  for (const char* fitted : {"linear-context", "fitted-context"})
-    if (!a.save.empty() && a.tune == "none" && a.task.use.find(fitted) != std::string::npos)
-      throw UsageError({"STOFM-2088", a.save, "--save",
-                        concat("a head on ", fitted, ", which other slices can't be given"), "other features",
-                        "Choose other features with --use, or leave --save out."});
+  if (const std::string why = tasks::unsaved_features(a.task.use);
+      !a.save.empty() && a.tune == "none" && !why.empty())
+    throw UsageError({"STOFM-2088", a.save, "--save", why, "other features",
+                      "Choose other features with --use, or leave --save out."});
   // --features pca fits as many components as the model is wide, --use pca thirty; a head stores one basis.
   const std::vector<std::string> parts = tasks::parts_of_use(a.task.use);
   const auto any = [&parts](auto&& is) { return std::any_of(parts.begin(), parts.end(), is); };
@@ -168,7 +167,7 @@ std::vector<ClassifySum> classify_sums(const ClassifyWork& work) {
 }
 
 void set_colours(ClassifyWork& work) {
-  const std::vector<std::string> own = palette(work.classes.names.size());
+  const std::vector<std::string> own = group_colours(work.classes.names.size());
   for (std::size_t c = 0; c < own.size(); ++c)
     work.colours.push_back(work.classes.colours[c].empty() ? own[c] : work.classes.colours[c]);
 }

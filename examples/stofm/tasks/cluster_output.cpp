@@ -87,7 +87,7 @@ TaskReport cluster_report(const ClusterWork& work, const ClusterArguments& a) {
       "cluster",
       "Cells that are alike in the embedding, over all slices together; numbered by size.",
       names,
-      palette(names.size()),
+      group_colours(names.size()),
       {}};
   TaskReportTable shares{"Share of each slice in each cluster", {"cluster", "cells"}, {}};
   for (std::size_t s = 0; s < work.slices.size(); ++s) {
@@ -145,7 +145,8 @@ void write_clusters(ClusterWork& work, const Arguments& arguments, const LoadedM
     column.codes = labels_of(work, s);
     column.categories = cluster_names(work);
     file.obs.push_back(std::move(column));
-    file.uns_lists["stofm_cluster_colors"] = palette(static_cast<std::size_t>(work.clusters.clusters()));
+    file.uns_lists["stofm_cluster_colors"] =
+        group_colours(static_cast<std::size_t>(work.clusters.clusters()));
     if (work.view.numel() > 0) work.views.push_back(work.view.slice(0, work.first[s], work.first[s + 1]));
     if (a.task.use == "context") file.obsm.push_back({"X_stofm_context", work.features.rows[s].view(), {}});
   }

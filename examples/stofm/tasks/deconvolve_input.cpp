@@ -115,7 +115,7 @@ DeconvolveReference open_deconvolve_reference(const DeconvolveArguments& a) {
     }
   }
   for (const std::string& type : a.leave_out) reference.left_out.push_back(type);
-  const std::vector<std::string> usual = palette(reference.types.size());
+  const std::vector<std::string> usual = group_colours(reference.types.size());
   reference.colours.resize(reference.types.size());
   const bool all = std::none_of(reference.colours.begin(), reference.colours.end(),
                                 [](const std::string& colour) { return colour.empty(); });

@@ -337,10 +337,4 @@ TaskReportSlice report_slice(const TaskSlice& slice) {
   return drawn;
 }
 
-std::vector<std::string> palette(std::size_t groups) {
-  std::vector<std::string> colours;
-  for (std::size_t i = 0; i < groups; ++i) colours.push_back(group_colour(i));
-  return colours;
-}
-
 }  // namespace stofm::program

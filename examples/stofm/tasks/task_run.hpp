@@ -101,7 +101,4 @@ std::string task_slice_name(const std::string& path);
 /// x, y and the view of a slice for the report.
 TaskReportSlice report_slice(const TaskSlice& slice);
 
-/// One palette for all inputs and verbs: colour i as `embed` has it.
-std::vector<std::string> palette(std::size_t groups);
-
 }  // namespace stofm::program

@@ -108,7 +108,7 @@ inline std::int64_t leiden_everywhere(const WeightedGraph& graph, std::span<cons
   std::int64_t passes = 0;
   for (bool moved = true; moved && passes != options.max_passes; ++passes) {
     LeidenOrders orders(options.seed, passes, labels.size());
-    moved = leiden_pass(rows_of(graph), degrees, factor, labels, orders);
+    moved = leiden_pass(rows_of(graph), degrees, factor, labels, orders, options.stop);
   }
   return passes;
 }
@@ -125,14 +125,14 @@ inline std::int64_t leiden_local(const WeightedGraph& graph, std::span<const dou
     LeidenOrders orders(options.seed, passes, block);
     std::vector<std::int32_t> before = labels;
     if (passes < 2)
-      leiden_pass(rows, degrees, factor, labels, orders);
+      leiden_pass(rows, degrees, factor, labels, orders, options.stop);
     else
-      leiden_pass_within(rows, degrees, factor, open, labels, orders);
+      leiden_pass_within(rows, degrees, factor, open, labels, orders, options.stop);
     ++passes;
     open = changed_clusters(before, labels);
     if (std::find(open.begin(), open.end(), 1) != open.end()) continue;
     before = labels;
-    if (!move_nodes(rows, degrees, factor, labels, orders)) break;
+    if (!move_nodes(rows, degrees, factor, labels, orders, options.stop)) break;
     compact(labels, labels.size());
     open = changed_clusters(before, labels);
   }
@@ -142,9 +142,10 @@ inline std::int64_t leiden_local(const WeightedGraph& graph, std::span<const dou
 
 /// Clusters of `graph`. No cap on their number; islands stay apart; a node without edges is a cluster of its
 /// own. Until stable, no node can move alone to gain modularity. \throws UsageError for a resolution that is
-/// not positive, ShapeError for an inconsistent graph. *Cost* everywhere 0.1 to 0.3 us per listed entry and
-/// pass, 7 to 60 passes; local about 0.5 us per entry in all; memory about 80 bytes a node and 12 an entry
-/// beyond the graph, local 20 and 8 more. *Deterministic* yes for a seed, any thread count; no recursion.
+/// not positive, ShapeError for an inconsistent graph, what `stop` throws. *Cost* everywhere 0.1 to 0.3 us
+/// per listed entry and pass, 7 to 60 passes; local about 0.5 us per entry in all; memory about 80 bytes a
+/// node and 12 an entry beyond the graph, local 20 and 8 more. *Deterministic* yes for a seed, any thread
+/// count; no recursion.
 STOFM_INLINE LeidenResult leiden(const WeightedGraph& graph, const LeidenOptions& options = {});
 
 }  // namespace stofm::cluster

@@ -86,9 +86,9 @@ bool coarsen(const LeidenRows<Weight>& rows, std::span<const double> degrees, do
 /// moved.
 template <class Weight>
 bool leiden_pass(const LeidenRows<Weight>& base, std::span<const double> degrees, double factor,
-                 std::vector<std::int32_t>& labels, LeidenOrders& orders) {
+                 std::vector<std::int32_t>& labels, LeidenOrders& orders, const StopCheck& stop) {
   std::vector<std::int32_t> cluster = labels, part;
-  bool moved = move_nodes(base, degrees, factor, cluster, orders);
+  bool moved = move_nodes(base, degrees, factor, cluster, orders, stop);
   LeidenLevel level;
   labels = cluster;
   std::vector<std::int32_t> node_of(
@@ -97,7 +97,7 @@ bool leiden_pass(const LeidenRows<Weight>& base, std::span<const double> degrees
   if (merged) node_of = part;
   while (merged) {
     const LeidenRows<double> rows = level.rows();
-    moved = move_nodes(rows, level.degrees, factor, cluster, orders) || moved;
+    moved = move_nodes(rows, level.degrees, factor, cluster, orders, stop) || moved;
     for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = cluster[static_cast<std::size_t>(node_of[i])];
     LeidenLevel next;
     merged = coarsen(rows, level.degrees, factor, cluster, orders, part, next);
@@ -136,7 +136,7 @@ inline std::vector<std::uint8_t> changed_clusters(std::span<const std::int32_t> 
 /// nodes of open clusters.
 inline void leiden_pass_within(const LeidenRows<float>& base, std::span<const double> degrees, double factor,
                                const std::vector<std::uint8_t>& open, std::vector<std::int32_t>& labels,
-                               LeidenOrders& orders) {
+                               LeidenOrders& orders, const StopCheck& stop) {
   const std::size_t n = labels.size();
   std::vector<std::int32_t> part(n), node_of_closed(open.size(), -1), cluster;
   for (std::size_t i = 0; i < n; ++i) {
@@ -149,7 +149,7 @@ inline void leiden_pass_within(const LeidenRows<float>& base, std::span<const do
     cluster.push_back(labels[i]);
   }
   const LeidenLevel level = aggregate(base, degrees, part, static_cast<std::int64_t>(cluster.size()));
-  leiden_pass(level.rows(), level.degrees, factor, cluster, orders);
+  leiden_pass(level.rows(), level.degrees, factor, cluster, orders, stop);
   for (std::size_t i = 0; i < n; ++i) labels[i] = cluster[static_cast<std::size_t>(part[i])];
   compact(labels, n);
 }

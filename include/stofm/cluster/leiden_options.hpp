@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "stofm/core/stop_check.hpp"
+
 namespace stofm::cluster {
 
 /// Which clusters a pass looks into, and in which order nodes are visited.
@@ -22,6 +24,7 @@ struct LeidenOptions {
   std::int64_t max_passes = -1;  ///< -1: until stable (SPEC section 3)
   std::uint64_t seed = 0;        ///< of the order in which nodes are looked at
   LeidenWalk walk = LeidenWalk::by_size;
+  StopCheck stop = {};  ///< asked by the calling thread
 };
 
 }  // namespace stofm::cluster

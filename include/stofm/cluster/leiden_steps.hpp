@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "stofm/core/random.hpp"
+#include "stofm/core/stop_check.hpp"
 
 namespace stofm::cluster {
 
@@ -149,7 +150,8 @@ struct LeidenGroups {
 /// \return whether anything moved.
 template <class Weight>
 bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees, double factor,
-                std::vector<std::int32_t>& cluster, LeidenOrders& orders) {
+                std::vector<std::int32_t>& cluster, LeidenOrders& orders, const StopCheck& stop) {
+  constexpr std::size_t nodes_between_checks = 8192;
   const std::size_t n = degrees.size();
   std::vector<double> total(n, 0.0);
   std::vector<std::int32_t> members(n, 0), empty;
@@ -164,7 +166,9 @@ bool move_nodes(const LeidenRows<Weight>& rows, std::span<const double> degrees,
   std::size_t head = 0, waiting = n;
   ClusterWeights around(n);
   bool moved = false;
+  std::size_t looked_at = 0;
   while (waiting > 0) {
+    if (looked_at++ % nodes_between_checks == 0) stop();
     const auto i = static_cast<std::size_t>(queue[head]);
     head = head + 1 == n ? 0 : head + 1;
     --waiting;

@@ -162,6 +162,10 @@ STOFM_INLINE auto io::recognise_foreign(const std::filesystem::path& path, std::
                 shown + ").to_csv(\"positions.csv\")"};
   if (ends({".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"}))
     return {"a table of text", detail::import_line(shown, "--positions CELLS.csv")};
+  if (path.filename() == "cells.zarr.zip" || path.filename() == "cell_feature_matrix.zarr.zip")
+    return {"an archive of a Xenium output",
+            "Give the folder it lies in to stofm import; read are cell_feature_matrix.h5 (or the folder of "
+            "that name) and cells.csv.gz or cells.parquet, which Xenium writes beside it."};
   if (ends({".zarr.zip"}))
     return {"a zarr store in a zip archive",
             detail::python_line("import anndata; anndata.read_zarr(" + shown + ").write_h5ad(\"out.h5ad\")")};

@@ -127,7 +127,8 @@ inline std::int64_t library_stage(const io::Slice& slice, const Model& model, co
                                    .walk = options.leiden_walk,
                                    .clusters = options.clusters,
                                    .seed = options.seed,
-                                   .points = model.device ? model.device->points : PointFunctions{}});
+                                   .points = model.device ? model.device->points : PointFunctions{},
+                                   .stop = StopCheck([&] { progress.check(); })});
     progress.report("virtual cells", cells, cells, "cells");
   }
   append_notices(result.notices, clusters.notices);

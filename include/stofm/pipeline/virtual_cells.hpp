@@ -18,6 +18,7 @@
 #include "stofm/cluster/pca.hpp"
 #include "stofm/cluster/umap_graph.hpp"
 #include "stofm/core/compiled.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/pipeline/embed_choices.hpp"
 
 namespace stofm::pipeline {
@@ -38,6 +39,7 @@ struct VirtualCellOptions {
   std::int64_t clusters = 0;                                ///< kmeans: how many, 0: floor(sqrt(N / 2))
   std::uint64_t seed = 0;
   PointFunctions points = {};
+  StopCheck stop = {};  ///< leiden: asked by the calling thread
 };
 
 /// Clusters of a slice and the nodes they become.
@@ -175,6 +177,7 @@ STOFM_INLINE auto pipeline::find_virtual_cells(TensorView<const double> xy, Tens
   umap.n_neighbors = options.n_neighbors;
   umap.search = options.points.nearest_neighbours;
   const cluster::WeightedGraph graph = cluster::umap_graph_2d(z.view(), umap);
+  options.stop();
   const double graph_seconds = detail::seconds_since(clock);
   clock = std::chrono::steady_clock::now();
   cluster::LeidenOptions leiden;
@@ -182,6 +185,7 @@ STOFM_INLINE auto pipeline::find_virtual_cells(TensorView<const double> xy, Tens
   leiden.max_passes = options.max_passes;
   leiden.walk = options.walk;
   leiden.seed = options.seed;
+  leiden.stop = options.stop;
   auto found = cluster::leiden(graph, leiden);
   const double cluster_seconds = detail::seconds_since(clock);
   VirtualCells result = mean_of_clusters(std::move(found.labels), found.clusters, xy, features);

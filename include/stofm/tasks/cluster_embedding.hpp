@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "stofm/core/compiled.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/tasks/clustering_metrics.hpp"
 #include "stofm/tasks/embedding_graph.hpp"
 #include "stofm/tasks/gaussian_mixture.hpp"
@@ -37,6 +38,7 @@ struct ClusterOptions {
   Covariance covariance = Covariance::full;
   int restarts = 10;  ///< of k-means
   std::uint64_t seed = 0;
+  StopCheck stop = {};  ///< asked by all threads; not by mini_batch_kmeans
 };
 
 struct EmbeddingClusters {
@@ -76,13 +78,14 @@ inline EmbeddingClusters cluster_graph(const cluster::WeightedGraph& graph, cons
   EmbeddingClusters result;
   result.method = ClusterMethod::leiden;
   if (options.clusters == 0) {
-    cluster::LeidenResult found =
-        cluster::leiden(graph, {.resolution = options.resolution, .seed = options.seed});
+    cluster::LeidenResult found = cluster::leiden(
+        graph, {.resolution = options.resolution, .seed = options.seed, .stop = options.stop});
     result.labels = std::move(found.labels);
     result.resolution = options.resolution;
     result.modularity = found.modularity;
   } else {
-    LeidenSearchResult found = leiden_clusters(graph, {.clusters = options.clusters, .seed = options.seed});
+    LeidenSearchResult found =
+        leiden_clusters(graph, {.clusters = options.clusters, .seed = options.seed, .stop = options.stop});
     result.labels = std::move(found.labels);
     result.resolution = found.resolution;
     result.modularity = found.modularity;
@@ -198,9 +201,9 @@ STOFM_INLINE auto tasks::cluster_embedding(TensorView<const float> rows,
                      concat("at least as many as clusters, ", options.clusters), "Ask for fewer clusters."});
   const Tensor<float> features = cluster_features(rows, slice_of, options);
   if (by_graph)
-    return cluster_graph(
-        embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1, {options.distance})),
-        options);
+    return cluster_graph(embedding_graph(nearest_neighbours(features.view(), options.neighbours - 1,
+                                                            {options.distance, options.stop})),
+                         options);
   EmbeddingClusters result;
   result.method = options.method;
   if (options.method == ClusterMethod::mini_batch_kmeans) {
@@ -212,8 +215,10 @@ STOFM_INLINE auto tasks::cluster_embedding(TensorView<const float> rows,
                        "Ask for fewer clusters."});
     result.labels = std::move(found.labels);
   } else {
-    const KMeansOptions start{
-        .clusters = options.clusters, .restarts = options.restarts, .seed = options.seed};
+    const KMeansOptions start{.clusters = options.clusters,
+                              .restarts = options.restarts,
+                              .seed = options.seed,
+                              .stop = options.stop};
     if (options.method == ClusterMethod::kmeans) {
       result.labels = kmeans(features.view(), start).labels;
     } else {

@@ -36,7 +36,7 @@ struct GaussianMixtureOptions {
   double tolerance = 1e-4;  ///< of the mean log likelihood of a row, from step to step
   int max_iterations = 200;
   double regularisation = 1e-6;  ///< added to each variance, as a share of the mean variance of a column
-  KMeansOptions start = {};      ///< restarts and seed of the first clusters
+  KMeansOptions start = {};      ///< restarts and seed of the first clusters; `stop`: once a step, too
 };
 
 struct GaussianMixture {
@@ -243,6 +243,7 @@ STOFM_INLINE auto tasks::gaussian_mixture_from(TensorView<const float> rows,
   detail::MixtureState state;
   double before = -std::numeric_limits<double>::infinity();
   while (result.iterations < options.max_iterations && !result.converged) {
+    options.start.stop();
     state = detail::maximise(rows, share, options.covariance, floor);
     result.log_likelihood = detail::expect(rows, state, share);
     result.converged = std::abs(result.log_likelihood - before) < options.tolerance;

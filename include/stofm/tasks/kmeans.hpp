@@ -11,6 +11,7 @@
 
 #include "stofm/cluster/mini_batch_kmeans.hpp"
 #include "stofm/cluster/number_by_size.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/tasks/checks.hpp"
 
 namespace stofm::tasks {
@@ -20,6 +21,7 @@ struct KMeansOptions {
   int restarts = 10;          ///< as scikit-learn's n_init
   int max_iterations = 300;   ///< of each
   std::uint64_t seed = 0;
+  StopCheck stop = {};  ///< asked once an iteration
 };
 
 struct KMeansResult {
@@ -58,6 +60,7 @@ inline KMeansResult kmeans(TensorView<const float> rows, const KMeansOptions& op
     std::vector<float> distances(static_cast<std::size_t>(n));
     now.labels.resize(static_cast<std::size_t>(n));
     for (; now.iterations < options.max_iterations; ++now.iterations) {
+      options.stop();
       cluster::nearest_centres(rows, cluster::PackedPoints(std::as_const(now.centres).view()), now.labels,
                                distances);
       cluster::detail::fill_empty_centres(rows, now.centres, now.labels, distances);

@@ -14,6 +14,7 @@
 
 #include "stofm/cluster/leiden.hpp"
 #include "stofm/cluster/number_by_size.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/tasks/checks.hpp"
 
 namespace stofm::tasks {
@@ -23,6 +24,7 @@ struct LeidenSearchOptions {
   std::int64_t max_passes = 2;  ///< of each run, as scanpy's n_iterations; -1: until stable
   int max_runs = 30;            ///< of Leiden, at most
   std::uint64_t seed = 0;
+  StopCheck stop = {};  ///< asked by the calling thread
 };
 
 struct LeidenSearchResult {
@@ -112,8 +114,10 @@ inline LeidenSearchResult leiden_clusters(const cluster::WeightedGraph& graph,
   double best_resolution = 1, above_resolution = 0;
   const auto run = [&](double resolution) {
     ++result.runs;
-    cluster::LeidenResult found = cluster::leiden(
-        graph, {.resolution = resolution, .max_passes = options.max_passes, .seed = options.seed});
+    cluster::LeidenResult found = cluster::leiden(graph, {.resolution = resolution,
+                                                          .max_passes = options.max_passes,
+                                                          .seed = options.seed,
+                                                          .stop = options.stop});
     const std::int64_t clusters = found.clusters;
     if (clusters == options.clusters) {
       best = std::move(found);

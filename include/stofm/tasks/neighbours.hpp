@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "stofm/core/compiled.hpp"
+#include "stofm/core/stop_check.hpp"
 #include "stofm/ops/linear.hpp"
 #include "stofm/tasks/neighbour_filter.hpp"
 
@@ -33,6 +34,7 @@ struct Neighbours {
 
 struct NeighbourOptions {
   Distance distance = Distance::euclidean;
+  StopCheck stop = {};  ///< asked by all threads, once in 128 queries x 512 points
 };
 
 namespace detail {
@@ -201,6 +203,7 @@ STOFM_INLINE auto tasks::nearest_neighbours(TensorView<const float> points, Tens
     };
     Tensor<float> products({end - begin, detail::neighbour_block});
     for (const auto& [distance, b] : by_distance) {
+      options.stop();
       const detail::PointBlock& block = blocks[b];
       double farthest = 0;
       for (const detail::BestNeighbours& row : best) farthest = (std::max)(farthest, reach(row.worst()));

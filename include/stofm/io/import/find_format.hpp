@@ -47,8 +47,8 @@ inline std::vector<FoundFormat> formats_of_folder(const std::filesystem::path& f
   const auto add = [&](const char* format, std::string evidence) {
     found.push_back({format, folder, std::move(evidence)});
   };
-  const bool matrix =
-      has("cell_feature_matrix.h5") || has("cell_feature_matrix") || has("cell_feature_matrix.tar.gz");
+  const bool matrix = has("cell_feature_matrix.h5") || has("cell_feature_matrix") ||
+                      has("cell_feature_matrix.tar.gz") || has("cell_feature_matrix.zarr.zip");
   if (has("experiment.xenium"))
     add("xenium", "experiment.xenium");
   else if (matrix || has("cells.parquet"))

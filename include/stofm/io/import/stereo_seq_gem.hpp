@@ -38,7 +38,7 @@ class PlaceGroups {
     group.y += static_cast<double>(y) * count;
     group.count += count;
   }
-  /// Numbers the groups and names them. \param left, top of the coordinates, added to what is told
+  /// Numbers the groups and names them.
   void finish(ImportSource& source) {
     std::vector<std::uint64_t> keys;
     for (const auto& [key, group] : groups_) keys.push_back(key);

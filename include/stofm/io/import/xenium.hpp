@@ -27,13 +27,16 @@ inline ImportSource open_xenium(const std::filesystem::path& folder, const Parqu
   } else if (const auto inner = folder / "cell_feature_matrix"; is_matrix_folder(inner)) {
     matrix = open_matrix_folder(inner, context);
   } else {
-    const bool packed = std::filesystem::exists(folder / "cell_feature_matrix.tar.gz", ignored);
-    throw FileError(
-        {"STOFM-3903", folder.string(), "cell_feature_matrix.h5 or cell_feature_matrix/matrix.mtx.gz",
-         packed ? "only cell_feature_matrix.tar.gz" : "no matrix of counts in this folder of Xenium",
-         "one of the two",
-         packed ? "Unpack it in the folder: tar -xzf cell_feature_matrix.tar.gz"
-                : "Give the whole output folder, or copy the matrix into it."});
+    const bool packed = std::filesystem::exists(folder / "cell_feature_matrix.tar.gz", ignored),
+               zarr = std::filesystem::exists(folder / "cell_feature_matrix.zarr.zip", ignored);
+    throw FileError({"STOFM-3903", folder.string(),
+                     "cell_feature_matrix.h5 or cell_feature_matrix/matrix.mtx.gz",
+                     packed ? "only cell_feature_matrix.tar.gz"
+                     : zarr ? "only cell_feature_matrix.zarr.zip"
+                            : "no matrix of counts in this folder of Xenium",
+                     "one of the two",
+                     packed ? "Unpack it in the folder: tar -xzf cell_feature_matrix.tar.gz"
+                            : "Give the whole output folder, or copy the matrix into it."});
   }
   PositionTable positions;
   if (const auto table = detail::find_plain_or_gzip(folder, {"cells.csv"}); !table.empty()) {
@@ -42,9 +45,10 @@ inline ImportSource open_xenium(const std::filesystem::path& folder, const Parqu
     positions = read_parquet_positions(file, "cells.csv",
                                        {.id = "cell_id", .x = "x_centroid", .y = "y_centroid"}, parquet);
   } else {
+    const bool zarr = std::filesystem::exists(folder / "cells.zarr.zip", ignored);
     throw FileError({"STOFM-3903", folder.string(), "cells.csv.gz or cells.parquet",
-                     "no table of cells in this folder of Xenium", "one of the two",
-                     "Give the whole output folder, or copy the table into it."});
+                     zarr ? "only cells.zarr.zip" : "no table of cells in this folder of Xenium",
+                     "one of the two", "Give the whole output folder, or copy the table into it."});
   }
   const std::vector<std::int64_t> row_of =
       join_positions(matrix.barcodes, matrix.files.front(), positions, {}, source);

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: MIT
-#include "tasks/classify_features.hpp"
+#pragma once
+/// \file
+/// What a saved head keeps of its features, so that other slices can be given the same, and these rows.
 
-#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "stofm/tasks/classifier.hpp"
 #include "stofm/tasks/columns_beside.hpp"
+#include "stofm/tasks/slice_features.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
 
-namespace stofm::program {
-namespace {
+namespace stofm::tasks {
 
-std::vector<const io::Slice*> classify_slices(std::span<const TaskSlice> slices) {
-  std::vector<const io::Slice*> list;
-  for (const TaskSlice& one : slices) list.push_back(&one.slice);
-  return list;
-}
-
-tasks::GeneNames stored_names(const tasks::ClassifierInput& input) {
-  tasks::GeneNames names;
+namespace detail {
+inline GeneNames stored_names(const ClassifierInput& input) {
+  GeneNames names;
   names.shown = input.genes.names;
   names.ids = input.settings.value("gene_ids", std::vector<std::string>(names.shown.size()));
   names.symbols = input.settings.value("gene_symbols", std::vector<std::string>(names.shown.size()));
@@ -25,7 +27,7 @@ tasks::GeneNames stored_names(const tasks::ClassifierInput& input) {
   return names;
 }
 
-void store_names(const tasks::GeneNames& genes, double target, tasks::ClassifierInput& input) {
+inline void store_names(const GeneNames& genes, double target, ClassifierInput& input) {
   input.genes.names = genes.shown;
   input.settings["gene_ids"] = genes.ids;
   input.settings["gene_symbols"] = genes.symbols;
@@ -35,23 +37,23 @@ void store_names(const tasks::GeneNames& genes, double target, tasks::Classifier
 
 /// Log-normalised counts of the genes of the head; genes that the slice lacks count as their mean in
 /// training.
-Tensor<float> gene_rows(const tasks::Classifier& head, const TaskSlice& slice, const pipeline::Model* model,
-                        std::int64_t first_column, Notices& notices) {
-  const tasks::GeneNames names = stored_names(head.input);
+inline Tensor<float> stored_gene_rows(const Classifier& head, const io::Slice& slice,
+                                      const pipeline::Model* model, std::int64_t first_column,
+                                      Notices& notices) {
+  const GeneNames names = stored_names(head.input);
   std::int64_t found = 0;
-  const std::vector<std::int32_t> gene_of =
-      tasks::match_genes(names, tasks::gene_names(slice.slice, model), found);
+  const std::vector<std::int32_t> gene_of = match_genes(names, gene_names(slice, model), found);
   const std::int64_t genes = names.size();
   if (found < 1 || 2 * found < genes)
-    throw DataError({"STOFM-4755", slice.slice.path, "genes",
+    throw DataError({"STOFM-4755", slice.path, "genes",
                      concat(found, " of the ", genes, " genes that the head learnt from"), "at least half",
                      "Train a head on slices with this panel."});
-  tasks::SparseRows counts = tasks::gene_counts(slice.slice, gene_of, genes);
-  tasks::log_normalise(counts, head.input.settings.value("target", 1.0));
-  Tensor<float> rows = tasks::dense_rows(counts);
+  SparseRows counts = gene_counts(slice, gene_of, genes);
+  log_normalise(counts, head.input.settings.value("target", 1.0));
+  Tensor<float> rows = dense_rows(counts);
   if (found == genes) return rows;
   notices.push_back({"STOFM-W4790",
-                     concat(slice.slice.path, ": ", genes - found, " of the ", genes,
+                     concat(slice.path, ": ", genes - found, " of the ", genes,
                             " genes of the head are missing and count as their mean"),
                      genes - found});
   std::vector<char> there(static_cast<std::size_t>(genes), 0);
@@ -64,10 +66,11 @@ Tensor<float> gene_rows(const tasks::Classifier& head, const TaskSlice& slice, c
             head.logistic.standardisation.mean[static_cast<std::size_t>(first_column + g)]);
   return rows;
 }
+}  // namespace detail
 
-}  // namespace
-
-void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& centre) {
+/// The mean of its own slice is taken from each row [cells, C], and `centre` added: the mean over slices of
+/// these means, computed if it is empty.
+inline void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& centre) {
   const auto mean_of = [](const Tensor<float>& of) {
     std::vector<double> mean(static_cast<std::size_t>(of.dim(1)), 0.0);
     for (std::int64_t i = 0; i < of.dim(0); ++i)
@@ -97,29 +100,45 @@ void centre_by_slice(std::vector<Tensor<float>>& rows, std::vector<double>& cent
   }
 }
 
-void store_components(const tasks::GeneComponents& components, tasks::ClassifierInput& input) {
-  store_names(components.genes, components.target, input);
+/// Keeps components in `input`.
+inline void store_components(const GeneComponents& components, ClassifierInput& input) {
+  detail::store_names(components.genes, components.target, input);
   input.settings["matched_by"] = components.matched_by;
   input.genes.mean = Tensor<double>::from({static_cast<std::int64_t>(components.basis.mean.size())},
                                           std::span<const double>(components.basis.mean));
   input.genes.loadings = components.basis.loadings;
 }
 
-void store_genes(std::span<const TaskSlice> slices, const LoadedModel* model, tasks::ClassifierInput& input) {
-  const std::vector<const io::Slice*> list = classify_slices(slices);
-  const tasks::SharedGenes shared = tasks::share_genes(list, model == nullptr ? nullptr : &model->model);
-  std::vector<tasks::SparseRows> counts;
-  for (std::size_t s = 0; s < list.size(); ++s)
-    counts.push_back(tasks::gene_counts(*list[s], shared.gene_of[s], shared.size()));
-  store_names(shared.genes, tasks::median_total(counts), input);
+/// Keeps the genes that all slices share. \param model may be null; for its gene table alone
+inline void store_genes(std::span<const io::Slice* const> slices, const pipeline::Model* model,
+                        ClassifierInput& input) {
+  const SharedGenes shared = share_genes(slices, model);
+  std::vector<SparseRows> counts;
+  for (std::size_t s = 0; s < slices.size(); ++s)
+    counts.push_back(gene_counts(*slices[s], shared.gene_of[s], shared.size()));
+  detail::store_names(shared.genes, median_total(counts), input);
 }
 
-Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
-                            const TaskArguments& task, Notices& notices) {
-  const tasks::ClassifierInput& input = head.input;
-  const pipeline::Model* weights = model == nullptr ? nullptr : &model->model;
-  tasks::GeneComponents components;
-  components.genes = stored_names(input);
+/// Why a head on these features (words of `use`) can't be given to other slices; "" if it can.
+inline std::string unsaved_features(const std::string& use) {
+  for (const char* fitted : {"linear-context", "fitted-context"})
+    if (use.find(fitted) != std::string::npos)
+      return concat("a head on ", fitted, ", which other slices can't be given");
+  return {};
+}
+
+/// Makes the features of the slice at hand: slice_features, or what takes them from a file.
+using FeatureMaker = std::function<SliceFeatures(const SliceFeatureOptions&)>;
+
+/// Rows of one slice as the head was given them; of a fine-tuned head the cell rows that its SE(2)
+/// Transformer is given. \param model may be null where the head needs none \param embed of the model's
+/// features \throws DataError (STOFM-4755) for a slice with fewer than half of the genes; as `make`
+inline Tensor<float> rows_for_head(const Classifier& head, const io::Slice& slice,
+                                   const pipeline::Model* model, const pipeline::EmbedOptions& embed,
+                                   const FeatureMaker& make, Notices& notices) {
+  const ClassifierInput& input = head.input;
+  GeneComponents components;
+  components.genes = detail::stored_names(input);
   components.target = input.settings.value("target", 1.0);
   components.matched_by = input.settings.value("matched_by", std::string());
   if (input.genes.mean.numel() > 0)
@@ -128,28 +147,26 @@ Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slic
   components.basis.variances.assign(
       input.genes.loadings.rank() == 2 ? static_cast<std::size_t>(input.genes.loadings.dim(0)) : 0, 0.0);
   Tensor<float> rows;
-  for (const std::string& part : tasks::parts_of_use(input.settings.value("use", std::string("stofm")))) {
+  for (const std::string& part : parts_of_use(input.settings.value("use", std::string("stofm")))) {
     Tensor<float> made;
     if (part == "genes") {
-      made = gene_rows(head, slice, weights, rows.numel() > 0 ? rows.dim(1) : 0, notices);
+      made = detail::stored_gene_rows(head, slice, model, rows.numel() > 0 ? rows.dim(1) : 0, notices);
     } else {
-      tasks::SliceFeatureOptions options;
-      options.kind = tasks::feature_kind(part);
+      SliceFeatureOptions options;
+      options.kind = feature_kind(part);
       options.input = input.cells;
-      options.embed = task_embed_options(task, task_memory(task));
+      options.embed = embed;
       if (input.genes.loadings.numel() > 0) options.fitted = &components;
-      tasks::SliceFeatures features = task_features(std::span(&slice, 1), model, task, options);
-      made = std::move(features.rows.front());
+      made = std::move(make(options).rows.front());
     }
-    rows = rows.numel() > 0 ? tasks::columns_beside("--use", rows, made) : std::move(made);
+    rows = rows.numel() > 0 ? columns_beside("use", rows, made) : std::move(made);
   }
   if (!input.settings.value("center", false)) return rows;
-  if (head.kind == tasks::ClassifierKind::logistic)
-    return tasks::standardised_by_slice(std::as_const(rows).view());
+  if (head.kind == ClassifierKind::logistic) return standardised_by_slice(std::as_const(rows).view());
   std::vector<Tensor<float>> one{std::move(rows)};
   std::vector<double> centre = input.settings.value("centre", std::vector<double>());
   centre_by_slice(one, centre);
   return std::move(one.front());
 }
 
-}  // namespace stofm::program
+}  // namespace stofm::tasks
