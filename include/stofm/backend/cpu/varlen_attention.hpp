@@ -145,8 +145,7 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
   if (y.numel() == 0) return;
   const bool rounded =
       std::is_same_v<T, float> && dropout == nullptr && options.grade == MatmulGrade::bfloat16;
-  // Keys and values are packed once per task; in bfloat16 that is a larger share of the work.
-  const std::int64_t task_rows = rounded ? 1024 : 512;
+  constexpr std::int64_t task_rows = 1024;  // keys and values are packed once per task
   Tensor<T> copies[3];
   if (rounded && cpu_kernels() == CpuKernels::generic) {
     round_operand(q, copies[0]);
