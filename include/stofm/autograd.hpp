@@ -28,7 +28,6 @@
 #include "stofm/nn/adamw.hpp"
 #include "stofm/nn/clip_gradients.hpp"
 #include "stofm/nn/dropout.hpp"
-#include "stofm/nn/losses.hpp"
 #include "stofm/nn/modules.hpp"
 #include "stofm/nn/schedule.hpp"
 #include "stofm/tensor.hpp"

@@ -11,7 +11,6 @@
 #include "stofm/model/cell_encoder_training.hpp"
 #include "stofm/model/pretraining_heads.hpp"
 #include "stofm/model/se2_training.hpp"
-#include "stofm/nn/losses.hpp"
 #include "stofm/nn/modules.hpp"
 #include "stofm/stofm.hpp"
 #include "stofm/train/adapt.hpp"

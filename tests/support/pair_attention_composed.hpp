@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "stofm/autograd/rules/pair_attention.hpp"
+#include "stofm/autograd/rules/softmax.hpp"
 #include "stofm/backend/cpu/matrix.hpp"
-#include "stofm/backend/cpu/softmax.hpp"
 
 namespace stofm::autograd {
 
@@ -78,24 +78,6 @@ Variable<T> add_pair_products(const Variable<T>& p, const Variable<T>& q, const 
         head_of(into.accumulator(2).data(), n, heads, width, h) +=
             factor * (g.transpose() * head_of(qs.data(), n, heads, width, h));
     }
-  });
-}
-
-/// softmax of the last dimension. grad_x = a o (G - rowsum(G o a)).
-template <ops::Computed T>
-Variable<T> pair_softmax(const Variable<T>& x) {
-  const std::int64_t rows = x.value().dim(0) * x.value().dim(1), n = x.value().dim(2);
-  Tensor<T> a = x.value().clone();
-  for (std::int64_t r = 0; r < rows; ++r) backend::softmax_row_generic(a.data() + r * n, n);
-  return record<T>("pair_softmax", a, {x}, [=](const Tensor<T>& grad, Gradients<T>& into) {
-    Tensor<T> result(a.shape());
-    for (std::int64_t r = 0; r < rows; ++r) {
-      T sum = 0;
-      for (std::int64_t j = r * n; j < (r + 1) * n; ++j) sum += grad.data()[j] * a.data()[j];
-      for (std::int64_t j = r * n; j < (r + 1) * n; ++j)
-        result.data()[j] = a.data()[j] * (grad.data()[j] - sum);
-    }
-    into.add_owned(0, result);
   });
 }
 
@@ -176,8 +158,7 @@ class PairAttentionComposed {
     ops::detail::require_shape("PairAttentionComposed", "q", q.value().view(),
                                Shape{p_.value().dim(1), width_}, "nodes, heads * head_dim");
     p_ = detail::add_pair_products(p_, q, k, options.scale);
-    return detail::weigh_values(detail::drop_pairs(detail::pair_softmax(p_), options.dropout, options.key),
-                                v);
+    return detail::weigh_values(detail::drop_pairs(autograd::softmax(p_), options.dropout, options.key), v);
   }
 
   Variable<T> pair_values(const std::vector<std::int64_t>& rows,

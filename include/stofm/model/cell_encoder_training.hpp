@@ -17,13 +17,13 @@
 #include "stofm/autograd/rules/activation.hpp"
 #include "stofm/autograd/rules/gather.hpp"
 #include "stofm/autograd/rules/l2_normalize.hpp"
-#include "stofm/autograd/rules/layer_norm.hpp"
 #include "stofm/autograd/rules/linear.hpp"
 #include "stofm/autograd/rules/varlen_attention.hpp"
 #include "stofm/autograd/rules/views.hpp"
 #include "stofm/core/compiled.hpp"
 #include "stofm/model/cell_encoder.hpp"
 #include "stofm/nn/dropout.hpp"
+#include "stofm/nn/modules.hpp"
 
 namespace stofm::model {
 
@@ -77,11 +77,10 @@ class CellEncoderTrainer {
     return tape.parameter(parameters_->at(prefix_ + name));
   }
   Variable linear(Tape& tape, const Variable& x, const std::string& name) const {
-    return autograd::linear(x, parameter(tape, name + ".weight"), parameter(tape, name + ".bias"));
+    return nn::Linear<T>(*parameters_, prefix_ + name)(tape, x);
   }
   Variable add_norm(Tape& tape, const Variable& x, const Variable& residual, const std::string& name) const {
-    return autograd::add_layer_norm(x, residual, parameter(tape, name + ".weight"),
-                                    parameter(tape, name + ".bias"), config_.layer_norm_eps);
+    return nn::LayerNorm<T>(*parameters_, prefix_ + name, config_.layer_norm_eps)(tape, x, residual);
   }
   /// Several linear layers of one input as one.
   Variable stacked(Tape& tape, const Variable& x, const std::string& name,

@@ -73,10 +73,8 @@ class PretrainingHeads {
   /// Predictions of the embeddings of the given nodes, [m, input_dim], not normalised.
   autograd::Variable<T> predict_cells(autograd::Tape<T>& tape, const autograd::Variable<T>& last_hidden,
                                       std::span<const std::int64_t> nodes) const {
-    const auto rows = autograd::take_rows(last_hidden, nodes);
-    const auto hidden =
-        autograd::relu(autograd::linear(rows, at(tape, "lm_head.0.weight"), at(tape, "lm_head.0.bias")));
-    return autograd::linear(hidden, at(tape, "lm_head.2.weight"), at(tape, "lm_head.2.bias"));
+    const nn::Linear<T> inner(parameters_, prefix_ + "lm_head.0"), outer(parameters_, prefix_ + "lm_head.2");
+    return outer(tape, autograd::relu(inner(tape, autograd::take_rows(last_hidden, nodes))));
   }
 
   /// *Shapes* rows, columns, targets: [p]. Nodes are numbered as the token types given to forward(). \throws

@@ -21,8 +21,6 @@
 #include "stofm/autograd/rules/activation.hpp"
 #include "stofm/autograd/rules/elementwise.hpp"
 #include "stofm/autograd/rules/gather.hpp"
-#include "stofm/autograd/rules/layer_norm.hpp"
-#include "stofm/autograd/rules/linear.hpp"
 #include "stofm/autograd/rules/pair_attention.hpp"
 #include "stofm/core/compiled.hpp"
 #include "stofm/model/distance_bias/distance_bias_training.hpp"
@@ -30,6 +28,7 @@
 #include "stofm/model/parameter_lists.hpp"
 #include "stofm/model/transformer_parts.hpp"
 #include "stofm/nn/dropout.hpp"
+#include "stofm/nn/modules.hpp"
 
 namespace stofm::model {
 
@@ -89,7 +88,7 @@ class Se2Trainer {
     return tape.parameter(parameters_.at(prefix_ + name));
   }
   Variable linear(autograd::Tape<T>& tape, const Variable& x, const std::string& name) const {
-    return autograd::linear(x, at(tape, name + ".weight"), at(tape, name + ".bias"));
+    return nn::Linear<T>(parameters_, prefix_ + name)(tape, x);
   }
 
   Se2Config config_;
@@ -164,8 +163,7 @@ Se2TrainingOutput<T> Se2Trainer<T>::forward_nodes(autograd::Tape<T>& tape, const
     return options.dropout ? nn::dropout(x, probability, key) : x;
   };
   const auto norm = [&](const Variable& x, const Variable& residual, const std::string& name) {
-    return autograd::add_layer_norm(x, residual, at(tape, name + ".weight"), at(tape, name + ".bias"),
-                                    config_.layer_norm_eps);
+    return nn::LayerNorm<T>(parameters_, prefix_ + name, config_.layer_norm_eps)(tape, x, residual);
   };
 
   const auto bias = train_distance_bias<T>(tape, parameters_, distances, prefix_, bias_);

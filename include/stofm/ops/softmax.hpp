@@ -4,6 +4,7 @@
 /// Softmax over the last dimension, y_j = exp(x_j - max x) / sum_k exp(x_k - max x), its logarithm, and the
 /// gradients of both.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,23 +32,23 @@ Tensor<T> softmax(const Tensor<T>& x) {
   return y;
 }
 
-/// y_j = x_j - log sum_k exp x_k, the sum in double. *Shapes* any; a row of -inf only stays -inf, a NaN or
-/// +inf makes its row NaN. *Cost* O(elements). *Deterministic* yes.
+/// y_j = x_j - log sum_k exp x_k. *Shapes* any; a row of -inf only stays -inf, a NaN or +inf makes its row
+/// NaN. *Cost* O(elements). *Deterministic* yes.
 template <Computed T>
 Tensor<T> log_softmax(const Tensor<T>& x) {
-  Tensor<T> y = x.clone();
+  Tensor<T> y(x.shape());
   if (y.numel() == 0) return y;
-  const auto rows = detail::as_matrix("log_softmax", "y", y.view());
-  parallel_for(rows.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
+  const Tensor<T> dense = x.contiguous();
+  const auto in = detail::as_matrix("log_softmax", "x", dense.view());
+  const auto out = detail::as_matrix("log_softmax", "y", y.view());
+  parallel_for(out.dim(0), 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      T* row = rows.row(i);
-      T largest = -std::numeric_limits<T>::infinity();
-      for (std::int64_t j = 0; j < rows.dim(1); ++j) largest = row[j] > largest ? row[j] : largest;
-      if (largest == -std::numeric_limits<T>::infinity()) largest = T(0);
-      double sum = 0;
-      for (std::int64_t j = 0; j < rows.dim(1); ++j) sum += static_cast<double>(std::exp(row[j] - largest));
+      const T* const from = in.row(i);
+      T* const row = out.row(i);
+      std::copy_n(from, out.dim(1), row);
+      const auto [largest, sum] = backend::exponentiate(row, out.dim(1));
       const T shift = sum == 0 ? T(0) : static_cast<T>(static_cast<double>(largest) + std::log(sum));
-      for (std::int64_t j = 0; j < rows.dim(1); ++j) row[j] -= shift;
+      for (std::int64_t j = 0; j < out.dim(1); ++j) row[j] = from[j] - shift;
     }
   });
   return y;

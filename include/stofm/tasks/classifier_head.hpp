@@ -20,6 +20,7 @@
 #include "stofm/autograd/rules/elementwise.hpp"
 #include "stofm/autograd/rules/views.hpp"
 #include "stofm/core/compiled.hpp"
+#include "stofm/nn/dropout.hpp"
 #include "stofm/nn/modules.hpp"
 
 namespace stofm::tasks {

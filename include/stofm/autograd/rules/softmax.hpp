@@ -20,7 +20,7 @@ Variable<T> softmax(const Variable<T>& x) {
   });
 }
 
-/// x_j - log sum_k exp x_k; the sum in double. As softmax; a row of -inf only stays -inf, with zero gradient.
+/// x_j - log sum_k exp x_k. As softmax; a row of -inf only stays -inf, with zero gradient.
 template <ops::Computed T>
 Variable<T> log_softmax(const Variable<T>& x) {
   const Tensor<T> y = ops::log_softmax(x.value());

@@ -122,7 +122,7 @@ void pair_forward_generic(const PairState<T>& state, TensorView<T> y, TensorView
       T* p = scratch<T, 0>(32 * n);
       pair_logits(state, head, begin, rows, p);
       for (std::int64_t i = 0; i < rows; ++i) {
-        const double log_sum = softmax_row_generic(p + i * n, n);
+        const double log_sum = softmax_row(p + i * n, n);
         if (log_sums != nullptr) log_sums[head * n + begin + i] = static_cast<T>(log_sum);
       }
       if (state.rounded()) round_row(p, rows * n);

@@ -72,7 +72,7 @@ void attend_sequence(TensorView<T> y, const PackedSequences<T>& a, const Sequenc
     for (std::int64_t i = 0; i < count; ++i) {
       T* const p_row = weights + i * at.keys;
       for (std::int64_t j = 0; j < at.keys; ++j) p_row[j] *= a.scale;
-      softmax_row_generic(p_row, at.keys);
+      softmax_row(p_row, at.keys);
       if (rounded) round_row(p_row, at.keys);
       drop_weights(p_row, at.keys, a.dropout, at.weight(first + i));
     }
@@ -102,7 +102,7 @@ void attend_sequence_gradient(const VarlenAttentionGradients<T>& grads, TensorVi
     for (std::int64_t i = 0; i < count; ++i) {
       T *const p_row = weights + i * at.keys, *const s_row = products + i * at.keys;
       for (std::int64_t j = 0; j < at.keys; ++j) p_row[j] *= a.scale;
-      softmax_row_generic(p_row, at.keys);
+      softmax_row(p_row, at.keys);
       const T *const out = y.row(row + i) + at.column, *const grad_out = grad_y.row(row + i) + at.column;
       T d = 0;
       for (std::int64_t c = 0; c < at.width; ++c) d += out[c] * grad_out[c];
@@ -145,8 +145,7 @@ void varlen_attention(Cpu, TensorView<T> y, TensorView<const T> q, TensorView<co
   if (y.numel() == 0) return;
   const bool rounded =
       std::is_same_v<T, float> && dropout == nullptr && options.grade == MatmulGrade::bfloat16;
-  // Keys and values are packed once per task; in bfloat16 that is a larger share of the work.
-  const std::int64_t task_rows = rounded ? 1024 : 512;
+  constexpr std::int64_t task_rows = 1024;  // keys and values are packed once per task
   Tensor<T> copies[3];
   if (rounded && cpu_kernels() == CpuKernels::generic) {
     round_operand(q, copies[0]);

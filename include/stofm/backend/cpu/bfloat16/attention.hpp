@@ -14,12 +14,5 @@
 #include "stofm/backend/cpu/bfloat16/products.hpp"
 #include "stofm/backend/cpu/vector/pair_attention.hpp"
 
-namespace stofm::backend {
-
-/// Keys of a block: the logits of its rows stay in L1, since their traffic, not products, would be the limit.
-inline constexpr std::int64_t bfloat16_keys = 256;
-
-}  // namespace stofm::backend
-
 #define STOFM_KERNEL_TEXT "stofm/backend/cpu/bfloat16/attention.inc"
 #include "stofm/backend/cpu/bfloat16/each_form.inc"

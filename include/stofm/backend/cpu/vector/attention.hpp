@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Softmax attention of one head in float32 on vectors, `attention_rows` query rows at a time; the same
-/// scheme as amx/attention.hpp with logits in rows: blocks of at most 2048 keys, logits in L2, weights in
-/// their place. A form for one query that reads keys and values where they are. And attention over packed
+/// Softmax attention of one head in float32 on vectors, `attention_rows` query rows at a time, against blocks
+/// of keys: logits in rows, which become weights in their place, a running maximum, and values times weights
+/// summed in y. A form for one query that reads keys and values where they are. And attention over packed
 /// sequences with its gradient, whose products are small, C = A B with A read at any two strides and B row by
 /// row: blocks of `strided_rows` rows and `strided_vectors` vectors of C stay in registers.
+/// *Source* Dao et al., "FlashAttention", 2022, algorithm 1.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -16,7 +18,8 @@
 
 namespace stofm::backend {
 
-inline constexpr std::int64_t attention_keys = 2048;  // of a block
+/// Keys of a block: its logits stay in L1 from the product that makes them to the one that reads them.
+inline constexpr std::int64_t attention_keys = 256;
 
 /// What attention over packed sequences reads, at all levels. Rows are dense.
 template <class T>
