@@ -228,6 +228,19 @@ TEST_CASE("attention reads strided rows and has the same bits for any number of 
   });
 }
 
+TEST_CASE("AVX2 and AVX-512 have the same bits, short sequences and long ones, in float32") {
+  const auto q = spiky<float>({1000, 64}, 1, 0.3), k = spiky<float>({1000, 64}, 2, 0.3),
+             v = spiky<float>({1000, 64}, 3);
+  std::vector<Tensor<float>> found;
+  at_every_level([&](CpuKernels level) {
+    if (level != CpuKernels::avx2 && level != CpuKernels::avx512) return;
+    found.emplace_back(Shape{1000, 64});
+    ops::varlen_attention_into(found.back().view(), q.view(), k.view(), v.view(),
+                               Offsets{0, 1, 41, 300, 1000}, 2, 0.2);
+  });
+  for (const Tensor<float>& other : found) CHECK(std::ranges::equal(other.span(), found[0].span()));
+}
+
 TEST_CASE("attention refuses offsets and heads that do not fit") {
   auto t = spiky<float>({6, 12}, 1), y = Tensor<float>(Shape{6, 12});
   auto run = [&](const Offsets& offsets, std::int64_t heads) {

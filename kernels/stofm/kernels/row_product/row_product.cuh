@@ -172,7 +172,8 @@ static __global__ void __launch_bounds__(Policy::threads)
     if (threadIdx.x >= Policy::columns || mine >= p.columns) return;
     float sum = 0.0F;
     STOFM_UNROLL
-    for (int r = 0; r < rows_at_once; ++r) sum += shared.tile[r * Policy::tile_stride + threadIdx.x];
+    for (int r = 0; r < rows_at_once; ++r)
+      sum += shared.tile[r * Policy::tile_stride + static_cast<int>(threadIdx.x)];
     p.partial[row_tile * p.columns + mine] = sum;
   }
 }

@@ -58,8 +58,9 @@ inline constexpr bool power_overflows_to_infinity = true;
 STOFM_INLINE_AVX512 Vector times_power_of_two(Vector p, Vector n) {
   return _mm512_maskz_scalef_ps(0xffff, p, n);
 }
+/// Not vreduceps, which rounds the difference downwards, too: AVX2 has other bits then.
 STOFM_INLINE_AVX512 Vector fraction(Vector a) {
-  return _mm512_maskz_reduce_ps(0xffff, a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  return _mm512_sub_ps(a, _mm512_maskz_roundscale_ps(0xffff, a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
 STOFM_INLINE_AVX512 Vector times_power_of_floor(Vector p, Vector a) {
   return _mm512_maskz_scalef_ps(0xffff, p, a);
