@@ -60,7 +60,7 @@ static __global__ void __launch_bounds__(Policy::threads)
 
   const bool drops = layer.dropout.keys != nullptr && layer.dropout.threshold > 0;
   const DropoutParams mask = drops ? slice_mask(layer.dropout, place.slice) : DropoutParams{};
-  const float* bias = layer.bias + place.head * layer.batch.entries;
+  const float* bias = layer.bias != nullptr ? layer.bias + place.head * layer.batch.entries : nullptr;
   const auto bias_of = [&](std::int32_t e) {
     return layer.table.places != nullptr ? table_bias(layer.table, layer.table.places[e], heads, place.head)
                                          : bias[e];
