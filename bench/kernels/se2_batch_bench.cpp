@@ -23,25 +23,6 @@ using namespace stofm;
 
 constexpr std::int64_t count = 16, dropout_sites = 17;
 
-/// 150 masked cells a slice and 22,500 pairs to recover.
-struct Labels {
-  Labels() : targets({150, 256}), distances(150 * 150, 1.0F) {
-    for (std::int64_t i = 0; i < 150; ++i) {
-      nodes.push_back(60 + 5 * i);
-      for (std::int64_t j = 0; j < 150; ++j) {
-        rows.push_back(60 + 5 * i);
-        columns.push_back(61 + 5 * j);
-      }
-    }
-    for (std::int64_t i = 0; i < count; ++i)
-      list.push_back({nodes, targets.data(), rows, columns, distances,
-                      RandomKey{.seed = 1}.child(static_cast<std::uint64_t>(i))});
-  }
-  Tensor<float> targets;
-  std::vector<float> distances;
-  std::vector<std::int64_t> nodes, rows, columns;
-  std::vector<backend::Se2TrainingSlice> list;
-};
 const bench::Se2Workload& workload() {
   static const bench::Se2Workload work(count, 1050);
   return work;
@@ -58,7 +39,7 @@ void number(benchmark::State& state) {
 }
 void fill(benchmark::State& state) {
   const bench::Se2Workload& work = workload();
-  const Labels labels;
+  const bench::Se2Labels labels(count);
   kernels::se2::Se2BatchBuffer buffer;
   for (auto _ : state)
     buffer.fill(Cuda{0}, 256, work.slices, {.training = labels.list, .dropout_sites = dropout_sites});

@@ -15,31 +15,10 @@ namespace {
 using namespace stofm;
 using backend::Precision;
 
-/// 150 predicted nodes of each sub-slice, and 150 x 150 labelled pairs.
-struct Labels {
-  explicit Labels(const bench::Se2Workload& work) : targets({150, 256}), distances(150 * 150, 1.0F) {
-    for (float& value : targets.span()) value = 0.0625F;
-    for (std::int64_t i = 0; i < 150; ++i) {
-      nodes.push_back(60 + 5 * i);
-      for (std::int64_t j = 0; j < 150; ++j) {
-        rows.push_back(60 + 5 * i);
-        columns.push_back(61 + 5 * j);
-      }
-    }
-    for (std::int64_t i = 0; i < work.batch; ++i)
-      list.push_back({nodes, targets.data(), rows, columns, distances,
-                      RandomKey{.seed = 1}.child(static_cast<std::uint64_t>(i))});
-  }
-  Tensor<float> targets;
-  std::vector<float> distances;
-  std::vector<std::int64_t> nodes, rows, columns;
-  std::vector<backend::Se2TrainingSlice> list;
-};
-
 void step(benchmark::State& state, Precision precision) {
   if (bench::no_device(state)) return;
   const bench::Se2Workload work(state.range(0), state.range(1));
-  const Labels labels(work);
+  const bench::Se2Labels labels(work.batch);
   auto weights = test::random_parameters(bench::published(), 1, 1.0);
   weights.merge(model::initial_head_parameters<float>(bench::published()));
   std::vector<backend::Se2ParameterState> parameters;

@@ -73,4 +73,25 @@ struct Se2Workload {
   std::vector<backend::Se2Slice> slices;
 };
 
+/// 150 predicted nodes of each sub-slice, and 150 x 150 labelled pairs.
+struct Se2Labels {
+  explicit Se2Labels(std::int64_t count) : targets({150, 256}), distances(150 * 150, 1.0F) {
+    for (float& value : targets.span()) value = 0.0625F;
+    for (std::int64_t i = 0; i < 150; ++i) {
+      nodes.push_back(60 + 5 * i);
+      for (std::int64_t j = 0; j < 150; ++j) {
+        rows.push_back(60 + 5 * i);
+        columns.push_back(61 + 5 * j);
+      }
+    }
+    for (std::int64_t i = 0; i < count; ++i)
+      list.push_back({nodes, targets.data(), rows, columns, distances,
+                      RandomKey{.seed = 1}.child(static_cast<std::uint64_t>(i))});
+  }
+  Tensor<float> targets;
+  std::vector<float> distances;
+  std::vector<std::int64_t> nodes, rows, columns;
+  std::vector<backend::Se2TrainingSlice> list;
+};
+
 }  // namespace stofm::bench

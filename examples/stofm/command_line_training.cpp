@@ -119,8 +119,7 @@ void add_pretrain(CLI::App& app, PretrainArguments& a) {
   const char* task = "What is learnt";
   option(app, task, "--features", a.features,
          "Cell features: the frozen cell encoder of the bundle, projected log counts, or principal "
-         "components of "
-         "each slice (ours)",
+         "components of each slice (ours)",
          "encoder|linear|pca")
       ->check(one_of({"encoder", "linear", "pca"}))
       ->capture_default_str();

@@ -125,6 +125,10 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   console.say(concat("cell features: ", start.features.name, " (", find_weights(a.run.weights), ")"));
 
   const bool joint = a.joint_after >= 0;
+  if (joint && start.centred)
+    throw UsageError({"STOFM-2069", find_weights(a.run.weights), "--joint-after",
+                      "it together with a cell encoder whose embeddings are about the mean of their slice",
+                      "a bundle without center_per_slice", "Leave it out: the cell encoder stays frozen."});
   train::CorpusOptions corpus_options = run.corpus_options();
   corpus_options.prepare.keep_tokens = joint;
   corpus_options.known = slices.known;
@@ -169,10 +173,6 @@ int pretrain(const Arguments& arguments, distributed::Communicator& ranks) {
   }
   model::CellEncoderConfig encoder_config;
   std::optional<model::CellEncoderTrainer<float>> encoder;
-  if (joint && start.centred)
-    throw UsageError({"STOFM-2069", find_weights(a.run.weights), "--joint-after",
-                      "it together with a cell encoder whose embeddings are about the mean of their slice",
-                      "a bundle without center_per_slice", "Leave it out: the cell encoder stays frozen."});
   if (joint) {
     encoder_config =
         pipeline::parse_cell_encoder_config(start.bundle.cell_encoder_config, "cell_encoder_config");

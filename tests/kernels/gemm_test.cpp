@@ -5,27 +5,15 @@
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "stofm/kernels/model/launch.cuh"
-#include "tests/kernels/support/device_array.hpp"
+#include "tests/kernels/support/operand_parts.hpp"
 
 using namespace stofm;
 using emulator::Matrix;
 using kernels::GemmForm;
 using kernels::OperandForm;
+using test::parts_of;
 
 namespace {
-
-/// x in an operand form, made by the kernel that makes them on the device.
-std::vector<bfloat16> parts_of(const Matrix<float>& x, OperandForm form) {
-  std::vector<bfloat16> result(static_cast<std::size_t>(x.rows() * kernels::operand_row(form, x.columns())));
-  kernels::ConvertParams<float> p;
-  p.x = x.data();
-  p.stride = x.stride();
-  p.out = result.data();
-  p.rows = x.rows();
-  p.columns = x.columns();
-  kernels::launch_convert(form, Activation::identity, p, {});
-  return result;
-}
 
 /// Largest difference from double loops, relative to the largest sum of magnitudes.
 double worst(const Matrix<float>& d, const Matrix<float>& a, const Matrix<float>& b, GemmForm form,

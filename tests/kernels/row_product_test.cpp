@@ -4,7 +4,7 @@
 
 #include "stofm/kernels/encoder_block/launch.cuh"
 #include "stofm/kernels/row_product/launch.cuh"
-#include "tests/kernels/support/device_array.hpp"
+#include "tests/kernels/support/operand_parts.hpp"
 
 using namespace stofm;
 using emulator::Matrix;
@@ -30,25 +30,15 @@ struct StorePlain {
   }
 };
 
-/// x in an operand form, made by the kernel that makes them on the device.
-std::vector<bfloat16> parts_of(const Matrix<float>& x, OperandForm form) {
-  const bool stacked = form == OperandForm::split_stack;
-  std::vector<bfloat16> result(static_cast<std::size_t>(x.rows() * kernels::operand_row(form, x.columns())));
-  if (stacked) {
-    const auto rows = parts_of(x, OperandForm::split_left);
-    for (std::int64_t i = 0; i < x.rows(); ++i)
-      for (int part = 0; part < 3; ++part)
-        std::copy_n(rows.data() + (3 * i + part) * x.columns(), x.columns(),
-                    result.data() + (part * x.rows() + i) * x.columns());
-    return result;
-  }
-  kernels::ConvertParams<float> p;
-  p.x = x.data();
-  p.stride = x.stride();
-  p.out = result.data();
-  p.rows = x.rows();
-  p.columns = x.columns();
-  kernels::launch_convert(form, Activation::identity, p, {});
+/// x in an operand form, split_stack too: the parts one below the other.
+std::vector<bfloat16> operand_of(const Matrix<float>& x, OperandForm form) {
+  if (form != OperandForm::split_stack) return test::parts_of(x, form);
+  const auto rows = test::parts_of(x, OperandForm::split_left);
+  std::vector<bfloat16> result(rows.size());
+  for (std::int64_t i = 0; i < x.rows(); ++i)
+    for (int part = 0; part < 3; ++part)
+      std::copy_n(rows.data() + (3 * i + part) * x.columns(), x.columns(),
+                  result.data() + (part * x.rows() + i) * x.columns());
   return result;
 }
 
@@ -59,7 +49,7 @@ struct Outcome {
 
 template <int Parts, bool Turned>
 Outcome product(const Matrix<float>& a, const Matrix<float>& b, OperandForm form_a, OperandForm form_b) {
-  const auto left = parts_of(a, form_a), right = parts_of(b, form_b);
+  const auto left = operand_of(a, form_a), right = operand_of(b, form_b);
   const std::int64_t n = Turned ? b.columns() : b.rows();
   Outcome result{Matrix<float>(a.rows(), n, 4), {}};
   result.partial.resize(static_cast<std::size_t>(kernels::RowProductPolicy::row_tiles(a.rows()) * n));

@@ -269,9 +269,8 @@ void ask_head(const ClassifyTask& task, const pipeline::Progress& progress, Clas
                       concat("one of ", task.verb), concat("Use ", verb, " with this head.")});
   if (head_needs_model(*task.head)) tasks::require_model_of(head, *task.model);
   answer.names = head.classes;
-  answer.colours = head.provenance.value("colours", std::vector<std::string>());
-  const std::vector<std::string> usual = tasks::group_colours(answer.names.size());
-  for (std::size_t c = answer.colours.size(); c < usual.size(); ++c) answer.colours.push_back(usual[c]);
+  answer.colours = tasks::with_usual_colours(head.provenance.value("colours", std::vector<std::string>()),
+                                             answer.names.size());
   answer.features = head.input.name;
   answer.centred = head.input.settings.value("center", false);
   for (const io::Slice* slice : task.slices) {
@@ -306,9 +305,7 @@ void learn(const ClassifyTask& task, const pipeline::Progress& progress, Classif
   none.insert(none.end(), task.ignore.begin(), task.ignore.end());
   tasks::SharedClasses classes = tasks::share_classes(labels, cells, none);
   answer.names = classes.names;
-  answer.colours = tasks::group_colours(classes.names.size());
-  for (std::size_t c = 0; c < answer.colours.size(); ++c)
-    if (!classes.colours[c].empty()) answer.colours[c] = classes.colours[c];
+  answer.colours = tasks::with_usual_colours(classes.colours, classes.names.size());
   require_classes(classes.codes, classes.names.size(),
                   concat("obs[", quoted(task.labels.front().name, 60), "]"), classes.names);
   if (task.tune)

@@ -167,9 +167,7 @@ std::vector<ClassifySum> classify_sums(const ClassifyWork& work) {
 }
 
 void set_colours(ClassifyWork& work) {
-  const std::vector<std::string> own = group_colours(work.classes.names.size());
-  for (std::size_t c = 0; c < own.size(); ++c)
-    work.colours.push_back(work.classes.colours[c].empty() ? own[c] : work.classes.colours[c]);
+  work.colours = tasks::with_usual_colours(work.classes.colours, work.classes.names.size());
 }
 
 void finish(ClassifyWork& work, const std::vector<ClassifySum>& sums) {

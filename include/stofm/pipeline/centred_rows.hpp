@@ -6,11 +6,9 @@
 /// Transformer takes it for signal. *Source* our own; docs/training.md measures it.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "stofm/core/parallel.hpp"
 #include "stofm/core/tensor.hpp"
 
 namespace stofm::pipeline {
@@ -35,22 +33,6 @@ inline void centre_rows(Tensor<float>& features, const std::vector<std::uint8_t>
     for (std::int64_t c = 0; c < width; ++c)
       row[c] = static_cast<float>(static_cast<double>(row[c]) - mean[static_cast<std::size_t>(c)]);
   }
-}
-
-/// Rows of length 1; rows of zeros stay zeros. *Cost* O(n C). *Deterministic* yes, any thread count.
-inline void normalise_rows(Tensor<float>& features) {
-  const std::int64_t width = features.dim(1);
-  parallel_for(features.dim(0), 256, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      float* row = features.data() + i * width;
-      double squares = 0;
-      for (std::int64_t c = 0; c < width; ++c)
-        squares += static_cast<double>(row[c]) * static_cast<double>(row[c]);
-      const double factor = squares > 0 ? 1 / std::sqrt(squares) : 0;
-      for (std::int64_t c = 0; c < width; ++c)
-        row[c] = static_cast<float>(static_cast<double>(row[c]) * factor);
-    }
-  });
 }
 
 }  // namespace stofm::pipeline

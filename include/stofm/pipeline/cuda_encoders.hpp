@@ -135,8 +135,8 @@ struct HostTensors {
   std::vector<backend::NamedHostTensor> list;
 };
 
-/// At least the distance of any two nodes of the pieces: the diagonal of the box around them all, or 100,
-/// that of CLS and of what is not listed.
+/// At least the distance of any two nodes of the pieces: the diagonal of the box around them all, or
+/// that of what is not listed.
 inline float longest_distance(const PieceCells& cells) {
   double low[2] = {HUGE_VAL, HUGE_VAL}, high[2] = {-HUGE_VAL, -HUGE_VAL};
   const auto take = [&](const double* xy) {
@@ -149,7 +149,8 @@ inline float longest_distance(const PieceCells& cells) {
     for (const std::int64_t cell : piece) take(cells.xy.row(cell));
   for (std::int64_t i = 0; i < cells.virtual_xy.dim(0); ++i) take(cells.virtual_xy.row(i));
   const double diagonal = std::hypot(high[0] - low[0], high[1] - low[1]);
-  return static_cast<float>(diagonal >= 100.0 ? diagonal * 1.000001 : 100.0);
+  constexpr double least = far_distance;
+  return static_cast<float>(diagonal >= least ? diagonal * 1.000001 : least);
 }
 
 /// Batches of pieces on the device.

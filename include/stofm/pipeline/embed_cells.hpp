@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "stofm/io/slice.hpp"
+#include "stofm/ops/l2_normalize.hpp"
 #include "stofm/pipeline/centred_rows.hpp"
 #include "stofm/pipeline/gene_tokenizer.hpp"
 #include "stofm/pipeline/model.hpp"
@@ -110,7 +111,7 @@ inline void centre_on_slice(CellEmbeddings& cells) {
       std::fill_n(cells.features.data() + cell * width, width, 0.0F);
     }
   centre_rows(cells.features, present);
-  normalise_rows(cells.features);
+  ops::l2_normalize_rows_into(cells.features.view(), std::as_const(cells.features).view());
 }
 
 }  // namespace detail

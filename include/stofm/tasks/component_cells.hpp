@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "stofm/core/tensor.hpp"
+#include "stofm/ops/l2_normalize.hpp"
 #include "stofm/pipeline/centred_rows.hpp"
 
 namespace stofm::tasks {
@@ -22,7 +24,7 @@ inline Tensor<float> component_cells(const Tensor<float>& scores, std::int64_t w
   auto cells = Tensor<float>::zeros({n, width});
   for (std::int64_t i = 0; i < n; ++i) std::copy_n(scores.data() + i * p, kept, cells.data() + i * width);
   pipeline::centre_rows(cells, std::vector<std::uint8_t>(static_cast<std::size_t>(n), 1));
-  pipeline::normalise_rows(cells);
+  ops::l2_normalize_rows_into(cells.view(), std::as_const(cells).view());
   return cells;
 }
 

@@ -14,6 +14,7 @@
 
 #include "stofm/core/compiled.hpp"
 #include "stofm/core/random_key.hpp"
+#include "stofm/ops/l2_normalize.hpp"
 #include "stofm/pipeline/embed.hpp"
 #include "stofm/tasks/checks.hpp"
 #include "stofm/train/masking.hpp"
@@ -69,19 +70,13 @@ inline void predict_masked(const pipeline::Model& model, const pipeline::SubSlic
   for (std::size_t i = 0; i < masked.size(); ++i)
     std::copy_n(states.data() + masked[i] * state_width, state_width,
                 rows.data() + static_cast<std::int64_t>(i) * state_width);
-  const Tensor<float> predicted = model.masked_cell_head->predict(rows);
-  for (std::size_t i = 0; i < masked.size(); ++i) {
-    const float* from = predicted.data() + static_cast<std::int64_t>(i) * width;
-    float* to = out + static_cast<std::int64_t>(i) * width;
-    pipeline::detail::require_finite_row(from, width, sub.node_cells[static_cast<std::size_t>(masked[i])],
-                                         file, "prediction");
-    double squares = 0;
-    for (std::int64_t c = 0; c < width; ++c)
-      squares += static_cast<double>(from[c]) * static_cast<double>(from[c]);
-    const double factor = squares > 0 ? 1 / std::sqrt(squares) : 0;
-    for (std::int64_t c = 0; c < width; ++c)
-      to[c] = static_cast<float>(static_cast<double>(from[c]) * factor);
-  }
+  Tensor<float> predicted = model.masked_cell_head->predict(rows);
+  for (std::size_t i = 0; i < masked.size(); ++i)
+    pipeline::detail::require_finite_row(predicted.data() + static_cast<std::int64_t>(i) * width, width,
+                                         sub.node_cells[static_cast<std::size_t>(masked[i])], file,
+                                         "prediction");
+  ops::l2_normalize_rows_into(predicted.view(), std::as_const(predicted).view());
+  std::copy_n(predicted.data(), predicted.numel(), out);
 }
 
 }  // namespace detail

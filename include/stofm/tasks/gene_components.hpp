@@ -127,9 +127,7 @@ inline Tensor<float> gene_component_scores(const GeneComponents& fit, const io::
                             " genes of the components are missing and count as their mean"),
                      genes - found});
   // A missing gene: neither its loading nor its mean speaks.
-  std::vector<char> there(static_cast<std::size_t>(genes), 0);
-  for (const std::int32_t g : gene_of)
-    if (g >= 0) there[static_cast<std::size_t>(g)] = 1;
+  const std::vector<char> there = genes_with_columns(gene_of, genes);
   PrincipalComponents basis = fit.basis;
   for (std::size_t g = 0; g < there.size(); ++g)
     if (!there[g]) basis.mean[g] = 0;

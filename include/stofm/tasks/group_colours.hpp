@@ -42,4 +42,12 @@ inline std::vector<std::string> group_colours(std::size_t groups) {
   return colours;
 }
 
+/// `given` for as many groups, the usual colour where it has none (an empty text, or too few).
+inline std::vector<std::string> with_usual_colours(std::vector<std::string> given, std::size_t groups) {
+  given.resize(groups);
+  for (std::size_t i = 0; i < groups; ++i)
+    if (given[i].empty()) given[i] = group_colour(i);
+  return given;
+}
+
 }  // namespace stofm::tasks

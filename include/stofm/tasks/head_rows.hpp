@@ -56,9 +56,7 @@ inline Tensor<float> stored_gene_rows(const Classifier& head, const io::Slice& s
                      concat(slice.path, ": ", genes - found, " of the ", genes,
                             " genes of the head are missing and count as their mean"),
                      genes - found});
-  std::vector<char> there(static_cast<std::size_t>(genes), 0);
-  for (const std::int32_t g : gene_of)
-    if (g >= 0) there[static_cast<std::size_t>(g)] = 1;
+  const std::vector<char> there = genes_with_columns(gene_of, genes);
   for (std::int64_t g = 0; g < genes; ++g)
     if (!there[static_cast<std::size_t>(g)])
       for (std::int64_t i = 0; i < rows.dim(0); ++i)

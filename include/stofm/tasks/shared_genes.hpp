@@ -139,6 +139,14 @@ inline std::vector<std::int32_t> match_genes(const GeneNames& genes, const GeneN
   return best;
 }
 
+/// Which of `genes` genes have a column, by what match_genes found.
+inline std::vector<char> genes_with_columns(const std::vector<std::int32_t>& gene_of, std::int64_t genes) {
+  std::vector<char> there(static_cast<std::size_t>(genes), 0);
+  for (const std::int32_t g : gene_of)
+    if (g >= 0) there[static_cast<std::size_t>(g)] = 1;
+  return there;
+}
+
 /// Genes that every one of the slices has (one at least). Columns of one gene count as that gene together.
 /// \throws UsageError for no slices (STOFM-4750); DataError where they share no gene (4751). *Cost*
 /// O(columns).

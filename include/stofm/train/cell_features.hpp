@@ -25,6 +25,7 @@
 
 #include "stofm/core/random_key.hpp"
 #include "stofm/io/sha256.hpp"
+#include "stofm/ops/l2_normalize.hpp"
 #include "stofm/pipeline/centred_rows.hpp"
 #include "stofm/pipeline/embed_cells.hpp"
 #include "stofm/pipeline/gene_mapping.hpp"
@@ -162,7 +163,7 @@ inline Tensor<float> project_slice(const io::Slice& slice, const pipeline::GeneM
          concat("no count of a vocabulary gene in any of ", slice.cells, " cells"), "counts",
          "Choose another matrix (H5adReadOptions::layer, H5adReadOptions::use_raw), or check the file."});
   if (options.centre) pipeline::centre_rows(features, present);
-  pipeline::normalise_rows(features);
+  ops::l2_normalize_rows_into(features.view(), std::as_const(features).view());
   return features;
 }
 

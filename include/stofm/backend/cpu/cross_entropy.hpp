@@ -18,8 +18,7 @@ template <class T>
 double cross_entropy_row(T* gradient, const T* row, std::int64_t n, std::int64_t target, double weight) {
   std::copy(row, row + n, gradient);
   const auto [largest, sum] = exponentiate(gradient, n, softmax_floor);
-  const auto factor = static_cast<T>(weight / sum);
-  for (std::int64_t j = 0; j < n; ++j) gradient[j] *= factor;
+  multiply_row(gradient, n, static_cast<T>(weight / sum));
   gradient[target] -= static_cast<T>(weight);
   return weight * (std::log(sum) + static_cast<double>(largest) - static_cast<double>(row[target]));
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "stofm/backend/cpu/instances.hpp"
 #include "stofm/backend/cpu/vector/attention.hpp"
@@ -43,13 +44,19 @@ RowExponentials<T> exponentiate(T* row, std::int64_t n, [[maybe_unused]] float l
   return {largest, sum};
 }
 
+/// row *= factor.
+template <class T>
+void multiply_row(T* row, std::int64_t n, T factor) {
+  STOFM_RETURN_KERNEL(T, cpu_kernels(), scale_row(row, n, factor))
+  for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+}
+
 /// One row in place; log sum exp comes back. All -inf (everything masked) gives zeros; a NaN makes the row
 /// NaN.
 template <class T>
 double softmax_row(T* row, std::int64_t n) {
   const auto [largest, sum] = exponentiate(row, n);
-  const T factor = sum == 0 ? T(0) : static_cast<T>(1.0 / sum);
-  for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+  multiply_row(row, n, sum == 0 ? T(0) : static_cast<T>(1.0 / sum));
   return static_cast<double>(largest) + std::log(sum);
 }
 
@@ -67,6 +74,7 @@ void softmax(Cpu, TensorView<T> y, TensorView<const T> x) {
 }
 
 STOFM_KERNEL_INSTANCES(exponentiate)
+STOFM_KERNEL_INSTANCES(multiply_row)
 STOFM_KERNEL_INSTANCES(softmax)
 
 }  // namespace stofm::backend

@@ -48,15 +48,21 @@ struct SliceStrips {
   SliceStrips() = default;
 };
 
+/// Where the pairs of each node begin, [size]: pairs counted by `node_of`.
+template <class Node>
+std::vector<std::int64_t> counted_offsets(std::span<const Node> node_of, std::size_t size) {
+  std::vector<std::int64_t> offsets(size);
+  for (const Node node : node_of) ++offsets[static_cast<std::size_t>(node) + 1];
+  for (std::size_t i = 1; i < size; ++i) offsets[i] += offsets[i - 1];
+  return offsets;
+}
+
 /// The same pairs by the other side. Equal pairs stay in their order.
 inline OwnPairLists transposed(const PairLists& lists) {
-  OwnPairLists result{std::vector<std::int64_t>(lists.offsets.size()),
+  OwnPairLists result{counted_offsets(lists.others, lists.offsets.size()),
                       std::vector<std::int32_t>(lists.others.size()),
                       std::vector<std::int32_t>(lists.others.size())};
-  std::vector<std::int64_t> next(lists.offsets.size());
-  for (const std::int32_t other : lists.others) ++next[static_cast<std::size_t>(other) + 1];
-  for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
-  result.offsets = next;
+  std::vector<std::int64_t> next = result.offsets;
   for (std::size_t i = 0; i + 1 < lists.offsets.size(); ++i)
     for (auto p = static_cast<std::size_t>(lists.offsets[i]);
          p < static_cast<std::size_t>(lists.offsets[i + 1]); ++p) {
@@ -69,11 +75,10 @@ inline OwnPairLists transposed(const PairLists& lists) {
 
 /// Asked pairs come in any order: by column first, which leaves the columns of a row sorted after that.
 inline OwnPairLists asked_by_column(const SlicePairs& slice) {
-  std::vector<std::int64_t> next(slice.row_offsets.size());
-  for (const std::int64_t column : slice.asked_columns) ++next[static_cast<std::size_t>(column) + 1];
-  for (std::size_t i = 1; i < next.size(); ++i) next[i] += next[i - 1];
-  OwnPairLists result{next, std::vector<std::int32_t>(slice.asked_rows.size()),
+  OwnPairLists result{counted_offsets(slice.asked_columns, slice.row_offsets.size()),
+                      std::vector<std::int32_t>(slice.asked_rows.size()),
                       std::vector<std::int32_t>(slice.asked_rows.size())};
+  std::vector<std::int64_t> next = result.offsets;
   for (std::size_t p = 0; p < slice.asked_rows.size(); ++p) {
     const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(slice.asked_columns[p])]++);
     result.others[at] = static_cast<std::int32_t>(slice.asked_rows[p]);
