@@ -5,10 +5,10 @@
 /// Ties: the lowest index wins (SPEC section 3). *Source* ours, see point_tree_2d.hpp.
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "stofm/cluster/point_tree_2d.hpp"
+#include "stofm/core/callback.hpp"
 #include "stofm/core/compiled.hpp"
 
 namespace stofm::cluster {
@@ -22,7 +22,7 @@ struct Neighbours2d {
 };
 
 /// A function with the contract of nearest_neighbours_2d, that may run elsewhere.
-using NeighbourSearch = std::function<Neighbours2d(TensorView<const double> xy, std::int64_t k)>;
+using NeighbourSearch = Callback<Neighbours2d(TensorView<const double> xy, std::int64_t k)>;
 
 /// The k nearest other points of each point; k is lowered to points - 1.
 /// *Shapes* `xy` [N, 2], rows dense. \throws ShapeError for other shapes or k < 0, DataError for a coordinate
@@ -51,7 +51,7 @@ STOFM_INLINE auto cluster::nearest_neighbours_2d(TensorView<const double> xy, st
   result.squared_distances.resize(values);
   parallel_for(tree.queries(), 512, [&](std::int64_t begin, std::int64_t end) {
     tree.visit(begin, end, [&](std::int32_t point, std::span<Candidate2d> found) {
-      std::sort(found.begin(), found.begin() + result.k);  // visit() has put the k nearest in front
+      std::sort(found.data(), found.data() + result.k);  // visit() has put the k nearest in front
       const auto row = static_cast<std::size_t>(point * result.k);
       for (std::size_t j = 0; j < static_cast<std::size_t>(result.k); ++j) {
         result.indices[row + j] = found[j].index;

@@ -12,11 +12,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "stofm/cluster/kmeans_start.hpp"
 #include "stofm/cluster/nearest_centre.hpp"
+#include "stofm/core/callback.hpp"
 #include "stofm/core/compiled.hpp"
 #include "stofm/core/exact_rounding.hpp"
 #include "stofm/core/notice.hpp"
@@ -45,7 +45,7 @@ struct MiniBatchKMeansResult {
 
 /// A function with the contract of mini_batch_kmeans, that may run elsewhere.
 using KMeansFunction =
-    std::function<MiniBatchKMeansResult(TensorView<const float> rows, const MiniBatchKMeansOptions& options)>;
+    Callback<MiniBatchKMeansResult(TensorView<const float> rows, const MiniBatchKMeansOptions& options)>;
 
 /// Number of clusters for N points if none is given: floor(sqrt(N / 2)), at least 1. Ours; on the three
 /// slices at hand (30, 1,049, 6,471 cells) it gives 3, 22, 56, which are the numbers Leiden finds there.

@@ -63,13 +63,13 @@ inline Neighbours nearest_neighbours(TensorView<const double> points, std::int64
         others[static_cast<std::size_t>(other < i ? other : other - 1)] = {square,
                                                                            static_cast<std::int32_t>(other)};
       }
-      const std::span<Candidate2d> found(others);
-      std::nth_element(found.begin(), found.begin() + (result.k - 1), found.end());
-      std::sort(found.begin(), found.begin() + result.k);
+      Candidate2d* const found = others.data();
+      std::nth_element(found, found + (result.k - 1), found + others.size());
+      std::sort(found, found + result.k);
       for (std::int64_t j = 0; j < result.k; ++j) {
         const auto at = static_cast<std::size_t>(i * result.k + j);
-        result.indices[at] = found[static_cast<std::size_t>(j)].index;
-        result.squared_distances[at] = found[static_cast<std::size_t>(j)].squared_distance;
+        result.indices[at] = found[j].index;
+        result.squared_distances[at] = found[j].squared_distance;
       }
     }
   });

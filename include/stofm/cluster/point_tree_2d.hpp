@@ -260,8 +260,7 @@ class PointTree2d {
     const auto k = static_cast<std::size_t>(k_);
     const double scale = static_cast<double>(intervals) / bound;
     if (count < 48 || !(scale < 1e300) || !(scale > 0)) {
-      std::nth_element(found.begin(), found.begin() + (k_ - 1),
-                       found.begin() + static_cast<std::ptrdiff_t>(count));
+      std::nth_element(found.data(), found.data() + (k_ - 1), found.data() + count);
       return;
     }
     auto interval_of = [scale](const Candidate2d& c) {
@@ -280,8 +279,8 @@ class PointTree2d {
           found[i];
     }
     found.swap(spare);
-    const auto first = found.begin() + static_cast<std::ptrdiff_t>(before);
-    std::nth_element(first, found.begin() + (k_ - 1), first + static_cast<std::ptrdiff_t>(sizes[interval]));
+    Candidate2d* const first = found.data() + before;
+    std::nth_element(first, found.data() + (k_ - 1), first + sizes[interval]);
   }
 
   TensorView<const double> xy_;

@@ -164,7 +164,12 @@ STOFM_INLINE auto cluster::umap_graph_2d(TensorView<const double> z, const UmapO
   everywhere /= static_cast<double>(n) * static_cast<double>(neighbours);
 
   parallel_for(n, 1024, [&](std::int64_t first, std::int64_t last) {
-    std::vector<std::pair<std::int32_t, float>> row(width);
+    struct Entry {
+      std::int32_t column;
+      float weight;
+      bool operator<(const Entry& other) const { return column < other.column; }
+    };
+    std::vector<Entry> row(width);
     for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
       const std::span<float> distances(weights.data() + i * width, width);
       const detail::RowScale scale = detail::umap_row_scale(distances, everywhere, options);
@@ -175,8 +180,8 @@ STOFM_INLINE auto cluster::umap_graph_2d(TensorView<const double> z, const UmapO
       }
       std::sort(row.begin(), row.end());
       for (std::size_t j = 0; j < width; ++j) {
-        nearest.indices[i * width + j] = row[j].first;
-        weights[i * width + j] = row[j].second;
+        nearest.indices[i * width + j] = row[j].column;
+        weights[i * width + j] = row[j].weight;
       }
     }
   });

@@ -19,7 +19,9 @@
 #endif
 
 #include <algorithm>
-#include <sstream>
+#include <concepts>
+#include <cstdio>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -105,13 +107,28 @@ class DeviceError : public Error {
   explicit DeviceError(ErrorParts parts);
 };
 
-/// Joins values into text: `concat("row ", 3, " of ", n)`.
+namespace detail {
+inline void append(std::string& text, std::string_view part) { text += part; }
+inline void append(std::string& text, char part) { text += part; }
+template <std::integral Part>
+void append(std::string& text, Part part) {
+  text += std::to_string(part);
+}
+/// Six digits at most, a point whatever the program's locale: what a stream of the classic locale writes,
+/// without the headers of streams, which every file of the library would pay for.
+inline void append(std::string& text, double part) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%g", part);
+  for (const char* c = digits; *c != '\0'; ++c) text += std::strchr("0123456789+-einfa", *c) ? *c : '.';
+}
+}  // namespace detail
+
+/// Joins text, characters and numbers into text: `concat("row ", 3, " of ", n)`.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  out.imbue(std::locale::classic());
-  (out << ... << parts);
-  return out.str();
+  std::string text;
+  (detail::append(text, parts), ...);
+  return text;
 }
 
 }  // namespace stofm

@@ -3,8 +3,9 @@
 /// \file
 /// How a long loop without stages of its own is asked to stop: its options hold a function that it calls.
 
-#include <functional>
 #include <utility>
+
+#include "stofm/core/callback.hpp"
 
 namespace stofm {
 
@@ -13,13 +14,13 @@ namespace stofm {
 class StopCheck {
  public:
   StopCheck() = default;
-  explicit StopCheck(std::function<void()> check) : check_(std::move(check)) {}
+  explicit StopCheck(Callback<void()> check) : check_(std::move(check)) {}
   void operator()() const {
     if (check_) check_();
   }
 
  private:
-  std::function<void()> check_;
+  Callback<void()> check_;
 };
 
 }  // namespace stofm
