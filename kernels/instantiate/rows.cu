@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "stofm/backend/cuda/rows.hpp"
 
-#include "stofm/backend/cuda/softmax.hpp"
 #include "stofm/kernels/column_sums/column_sums.cuh"
 #include "stofm/kernels/gather_rows/boundary.cuh"
 #include "stofm/kernels/l2_normalize/l2_normalize_backward.cuh"
 #include "stofm/kernels/l2_normalize/l2_normalize_forward.cuh"
-#include "stofm/kernels/softmax/softmax_backward.cuh"
-#include "stofm/kernels/softmax/softmax_forward.cuh"
 
 namespace stofm::backend {
 
 using kernels::RowPolicy, kernels::rows_of, kernels::launch_rows;
-
-void softmax(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> x) {
-  launch_rows<RowPolicy>(kernels::softmax_rows<RowPolicy>, x.dim(0), current_stream(device), "softmax",
-                         {rows_of(y), rows_of(x), x.dim(0), x.dim(1)});
-}
-void softmax_gradient(Cuda device, TensorView<float, Cuda> grad_x, TensorView<const float, Cuda> grad_y,
-                      TensorView<const float, Cuda> y) {
-  launch_rows<RowPolicy>(kernels::softmax_gradient_rows<RowPolicy>, y.dim(0), current_stream(device),
-                         "softmax_gradient",
-                         {rows_of(grad_x), rows_of(grad_y), rows_of(y), y.dim(0), y.dim(1)});
-}
 
 void l2_normalize_rows(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> x) {
   launch_rows<RowPolicy>(kernels::l2_normalize_rows<RowPolicy>, x.dim(0), current_stream(device),

@@ -116,7 +116,6 @@ class ForwardPass {
     p.d = d;
     p.stride_d = w.operand.rows;
     p.result = result_type();
-    p.tf32 = precision_ == Precision::tf32;
     p.epilogue = epilogue;
     if (epilogue != GemmEpilogue::none)
       p.bias =
@@ -221,7 +220,7 @@ class ForwardPass {
     p.stride_b = stride_b;
     p.d = d;
     p.stride_d = stride_d;
-    p.tf32 = precision_ == Precision::tf32 || precision_ == Precision::bf16;
+    p.tf32 = precision_ == Precision::bf16;
     p.epilogue = bias == nullptr ? GemmEpilogue::none : relu ? GemmEpilogue::bias_relu : GemmEpilogue::bias;
     p.bias = bias;
     gemm_.run(p, stream_);

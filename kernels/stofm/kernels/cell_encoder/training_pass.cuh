@@ -197,7 +197,6 @@ class TrainingPassRunner {
                     .b = b,
                     .d = d,
                     .stride_d = stride,
-                    .tf32 = c_->precision == Precision::tf32,
                     .accumulate = accumulate,
                     .epilogue = bias != nullptr ? GemmEpilogue::bias : GemmEpilogue::none,
                     .bias = bias});

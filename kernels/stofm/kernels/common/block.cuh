@@ -15,16 +15,6 @@ __device__ __forceinline__ void block_sync() {
   emulator::detail::barrier(0, 0);
 #endif
 }
-/// Barrier `id` (1 to 15) of `threads` threads, whole warps: for warps with different roles.
-__device__ __forceinline__ void block_sync_part(int id, int threads) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
-#elif defined(STOFM_KERNEL_EMULATOR)
-  emulator::detail::barrier(id, threads);
-#else
-  (void)id, (void)threads;
-#endif
-}
 
 /// Sum over the block, in every thread: within warps, then over the warps in ascending order. `scratch`: one
 /// T per warp, in shared memory; it may be used again after the next barrier. Two barriers.

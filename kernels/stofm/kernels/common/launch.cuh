@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// The one way to launch a kernel:
-///     launch(layer_norm_rows<Policy>, {.grid = {blocks(rows, 4)}, .block = {128}, .shared_bytes = 0,
-///                                      .stream = stream, .name = "layer_norm"}, params);
+///     launch(unit_rows_kernel, {.grid = {blocks(rows, 8)}, .block = {256}, .shared_bytes = 0,
+///                               .stream = stream, .name = "unit_rows"}, params);
 /// Kernels are `template <...> static __global__ void f(const Params params)` with a plain struct.
 
 #include <map>

@@ -2,8 +2,7 @@
 #pragma once
 /// \file
 /// Scalars in device code: bits of floats, bfloat16 <-> float (the same rounding as core/scalar.hpp),
-/// smallest and largest, powers of two, integer atomics. There are no floating-point atomics on purpose:
-/// their order is not fixed.
+/// smallest and largest, powers of two. There are no atomics on purpose: their order is not fixed.
 
 #include <cstring>
 #include <type_traits>
@@ -78,15 +77,6 @@ __host__ __device__ __forceinline__ bfloat16 to_bfloat16(float x) {
   y.bits = static_cast<std::uint16_t>(bfloat16_bits(x));
   return y;
 }
-/// `float` or `bfloat16` from float: `from_float<T>(x)`.
-template <class T>
-__host__ __device__ __forceinline__ T from_float(float x) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    return to_bfloat16(x);
-  } else {
-    return static_cast<T>(x);
-  }
-}
 
 /// Two floats as bfloat16 in one register, `low` in the lower half.
 __device__ __forceinline__ std::uint32_t pack_bfloat16(float low, float high) {
@@ -101,47 +91,6 @@ __device__ __forceinline__ std::uint32_t pack_bfloat16(float low, float high) {
 __device__ __forceinline__ float low_bfloat16(std::uint32_t packed) { return float_of(packed << 16); }
 __device__ __forceinline__ float high_bfloat16(std::uint32_t packed) {
   return float_of(packed & 0xffff0000U);
-}
-
-/// *at += value, returning the old value; integers only.
-template <class T>
-__device__ __forceinline__ T atomic_add(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "floating-point atomics have no fixed order");
-#if defined(__CUDA_ARCH__)
-  return atomicAdd(at, value);
-#else
-  const T before = *at;
-  *at = static_cast<T>(before + value);
-  return before;
-#endif
-}
-template <class T>
-__device__ __forceinline__ T atomic_max(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "integers only");
-#if defined(__CUDA_ARCH__)
-  return atomicMax(at, value);
-#else
-  const T before = *at;
-  *at = maximum(before, value);
-  return before;
-#endif
-}
-template <class T>
-__device__ __forceinline__ T atomic_min(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "integers only");
-#if defined(__CUDA_ARCH__)
-  return atomicMin(at, value);
-#else
-  const T before = *at;
-  *at = minimum(before, value);
-  return before;
-#endif
-}
-/// Makes this thread's writes visible to other blocks before its later ones.
-__device__ __forceinline__ void device_fence() {
-#if defined(__CUDA_ARCH__)
-  __threadfence();
-#endif
 }
 
 }  // namespace stofm::kernels

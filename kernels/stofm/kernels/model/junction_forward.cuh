@@ -15,7 +15,7 @@ namespace stofm::kernels::se2 {
 
 struct JunctionParams {
   const float* part = nullptr;          // [rows, columns] dense: the product without its bias
-  const float* bias = nullptr;          // [columns]
+  const float* bias = nullptr;          // [columns] or null
   const float* type_table = nullptr;    // [4, columns], or null
   const std::int32_t* types = nullptr;  // [rows], with type_table
   const float* residual = nullptr;      // [rows, columns] or null
@@ -42,9 +42,11 @@ static __global__ void __launch_bounds__(RowPolicy::threads) junction_kernel(con
     if (column >= p.columns) continue;
     const std::int64_t at = row * p.columns + column;
     z[c] = load_quad(p.part + at);
-    const Quad bias = load_quad(p.bias + column);
+    if (p.bias != nullptr) {
+      const Quad bias = load_quad(p.bias + column);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) z[c].v[i] += bias.v[i];
+      for (int i = 0; i < 4; ++i) z[c].v[i] += bias.v[i];
+    }
     if (p.type_table != nullptr) {
       const Quad type = load_quad(p.type_table + std::int64_t{p.types[row]} * p.columns + column);
 #pragma unroll

@@ -176,8 +176,7 @@ class Se2Network {
                           .a = activation(x, rows, linear.in),
                           .b = weight(operands, linear),
                           .d = out,
-                          .stride_d = linear.out,
-                          .tf32 = precision_ == Precision::tf32};
+                          .stride_d = linear.out};
     if (bias != nullptr) {
       product.epilogue = GemmEpilogue::bias;
       product.bias = bias;
@@ -193,7 +192,6 @@ class Se2Network {
                     .b = stacked_weight(operands, linear),
                     .d = into,
                     .stride_d = linear.in,
-                    .tf32 = precision_ == Precision::tf32,
                     .accumulate = accumulate});
   }
   /// into [linear.out, linear.in] += grad^T x
@@ -205,7 +203,6 @@ class Se2Network {
                     .b = activation(x, rows, linear.in),
                     .d = into,
                     .stride_d = linear.in,
-                    .tf32 = precision_ == Precision::tf32,
                     .accumulate = true});
   }
 

@@ -21,8 +21,7 @@ struct AdamWNumbers {
 struct AdamWParams {
   static constexpr int groups = 16;
   const ParameterPiece* pieces;  ///< [number of blocks], device memory
-  const float* device_factor;    ///< one number on the device that gradients are multiplied with, or null
-  float factor;                  ///< the same from the host; both apply
+  float factor;                  ///< that gradients are multiplied with
   bool clear_gradients;          ///< set them to zero behind the step
   AdamWNumbers numbers[groups];
 };
@@ -31,9 +30,8 @@ template <class Policy>
 static __global__ void __launch_bounds__(Policy::threads) adamw_update(const AdamWParams p) {
   const ParameterPiece piece = p.pieces[blockIdx.x];
   const AdamWNumbers n = p.numbers[piece.group];
-  const float factor = p.device_factor == nullptr ? p.factor : rounded_multiply(p.factor, *p.device_factor);
   for (std::int64_t i = threadIdx.x; i < piece.count; i += Policy::threads) {
-    const float g = rounded_multiply(piece.grad[i], factor);
+    const float g = rounded_multiply(piece.grad[i], p.factor);
     const float m0 = piece.m[i];
     const float m = rounded_add(m0, rounded_multiply(n.one_minus_beta1, rounded_add(g, -m0)));
     const float v = rounded_add(rounded_multiply(piece.v[i], n.beta2),

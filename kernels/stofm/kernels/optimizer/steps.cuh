@@ -54,14 +54,13 @@ inline double global_norm(Cuda device, std::span<const backend::CudaParameter> p
   for (const backend::CudaParameter& parameter : parameters)
     append_pieces(pieces, {nullptr, nullptr, nullptr, parameter.grad, parameter.count, 0});
   const DeviceArray<ParameterPiece> table = pieces_to_device(device, pieces);
-  DeviceArray<double> squares(device, static_cast<std::int64_t>(pieces.size()));
-  DeviceArray<GradientNorm> result(device, 1);
+  DeviceArray<double> squares(device, static_cast<std::int64_t>(pieces.size())), result(device, 1);
   const CudaStream stream = thread_stream(device);
-  launch_global_norm(
-      {table.data(), squares.data(), result.data(), static_cast<std::int64_t>(pieces.size()), 0.0}, stream);
-  double norm = 0.0;  // the number alone: behind the coefficient are bytes that nothing writes
+  launch_global_norm({table.data(), squares.data(), result.data(), static_cast<std::int64_t>(pieces.size())},
+                     stream);
+  double norm = 0.0;
   STOFM_CUDA_CHECK(
-      cudaMemcpyAsync(&norm, &result.data()->norm, sizeof(norm), cudaMemcpyDeviceToHost, native(stream)));
+      cudaMemcpyAsync(&norm, result.data(), sizeof(norm), cudaMemcpyDeviceToHost, native(stream)));
   STOFM_CUDA_CHECK(cudaStreamSynchronize(native(stream)));
   return norm;
 }

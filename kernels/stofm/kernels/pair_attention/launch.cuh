@@ -32,7 +32,6 @@ void with_pair_kernel(const backend::PairAttentionSizes& sizes, const Run& run) 
       return by_width.template operator()<Precision::float32>();
     case Precision::bf16:
       return by_width.template operator()<Precision::bf16>();
-    case Precision::tf32:
     case Precision::split_bf16:
       return by_width.template operator()<Precision::split_bf16>();
   }

@@ -13,7 +13,7 @@ template <class Policy = PairAttentionPolicy>
 void launch_pair_forward(CudaStream stream, const backend::PairAttentionSizes& sizes,
                          backend::PairAttentionForward args) {
   check_pair_layers(args.layer.layers);
-  if (left_form(sizes.precision) == OperandForm::float32) args.y_operand = nullptr;  // y itself, in tf32 too
+  if (left_form(sizes.precision) == OperandForm::float32) args.y_operand = nullptr;  // y itself
   with_pair_kernel(sizes, [&]<backend::Precision P, int Width>() {
     const PairSharedPlan plan = pair_forward_shared<Policy>(P, Width, args.layer.layers);
     launch(pair_attention_forward_kernel<P, Width, Policy>,

@@ -59,7 +59,7 @@ void attention_backward_float32(const AttentionBackward& request, backend::CudaS
 void attention_backward_split_bf16(const AttentionBackward& request, backend::CudaStream stream);
 void attention_backward_bf16(const AttentionBackward& request, backend::CudaStream stream);
 
-/// Queues one kernel. tf32 runs as split_bf16 (its operands must be split).
+/// Queues one kernel.
 inline void attention_forward(backend::Precision precision, const AttentionForward& request,
                               backend::CudaStream stream) {
   if (precision == backend::Precision::float32) return attention_forward_float32(request, stream);

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The strips that pair attention reads (backend/cuda/pair_batch.hpp), from the rows of listed pairs of a
-/// batch: what PairBatchPlan writes, to the bit, without sorting.
-///
-///   list_strips_by_row     the columns of a row ascend, so those before a tile are known from a search, and
-///   with
-///                          them where each strip begins: one launch, no sums over strips
-///   count_strips_by_column, sums, list_strips_by_column
-///                          a strip is a matrix of 64 rows x 16 columns of bits; an entry's place is the
-///                          number of bits before it, column by column
+/// The strips by row that pair attention reads (backend/cuda/pair_batch.hpp), from the rows of listed pairs
+/// of a batch: what PairBatchPlan writes, to the bit, without sorting. The columns of a row ascend, so those
+/// before a tile are known from a search, and with them where each strip begins: one launch, no sums over
+/// strips.
 ///
 /// A warp a strip, 8 a block, a block a tile of 64 nodes. No shared memory, no atomics; deterministic.
 /// Limiter: latency of the searches (a strip of the published sizes has 140 entries of 10 bytes, and 16 rows
 /// of some 8 steps).
 
+#include "stofm/backend/cuda/pair_batch.hpp"
+#include "stofm/kernels/common/launch.cuh"
 #include "stofm/kernels/common/warp.cuh"
-#include "stofm/kernels/pair_index/policy.hpp"
 
 namespace stofm::kernels::pair_index {
+
+struct PairIndexPolicy {
+  static constexpr int warps = 8;  ///< of a block, each with a strip of its own
+  static constexpr std::int64_t tile = backend::pair_tile, strip_rows = backend::pair_strip_rows;
+  /// Strips of a full tile and one tile of the other side.
+  static constexpr std::int64_t strips_per_tile = tile / strip_rows;
+};
+// One half of a warp finds where the part of each row begins, the other half where it ends.
+static_assert(2 * PairIndexPolicy::strip_rows == warp_size);
+static_assert(PairIndexPolicy::strip_rows * PairIndexPolicy::tile <= 1 << 16);  // positions: 16 bits
 
 struct StripParams {
   backend::PairBatch batch;         // tiles, slices and nodes; no strips
@@ -89,52 +95,15 @@ static __global__ void list_strips_by_row(const StripParams p) {
   });
 }
 
-/// The entries of one row within 16 columns.
-struct RowBits {
-  std::int64_t first;  ///< number of the first of them
-  std::uint32_t bits;  ///< which columns are listed
-};
-template <class Policy>
-__device__ __forceinline__ RowBits row_bits(const StripParams& p, const Strip& strip, std::int64_t row) {
-  if (row >= strip.nodes) return {0, 0};
-  const std::int64_t* rows = p.row_offsets + strip.first_node;
-  const std::int64_t end = rows[row + 1];
-  RowBits found{first_from(p.columns, rows[row], end, strip.own), 0};
-  for (std::int64_t e = found.first; e < end && p.columns[e] < strip.own + Policy::strip_rows; ++e)
-    found.bits |= 1U << (p.columns[e] - strip.own);
-  return found;
-}
-
-/// Counts to `offsets`, which the sums turn into offsets. Grid: a block per tile.
-template <class Policy>
-static __global__ void count_strips_by_column(const StripParams p) {
-  for_each_strip<Policy>(p.batch, [&](const Strip& strip) {
-    const RowBits low = row_bits<Policy>(p, strip, strip.other + lane()),
-                  high = row_bits<Policy>(p, strip, strip.other + warp_size + lane());
-    const int count = warp_sum(count_bits(low.bits) + count_bits(high.bits));
-    if (lane() == 0) p.offsets[strip.number] = count;
-  });
-}
-/// Grid: a block per tile.
-template <class Policy>
-static __global__ void list_strips_by_column(const StripParams p) {
-  for_each_strip<Policy>(p.batch, [&](const Strip& strip) {
-    const RowBits halves[2] = {row_bits<Policy>(p, strip, strip.other + lane()),
-                               row_bits<Policy>(p, strip, strip.other + warp_size + lane())};
-    const std::uint32_t lanes_before = (1U << lane()) - 1U;
-    std::int64_t place = p.offsets[strip.number];
-    for (int column = 0; column < Policy::strip_rows; ++column)
-      for (int half = 0; half < 2; ++half) {
-        const RowBits& row = halves[half];
-        const std::uint32_t bit = 1U << column, listed = ballot((row.bits & bit) != 0);
-        if ((row.bits & bit) != 0) {
-          const std::int64_t at = place + count_bits(listed & lanes_before);
-          p.positions[at] = static_cast<std::uint16_t>(column * Policy::tile + half * warp_size + lane());
-          p.entries[at] = static_cast<std::int32_t>(row.first + count_bits(row.bits & (bit - 1)));
-        }
-        place += count_bits(listed);
-      }
-  });
+/// Queues the kernel. `batch`: nodes, slices and tiles, as PairBatchPlan::add_nodes leaves them, at least one
+/// node; entries and pairs are not read.
+inline void launch_strips_by_row(CudaStream stream, const StripParams& params) {
+  launch(list_strips_by_row<PairIndexPolicy>,
+         {.grid = {blocks(params.batch.tiles)},
+          .block = {PairIndexPolicy::warps * warp_size},
+          .stream = stream,
+          .name = "list_strips_by_row"},
+         params);
 }
 
 }  // namespace stofm::kernels::pair_index
