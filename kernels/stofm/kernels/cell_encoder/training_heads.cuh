@@ -235,7 +235,7 @@ class TrainingHeads {
 
   TrainingContext* c_;
   CudaStream stream_;
-  Arena arena_;
+  GrowingArena arena_;
 };
 
 }  // namespace stofm::kernels::cell_encoder

@@ -429,7 +429,7 @@ class TrainingPassRunner {
 
   TrainingContext* c_;
   CudaStream stream_;
-  Arena arena_;
+  GrowingArena arena_;
   std::vector<LayerState> layers_;
   std::vector<std::int32_t> token_list_, place_list_;
   std::int64_t tokens_ = 0, rows_ = 0;

@@ -32,11 +32,11 @@ struct StepWorkspace {
   AssignWorkspace assign;
   UpdateWorkspace update;
 };
-inline StepWorkspace cut_step_workspace(WorkspaceCutter& cutter, std::int64_t n, std::int64_t d,
+inline StepWorkspace cut_step_workspace(Arena& arena, std::int64_t n, std::int64_t d,
                                         std::int64_t k) {
   check_sizes(n, d, k);
-  const AssignWorkspace assign = cut_assign_workspace(cutter, n, d, k);
-  return {assign, cut_update_workspace(cutter, n, d, k)};
+  const AssignWorkspace assign = cut_assign_workspace(arena, n, d, k);
+  return {assign, cut_update_workspace(arena, n, d, k)};
 }
 
 struct StepResult {
@@ -53,10 +53,10 @@ inline void step(Cuda device, TensorView<const float, Cuda> rows, TensorView<con
     throw ShapeError({"STOFM-1230", "", "[kmeans]",
                       concat("rows ", to_string(rows.shape), ", centres ", to_string(centres.shape)),
                       "dense rows and centres of one width", "Check the shapes."});
-  WorkspaceCutter cutter(workspace);
-  const StepWorkspace w = cut_step_workspace(cutter, rows.dim(0), rows.dim(1), centres.dim(0));
+  Arena arena(workspace);
+  const StepWorkspace w = cut_step_workspace(arena, rows.dim(0), rows.dim(1), centres.dim(0));
   const Problem problem{rows.dim(0), rows.dim(1), centres.dim(0), shared_limit(device),
-                        backend::current_stream(device)};
+                        backend::current_stream(device), device};
   launch_assign(problem, rows.data, centres.data, result.labels, result.squared_distances, w.assign,
                 assignment);
   if (new_centres != nullptr)
