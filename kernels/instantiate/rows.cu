@@ -2,9 +2,8 @@
 #include "stofm/backend/cuda/rows.hpp"
 
 #include "stofm/kernels/column_sums/column_sums.cuh"
-#include "stofm/kernels/gather_rows/boundary.cuh"
-#include "stofm/kernels/l2_normalize/l2_normalize_backward.cuh"
-#include "stofm/kernels/l2_normalize/l2_normalize_forward.cuh"
+#include "stofm/kernels/gather_rows/gather_rows.cuh"
+#include "stofm/kernels/l2_normalize/l2_normalize.cuh"
 
 namespace stofm::backend {
 

@@ -7,7 +7,6 @@
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/dropout.cuh"
 #include "stofm/kernels/common/mma.cuh"
-#include "stofm/kernels/common/shared.cuh"
 
 using namespace stofm::kernels;
 

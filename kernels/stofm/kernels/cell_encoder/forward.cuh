@@ -15,6 +15,7 @@
 
 #include "stofm/kernels/cell_encoder/batches.hpp"
 #include "stofm/kernels/cell_encoder/weights.cuh"
+#include "stofm/kernels/encoder_block/row_norm.cuh"
 #include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "stofm/kernels/sequence_attention/first_row.cuh"

@@ -11,7 +11,8 @@
 
 #include "stofm/backend/cuda/adamw.hpp"
 #include "stofm/backend/cuda/cell_encoder_trainer.hpp"
-#include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
+#include "stofm/kernels/encoder_block/row_norm.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 
 namespace stofm::kernels::cell_encoder {

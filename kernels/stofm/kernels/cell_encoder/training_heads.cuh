@@ -77,15 +77,15 @@ class TrainingHeads {
     activate.rows = m;
     activate.columns = w;
     se2::launch_activate(stream_, Precision::float32, c_->sizes.activation, activate);
-    se2::JunctionParams transform_norm;
-    transform_norm.part = a;
-    transform_norm.gamma = p.value(p.transform_norm.gamma);
-    transform_norm.beta = p.value(p.transform_norm.beta);
-    transform_norm.eps = static_cast<float>(c_->sizes.layer_norm_eps);
-    transform_norm.y = t;
-    transform_norm.rows = m;
-    transform_norm.columns = w;
-    se2::launch_junction(stream_, Precision::float32, transform_norm);
+    ResidualNormParams<float> transform_norm;
+    transform_norm.x = a;
+    transform_norm.out.gamma = p.value(p.transform_norm.gamma);
+    transform_norm.out.beta = p.value(p.transform_norm.beta);
+    transform_norm.out.eps = static_cast<float>(c_->sizes.layer_norm_eps);
+    transform_norm.out.y = t;
+    transform_norm.out.rows = m;
+    transform_norm.out.columns = w;
+    launch_residual_norm(OperandForm::float32, transform_norm, stream_);
 
     // ---- logits, losses and gradients, a block of rows at a time; the gradient of t takes its place
     for (std::int64_t first = 0; first < m; first += block) {

@@ -12,7 +12,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/encoder_block/row_norm.cuh"
 
 namespace stofm::kernels::cell_encoder {

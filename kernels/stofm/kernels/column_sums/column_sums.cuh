@@ -9,7 +9,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/rows.cuh"
-#include "stofm/kernels/common/shared.cuh"
 
 namespace stofm::kernels {
 

@@ -5,10 +5,16 @@
 
 #include "stofm/core/tensor.hpp"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/row_policy.hpp"
 #include "stofm/kernels/common/warp.cuh"
 
 namespace stofm::kernels {
+
+/// A warp walks its row, lane l columns l, l + 32, ...: reads and writes of a warp are next to each other.
+/// Later walks over the same row come from the caches. (Rows in registers: encoder_block/policy.hpp.)
+struct RowPolicy {
+  static constexpr int warps = 8;  ///< rows per block
+  static constexpr int threads = warps * 32;
+};
 
 /// [rows, columns], rows `stride` elements apart.
 template <class T>

@@ -6,11 +6,10 @@
 
 #include <cstdint>
 
-#include "stofm/kernels/common/row_policy.hpp"
-
 namespace stofm::kernels::encoder_block {
 
-struct RowPolicy : kernels::RowPolicy {
+struct RowPolicy {
+  static constexpr int warps = 8, threads = warps * 32;  ///< rows per block
   static constexpr int columns_per_chunk = 128;  ///< 32 lanes of four columns
   static constexpr std::int64_t widest_row = 1024;
 

@@ -13,9 +13,8 @@
 /// Both: no shared memory, no barriers, no atomics; deterministic.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/kmeans/policy.hpp"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 
 namespace stofm::kernels::kmeans {
 

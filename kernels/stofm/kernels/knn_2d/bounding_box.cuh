@@ -7,7 +7,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/knn_2d/nearest_buffer.cuh"
 
 namespace stofm::kernels::knn_2d {

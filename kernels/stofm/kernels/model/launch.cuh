@@ -30,19 +30,6 @@ void with_right_form(Precision precision, const Body& body) {
   with_form<OperandForm::split_right>(precision, body);
 }
 template <class Body>
-void with_chunks(std::int64_t columns, const Body& body) {
-  switch (RowPolicy::chunks(columns)) {
-    case 1:
-      return body.template operator()<1>();
-    case 2:
-      return body.template operator()<2>();
-    case 4:
-      return body.template operator()<4>();
-    default:
-      return body.template operator()<8>();
-  }
-}
-template <class Body>
 void with_activation(Activation activation, const Body& body) {
   switch (activation) {
     case Activation::relu:
@@ -52,19 +39,6 @@ void with_activation(Activation activation, const Body& body) {
     default:
       return body.template operator()<Activation::identity>();
   }
-}
-
-inline void launch_junction(CudaStream stream, Precision precision, const JunctionParams& p) {
-  with_left_form(precision, [&]<OperandForm Form>() {
-    with_chunks(p.columns, [&]<int Chunks>() {
-      launch(junction_kernel<Form, Chunks>,
-             {.grid = {blocks(p.rows, RowPolicy::warps)},
-              .block = {RowPolicy::threads},
-              .stream = stream,
-              .name = "se2_junction"},
-             p);
-    });
-  });
 }
 
 /// Every weight of `linears` in the form of products. \param most the most elements of one
@@ -88,7 +62,7 @@ inline void launch_junction_backward(CudaStream stream, Precision precision, Jun
   const std::int64_t count = RowPolicy::sum_blocks(p.rows);
   p.partial = sums.take(count, 3 * p.columns, p.columns, grad_gamma, grad_beta, grad_bias);
   with_right_form(precision, [&]<OperandForm Form>() {
-    with_chunks(p.columns, [&]<int Chunks>() {
+    kernels::detail::for_row_chunks(p.columns, [&]<int Chunks>() {
       launch(junction_backward_kernel<Form, Chunks>,
              {.grid = {blocks(count)},
               .block = {RowPolicy::threads},

@@ -10,7 +10,6 @@
 #include "stofm/backend/cuda/sub_slices.hpp"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/kernels/sort/sort.hpp"
-#include "stofm/kernels/sub_slices/split_forward.cuh"
 #include "stofm/kernels/sub_slices/sub_slices_forward.cuh"
 
 namespace stofm::kernels::sub_slices {
