@@ -43,6 +43,16 @@ inline unsigned blocks(std::int64_t items, std::int64_t per_block = 1) {
   return static_cast<unsigned>(count);
 }
 
+/// A thread an item, 256 a block.
+inline LaunchConfig per_item(std::int64_t items, CudaStream stream, const char* name) {
+  return {.grid = {blocks(items, 256)}, .block = {256}, .stream = stream, .name = name};
+}
+/// A warp a row, `Policy::warps` a block.
+template <class Policy>
+LaunchConfig per_row(std::int64_t rows, CudaStream stream, const char* name) {
+  return {.grid = {blocks(rows, Policy::warps)}, .block = {Policy::threads}, .stream = stream, .name = name};
+}
+
 namespace detail {
 /// Whether there is anything to launch. \throws DeviceError STOFM-6008 for what no device can do.
 inline bool check_launch(const LaunchConfig& config) {

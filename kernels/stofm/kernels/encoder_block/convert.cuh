@@ -73,11 +73,7 @@ void for_operand_form(OperandForm form, const Body& body) {
 template <class Source>
 void launch_convert(OperandForm form, Activation activation, const ConvertParams<Source>& params,
                     backend::CudaStream stream) {
-  using Policy = encoder_block::ElementPolicy;
-  const LaunchConfig config{.grid = {blocks(params.rows * (params.columns / 4), Policy::threads)},
-                            .block = {Policy::threads},
-                            .stream = stream,
-                            .name = "convert"};
+  const LaunchConfig config = per_item(params.rows * (params.columns / 4), stream, "convert");
   detail::for_operand_form(form, [&]<OperandForm Form>() {
     if (activation == Activation::relu)
       return launch(convert_kernel<Form, Activation::relu, Source>, config, params);

@@ -22,13 +22,6 @@ struct RowPolicy {
     const std::int64_t needed = (columns + columns_per_chunk - 1) / columns_per_chunk;
     return needed <= 1 ? 1 : needed <= 2 ? 2 : needed <= 4 ? 4 : 8;
   }
-  static constexpr std::int64_t blocks(std::int64_t rows) { return (rows + warps - 1) / warps; }
-};
-
-/// Elementwise kernels: four columns a thread.
-struct ElementPolicy {
-  static constexpr int threads = 256;
-  static constexpr std::int64_t blocks(std::int64_t quads) { return (quads + threads - 1) / threads; }
 };
 
 }  // namespace stofm::kernels::encoder_block

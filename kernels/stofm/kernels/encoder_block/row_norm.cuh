@@ -167,10 +167,6 @@ void for_row_chunks(std::int64_t columns, const Body& body) {
       return body.template operator()<8>();
   }
 }
-inline LaunchConfig row_config(std::int64_t rows, backend::CudaStream stream, const char* name) {
-  using Policy = encoder_block::RowPolicy;
-  return {.grid = {blocks(rows, Policy::warps)}, .block = {Policy::threads}, .stream = stream, .name = name};
-}
 }  // namespace detail
 
 /// \param form of out.operand
@@ -179,7 +175,7 @@ inline void launch_embedding_norm(OperandForm form, const EmbeddingNormParams& p
   detail::for_left_form(form, [&]<OperandForm Form>() {
     detail::for_row_chunks(params.out.columns, [&]<int Chunks>() {
       launch(embedding_norm_kernel<Form, Chunks>,
-             detail::row_config(params.out.rows, stream, "embedding_norm"), params);
+             per_row<encoder_block::RowPolicy>(params.out.rows, stream, "embedding_norm"), params);
     });
   });
 }
@@ -190,7 +186,7 @@ void launch_residual_norm(OperandForm form, const ResidualNormParams<Source, Dro
   detail::for_left_form(form, [&]<OperandForm Form>() {
     detail::for_row_chunks(params.out.columns, [&]<int Chunks>() {
       launch(residual_norm_kernel<Form, Chunks, Source, Dropout>,
-             detail::row_config(params.out.rows, stream, "residual_norm"), params);
+             per_row<encoder_block::RowPolicy>(params.out.rows, stream, "residual_norm"), params);
     });
   });
 }

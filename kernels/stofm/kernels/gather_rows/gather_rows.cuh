@@ -92,7 +92,7 @@ template <class Policy = RowPolicy>
 void gather_rows(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> table,
                  std::span<const std::int32_t> indices, bool accumulate) {
   const DeviceArray<std::int32_t> picked = indices_to_device(device, indices);
-  launch_rows<Policy>(gather_rows_kernel<Policy>, picked.size(), thread_stream(device), "gather_rows",
+  launch(gather_rows_kernel<Policy>, per_row<Policy>(picked.size(), thread_stream(device), "gather_rows"),
                       {rows_of(y), rows_of(table), picked.data(), picked.size(), y.dim(1), accumulate});
 }
 
@@ -103,8 +103,7 @@ void scatter_add_rows(Cuda device, TensorView<float, Cuda> table, TensorView<con
   const DeviceArray<std::int32_t> targets = indices_to_device(device, groups.targets),
                                   offsets = indices_to_device(device, groups.offsets),
                                   entries = indices_to_device(device, groups.entries);
-  launch_rows<Policy>(
-      scatter_add_rows_kernel<Policy>, targets.size(), thread_stream(device), "scatter_add_rows",
+  launch(scatter_add_rows_kernel<Policy>, per_row<Policy>(targets.size(), thread_stream(device), "scatter_add_rows"),
       {rows_of(table), rows_of(x), targets.data(), offsets.data(), entries.data(), targets.size(), x.dim(1)});
 }
 

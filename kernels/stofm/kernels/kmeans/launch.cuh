@@ -158,15 +158,11 @@ inline UpdateWorkspace cut_update_workspace(Arena& arena, std::int64_t n, std::i
 /// Queues the sort of rows by segment: their order, and where each segment begins.
 inline void launch_sort_rows(const Problem& problem, const std::int32_t* labels, const SegmentWorkspace& w) {
   const std::int64_t segments = w.parts * problem.k;
-  const auto config = [&problem](std::int64_t items, const char* name) {
-    return LaunchConfig{
-        .grid = {blocks(items, 256)}, .block = {256}, .stream = problem.stream, .name = name};
-  };
-  launch(segment_keys<float>, config(problem.n, "segment_keys"),
+  launch(segment_keys<float>, per_item(problem.n, problem.stream, "segment_keys"),
          {labels, w.keys, w.order, problem.n, problem.k, w.part_rows});
   sort_pairs(problem.device, w.keys, w.order, problem.n,
              (std::max)(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(segments - 1)))));
-  launch(segment_offsets<float>, config(segments + 1, "segment_offsets"),
+  launch(segment_offsets<float>, per_item(segments + 1, problem.stream, "segment_offsets"),
          {w.keys, w.offsets, problem.n, segments});
 }
 
@@ -179,14 +175,12 @@ inline void launch_means(const Problem& problem, const float* rows, const std::i
     launch(sum_segments_of_rows<rows_in_flight>,
            {.grid = {blocks(w.segments.parts * problem.k)},
             .block = column_threads(problem.d),
-            .shared_bytes = 0,
             .stream = problem.stream,
             .name = "sum_segments_of_rows"},
            {rows, w.segments.order, w.segments.offsets, w.sums, problem.d});
   launch(means_of_parts<double>,
          {.grid = {blocks(problem.k)},
           .block = column_threads(problem.d),
-          .shared_bytes = 0,
           .stream = problem.stream,
           .name = "means_of_parts"},
          {w.sums, w.segments.offsets, centres, counts, problem.d, problem.k, w.segments.parts});

@@ -66,7 +66,6 @@ class MiniBatchRun {
     launch(gather_rows<float>,
            {.grid = {blocks(count)},
             .block = column_threads(d_),
-            .shared_bytes = 0,
             .stream = stream(),
             .name = "gather_rows"},
            {rows_.data(), which, out, count, d_});
@@ -169,11 +168,7 @@ class MiniBatchRun {
                        backend::CopyDirection::on_device);
     queue_own_distances(place, zeros_.data(), to_new_.data());
     launch(take_over_rows<float>,
-           {.grid = {blocks(n_, 256)},
-            .block = {256},
-            .shared_bytes = 0,
-            .stream = stream(),
-            .name = "take_over_rows"},
+           per_item(n_, stream(), "take_over_rows"),
            {to_new_.data(), distances_.data(), labels, n_, static_cast<std::int32_t>(centre)});
   }
   void add_farthest(std::int64_t wanted) {
@@ -229,7 +224,6 @@ class MiniBatchRun {
         launch(pull_centres<double>,
                {.grid = {blocks(k_)},
                 .block = column_threads(d_),
-                .shared_bytes = 0,
                 .stream = stream(),
                 .name = "pull_centres"},
                {batch.data(), segments.order, segments.offsets, seen.data(), centres_.data(),

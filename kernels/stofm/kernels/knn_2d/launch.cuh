@@ -48,14 +48,13 @@ inline void launch_knn_2d(Cuda device, const double* xy, std::int64_t n, std::in
   launch_bounding_box(xy, n, w.extent, stream);
   launch(
       curve_keys<double>,
-      {.grid = {blocks(n, 256)}, .block = {256}, .shared_bytes = 0, .stream = stream, .name = "curve_keys"},
+      per_item(n, stream, "curve_keys"),
       {xy, w.extent, w.keys, w.tree.points, n});
   sort_pairs(device, w.keys, w.tree.points, n, 64);
   for (int level = 0; level < w.tree.levels.count; ++level)
     launch(build_level<double>,
            {.grid = {blocks(w.tree.levels.boxes[level], build_warps)},
             .block = {build_warps * warp_size},
-            .shared_bytes = 0,
             .stream = stream,
             .name = "build_level"},
            {xy, w.tree, level});

@@ -79,10 +79,7 @@ inline void launch_activate(CudaStream stream, Precision precision, Activation a
   with_left_form(precision, [&]<OperandForm Form>() {
     with_activation(activation, [&]<Activation Act>() {
       launch(activate_kernel<Form, Act>,
-             {.grid = {blocks(p.rows * (p.columns / 4), 256)},
-              .block = {256},
-              .stream = stream,
-              .name = "se2_activate"},
+             per_item(p.rows * (p.columns / 4), stream, "se2_activate"),
              p);
     });
   });
@@ -109,10 +106,7 @@ inline void launch_gradient_rows(CudaStream stream, Precision precision, Activat
 
 /// \param form of activations: left_form() \throws UsageError STOFM-6053 for another
 inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
-  const LaunchConfig config{.grid = {blocks(p.rows * (p.columns / 4), 256)},
-                            .block = {256},
-                            .stream = stream,
-                            .name = "se2_convert_rows"};
+  const LaunchConfig config = per_item(p.rows * (p.columns / 4), stream, "se2_convert_rows");
   switch (form) {
     case OperandForm::bfloat16:
       return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
@@ -128,10 +122,7 @@ inline void launch_convert_rows(CudaStream stream, OperandForm form, const Conve
 
 inline void launch_cosine(CudaStream stream, const CosineParams& p) {
   launch(cosine_kernel,
-         {.grid = {blocks(p.rows, RowPolicy::warps)},
-          .block = {RowPolicy::threads},
-          .stream = stream,
-          .name = "se2_cosine_loss"},
+         per_row<RowPolicy>(p.rows, stream, "se2_cosine_loss"),
          p);
 }
 inline void launch_head_sums(CudaStream stream, const HeadSumsParams& p) {
@@ -145,10 +136,7 @@ inline void launch_head_sums(CudaStream stream, const HeadSumsParams& p) {
 }
 inline void launch_scatter_rows(CudaStream stream, const ScatterRowsParams& p) {
   launch(scatter_rows_kernel,
-         {.grid = {blocks(p.rows * (p.columns / 4), 256)},
-          .block = {256},
-          .stream = stream,
-          .name = "se2_scatter_rows"},
+         per_item(p.rows * (p.columns / 4), stream, "se2_scatter_rows"),
          p);
 }
 /// Of `sums`: RowPolicy::sum_blocks(rows) * 4 * columns floats; grad_table [4, columns] += sums by type.
@@ -166,10 +154,7 @@ inline void launch_type_gradient(CudaStream stream, TypeGradientParams p, Partia
 }
 inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
   launch(centre_rows_kernel,
-         {.grid = {blocks(p.rows, RowPolicy::warps)},
-          .block = {RowPolicy::threads},
-          .stream = stream,
-          .name = "se2_centre_rows"},
+         per_row<RowPolicy>(p.rows, stream, "se2_centre_rows"),
          p);
 }
 /// Of `sums`: blocks * PairHeadPolicy::sums floats; `p.loss`: blocks doubles (PairHeadPolicy). The gradients

@@ -14,11 +14,6 @@
 
 namespace stofm::kernels::sub_slices {
 
-/// One thread an item, 256 a block.
-inline LaunchConfig per_item(std::int64_t items, CudaStream stream, const char* name) {
-  return {.grid = {blocks(items, 256)}, .block = {256}, .shared_bytes = 0, .stream = stream, .name = name};
-}
-
 // ---- squares ----
 
 /// The grid of pipeline::split_cells() for a bounding box.
@@ -204,7 +199,6 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
                  zeros.data(), nullptr,       nullptr,           in.settings.stable_geometry};
   const LaunchConfig per_row{.grid = {blocks(nodes, row_warps)},
                              .block = {row_warps * warp_size},
-                             .shared_bytes = 0,
                              .stream = stream,
                              .name = "list_rows"};
   launch(list_rows<false, row_warps>, per_row, rows);
