@@ -36,7 +36,7 @@ class TrainingPassRunner {
         cudaMemsetAsync(grad_, 0, static_cast<std::size_t>(rows_ * width()) * 4, native(stream_)));
   }
   void backward(const backend::GradientsReady& ready = {}) {
-    const std::vector<std::int64_t> borders = c_->parameters.gradients().borders;
+    const std::vector<std::int64_t> borders = c_->parameters.all_gradients().borders;
     for (std::int64_t l = c_->sizes.layers; l > 0; --l) {
       if (ready) ready(borders[static_cast<std::size_t>(l) + 1]);
       layer_backward(l - 1);
