@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "stofm/backend/cuda/device.hpp"
-#include "stofm/kernels/kmeans/boundary.cuh"
+#include "stofm/kernels/kmeans/mini_batch.cuh"
 
 namespace stofm::backend {
 

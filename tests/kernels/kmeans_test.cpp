@@ -2,7 +2,7 @@
 // The k-means kernels, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/kmeans/boundary.cuh"
+#include "stofm/kernels/kmeans/mini_batch.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/kmeans_cases.hpp"
 
