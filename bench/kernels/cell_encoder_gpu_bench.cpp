@@ -119,11 +119,6 @@ BENCHMARK_CAPTURE(embed, split_bf16, Precision::split_bf16)
     ->Arg(512)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(embed, tf32, Precision::tf32)
-    ->ArgName("cells")
-    ->Arg(512)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(embed, float32, Precision::float32)
     ->ArgName("cells")
     ->Arg(64)

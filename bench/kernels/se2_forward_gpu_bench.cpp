@@ -90,11 +90,6 @@ BENCHMARK_CAPTURE(forward, bf16, Precision::bf16)
     ->Args({64, 1050})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(forward, tf32, Precision::tf32)
-    ->ArgNames({"B", "N"})
-    ->Args({1, 1050})
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(forward, float32, Precision::float32)
     ->ArgNames({"B", "N"})
     ->Args({1, 1050})

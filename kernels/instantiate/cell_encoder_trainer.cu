@@ -53,13 +53,13 @@ void CudaCellEncoderTrainer::upload(std::span<const CellEncoderParameterState> p
 void CudaCellEncoderTrainer::download_gradient(const std::string& name, std::span<float> gradient) const {
   state_->trainer.parameters().download_gradient(name, gradient);
 }
-std::int64_t CudaCellEncoderTrainer::gradient_count() const { return state_->trainer.parameters().count(); }
+std::int64_t CudaCellEncoderTrainer::gradient_count() const { return state_->trainer.parameters().total(); }
 void CudaCellEncoderTrainer::download_gradients(std::span<float> gradients) const {
   state_->trainer.parameters().download_gradients(gradients);
 }
 void CudaCellEncoderTrainer::upload_gradients(std::span<const float> gradients) {
   state_->trainer.parameters().upload_gradients(gradients);
 }
-CudaGradients CudaCellEncoderTrainer::gradients() { return state_->trainer.parameters().gradients(); }
+CudaGradients CudaCellEncoderTrainer::gradients() { return state_->trainer.parameters().all_gradients(); }
 
 }  // namespace stofm::backend

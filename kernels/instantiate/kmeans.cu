@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "stofm/backend/cuda/device.hpp"
-#include "stofm/kernels/kmeans/boundary.cuh"
+#include "stofm/kernels/kmeans/mini_batch.cuh"
 
 namespace stofm::backend {
 
@@ -10,9 +10,9 @@ KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const
 }
 
 std::int64_t kmeans_workspace_bytes(std::int64_t rows, std::int64_t columns, std::int64_t clusters) {
-  kernels::WorkspaceCutter cutter;
-  (void)kernels::kmeans::cut_step_workspace(cutter, rows, columns, clusters);
-  return cutter.bytes();
+  kernels::Arena arena;
+  (void)kernels::kmeans::cut_step_workspace(arena, rows, columns, clusters);
+  return arena.used();
 }
 
 void kmeans_assign(Cuda device, TensorView<const float, Cuda> rows, TensorView<const float, Cuda> centres,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/optimizer/steps.cuh"
+#include "stofm/kernels/optimizer/global_norm.cuh"
 
 namespace stofm::backend {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
+#include "stofm/kernels/pair_attention/launch.cuh"
 
 namespace stofm::backend {
 
@@ -14,8 +14,8 @@ void pair_attention_backward(CudaStream stream, const PairAttentionSizes& sizes,
     pair_attention_pack(stream, sizes, args.layer.batch.nodes, {&grad_y, 1});
     kernels::launch_pair_row_products(stream, sizes, args);
   }
-  kernels::pair_backward_queries(stream, sizes, args);
-  kernels::pair_backward_keys(stream, sizes, args);
+  kernels::launch_pair_backward_pass<kernels::PairSide::queries>(stream, sizes, args);
+  kernels::launch_pair_backward_pass<kernels::PairSide::keys>(stream, sizes, args);
 }
 
 }  // namespace stofm::backend

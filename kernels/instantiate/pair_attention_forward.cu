@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/pair_attention/launch_forward.cuh"
-#include "stofm/kernels/pair_attention/launch_pack.cuh"
+#include "stofm/kernels/pair_attention/launch.cuh"
 
 namespace stofm::backend {
 

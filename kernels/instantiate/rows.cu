@@ -1,44 +1,26 @@
 // SPDX-License-Identifier: MIT
 #include "stofm/backend/cuda/rows.hpp"
 
-#include "stofm/backend/cuda/softmax.hpp"
 #include "stofm/kernels/column_sums/column_sums.cuh"
-#include "stofm/kernels/gather_rows/boundary.cuh"
-#include "stofm/kernels/l2_normalize/l2_normalize_backward.cuh"
-#include "stofm/kernels/l2_normalize/l2_normalize_forward.cuh"
-#include "stofm/kernels/softmax/softmax_backward.cuh"
-#include "stofm/kernels/softmax/softmax_forward.cuh"
+#include "stofm/kernels/gather_rows/gather_rows.cuh"
+#include "stofm/kernels/l2_normalize/l2_normalize.cuh"
 
 namespace stofm::backend {
 
-using kernels::RowPolicy, kernels::rows_of, kernels::launch_rows;
-
-void softmax(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> x) {
-  launch_rows<RowPolicy>(kernels::softmax_rows<RowPolicy>, x.dim(0), current_stream(device), "softmax",
-                         {rows_of(y), rows_of(x), x.dim(0), x.dim(1)});
-}
-void softmax_gradient(Cuda device, TensorView<float, Cuda> grad_x, TensorView<const float, Cuda> grad_y,
-                      TensorView<const float, Cuda> y) {
-  launch_rows<RowPolicy>(kernels::softmax_gradient_rows<RowPolicy>, y.dim(0), current_stream(device),
-                         "softmax_gradient",
-                         {rows_of(grad_x), rows_of(grad_y), rows_of(y), y.dim(0), y.dim(1)});
-}
+using kernels::RowPolicy, kernels::rows_of;
 
 void l2_normalize_rows(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> x) {
-  launch_rows<RowPolicy>(kernels::l2_normalize_rows<RowPolicy>, x.dim(0), current_stream(device),
-                         "l2_normalize", {rows_of(y), rows_of(x), x.dim(0), x.dim(1)});
+  kernels::launch(kernels::l2_normalize_rows<RowPolicy>, kernels::per_row<RowPolicy>(x.dim(0), current_stream(device), "l2_normalize"), {rows_of(y), rows_of(x), x.dim(0), x.dim(1)});
 }
 void l2_normalize_rows_gradient(Cuda device, TensorView<float, Cuda> grad_x,
                                 TensorView<const float, Cuda> grad_y, TensorView<const float, Cuda> x) {
-  launch_rows<RowPolicy>(kernels::l2_normalize_gradient_rows<RowPolicy>, x.dim(0), current_stream(device),
-                         "l2_normalize_gradient",
+  kernels::launch(kernels::l2_normalize_gradient_rows<RowPolicy>, kernels::per_row<RowPolicy>(x.dim(0), current_stream(device), "l2_normalize_gradient"),
                          {rows_of(grad_x), rows_of(grad_y), rows_of(x), x.dim(0), x.dim(1)});
 }
 
 void add_column_sums(Cuda device, float* sums, TensorView<const float, Cuda> x) {
-  kernels::DeviceArray<double> partial(device, kernels::ColumnSumsPolicy::workspace(x.dim(0), x.dim(1), 1));
-  kernels::launch_column_sums<kernels::ColumnTerm>({{rows_of(x)}, partial.data(), {sums}, x.dim(0), x.dim(1)},
-                                                   current_stream(device), "column_sums");
+  kernels::DeviceArray<double> partial(device, kernels::ColumnSumsPolicy::workspace(x.dim(0), x.dim(1)));
+  kernels::launch_column_sums({rows_of(x), partial.data(), sums, x.dim(0), x.dim(1)}, current_stream(device));
 }
 
 void gather_rows(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> table,

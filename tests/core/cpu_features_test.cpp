@@ -7,8 +7,8 @@
 #include <string>
 
 // The declarations of the CUDA backend are seen here and never defined: this program links without them.
-#include "stofm/backend/cuda/linear.hpp"
-#include "stofm/backend/cuda/stream.hpp"
+#include "stofm/backend/cuda/rows.hpp"
+#include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/ops/layer_norm.hpp"
 #include "stofm/ops/linear.hpp"
 #include "stofm/ops/softmax.hpp"

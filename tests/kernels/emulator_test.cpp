@@ -7,7 +7,6 @@
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/dropout.cuh"
 #include "stofm/kernels/common/mma.cuh"
-#include "stofm/kernels/common/shared.cuh"
 
 using namespace stofm::kernels;
 
@@ -35,8 +34,8 @@ void sums(Params p) {
 }
 void shuffles(Params p) {
   const float x = static_cast<float>(lane());
-  p.out[threadIdx.x] = shuffle(x, 5) + 100.0F * shuffle_down(x, 1) + 10000.0F * shuffle_up(x, 1) +
-                       (ballot(lane() % 2 == 0) == 0x55555555U ? 0.5F : 0.0F);
+  p.out[threadIdx.x] =
+      shuffle(x, 5) + 100.0F * shuffle_xor(x, 1) + (ballot(lane() % 2 == 0) == 0x55555555U ? 0.5F : 0.0F);
 }
 void missing_barrier(Params p) {
   Storage& s = shared_memory<Storage>();
@@ -95,21 +94,11 @@ void multiply(Params p) {
   for (int k = lane(); k < 256; k += 32) s.a[k / 16][k % 16] = to_bfloat16(p.in[k]).bits;
   for (int k = lane(); k < 128; k += 32) s.b[k / 8][k % 8] = to_bfloat16(p.in[256 + k]).bits;
   warp_sync();
-  std::uint32_t a[4], b[2];
+  std::uint32_t a[4], b[4];  // the upper two of b: the same matrices again
   ldmatrix_x4(a, &s.a[lane() % 16][lane() / 16 * 8]);
-  ldmatrix_x2<true>(b, &s.b[lane() % 16][0]);
+  ldmatrix_x4<true>(b, &s.b[lane() % 16][0]);
   float d[4] = {0, 0, 0, 0};
-  mma_bfloat16(d, a, b);
-  for (int i = 0; i < 4; ++i) p.out[accumulator_row(i) * 8 + accumulator_column(i)] = d[i];
-}
-void multiply_tf32(Params p) {  // [16, 8] x [8, 8], fragments by their definition
-  const int g = lane() / 4, t = lane() % 4;
-  const float* b_in = p.in + 256;
-  const std::uint32_t a[4] = {to_tf32(p.in[g * 8 + t]), to_tf32(p.in[(g + 8) * 8 + t]),
-                              to_tf32(p.in[g * 8 + t + 4]), to_tf32(p.in[(g + 8) * 8 + t + 4])};
-  const std::uint32_t b[2] = {to_tf32(b_in[t * 8 + g]), to_tf32(b_in[(t + 4) * 8 + g])};
-  float d[4] = {0, 0, 0, 0};
-  mma_tf32(d, a, b);
+  mma_bfloat16(d, a, {b[0], b[1]});
   for (int i = 0; i < 4; ++i) p.out[accumulator_row(i) * 8 + accumulator_column(i)] = d[i];
 }
 
@@ -121,9 +110,9 @@ TEST_CASE("reductions, shuffles and ballots do what they say") {
     run(&sums, {out.data()});
     for (const float x : out) CHECK(x == 2016.0F + 6000.0F);
     run(&shuffles, {out.data()});
-    CHECK(out[10] == 5.0F + 1100.0F + 90000.0F + 0.5F);
-    CHECK(out[31] == 5.0F + 3100.0F + 300000.0F + 0.5F);
-    CHECK(out[32] == 5.0F + 100.0F + 0.0F + 0.5F);
+    CHECK(out[10] == 5.0F + 1100.0F + 0.5F);
+    CHECK(out[31] == 5.0F + 3000.0F + 0.5F);
+    CHECK(out[32] == 5.0F + 100.0F + 0.5F);
   });
 }
 
@@ -176,14 +165,6 @@ TEST_CASE("tensor core fragments have the layouts of the PTX manual") {
         sum += in[static_cast<std::size_t>(i * 16 + k)] * in[static_cast<std::size_t>(256 + k * 8 + j)];
       CHECK(out[static_cast<std::size_t>(i * 8 + j)] == sum);
     }
-  run(&multiply_tf32, {out.data(), in.data()}, 32);
-  for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 8; ++j) {
-      float sum = 0;
-      for (int k = 0; k < 8; ++k)
-        sum += in[static_cast<std::size_t>(i * 8 + k)] * in[static_cast<std::size_t>(256 + k * 8 + j)];
-      CHECK(out[static_cast<std::size_t>(i * 8 + j)] == sum);
-    }
 }
 
 TEST_CASE("device scalars round as those of the host") {
@@ -192,8 +173,6 @@ TEST_CASE("device scalars round as those of the host") {
     CHECK(to_bfloat16(x).bits == stofm::bfloat16(x).bits);
     CHECK(bits_of(low_bfloat16(pack_bfloat16(x, 1.0F))) == bits_of(static_cast<float>(stofm::bfloat16(x))));
   }
-  CHECK(float_of(to_tf32(1.0F + 0x1p-11F)) == 1.0F + 0x1p-10F);  // ties away
-  CHECK(float_of(to_tf32(1.0F + 0x1p-12F)) == 1.0F);
   const stofm::DropoutMask mask({.seed = 1, .stream = 2, .step = 3}, 30000);
   const DropoutParams dropout = dropout_params(mask, 2.0);
   for (std::uint64_t block = 0; block < 100; ++block)

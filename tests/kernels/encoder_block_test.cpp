@@ -5,7 +5,8 @@
 
 #include "stofm/backend/cpu/activation.hpp"
 #include "stofm/backend/cpu/layer_norm.hpp"
-#include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
+#include "stofm/kernels/encoder_block/row_norm.cuh"
 #include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/sequence_attention/first_row.cuh"
 #include "stofm/kernels/sequence_attention/launch.cuh"

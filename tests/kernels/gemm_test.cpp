@@ -2,7 +2,7 @@
 // Products of operands in every form, run on the host.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "stofm/kernels/model/launch.cuh"
 #include "tests/kernels/support/operand_parts.hpp"

@@ -14,8 +14,7 @@ using backend::Precision;
 
 namespace {
 
-constexpr Precision all_precisions[] = {Precision::float32, Precision::tf32, Precision::split_bf16,
-                                        Precision::bf16};
+constexpr Precision all_precisions[] = {Precision::float32, Precision::split_bf16, Precision::bf16};
 
 struct Pair {
   std::int64_t row, column, entry;

@@ -2,9 +2,7 @@
 // Pair attention with 128 own rows a block, run on the host, against the dense composition in double.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/pair_attention/launch_backward.cuh"
-#include "stofm/kernels/pair_attention/launch_forward.cuh"
-#include "stofm/kernels/pair_attention/launch_row_sums.cuh"
+#include "stofm/kernels/pair_attention/launch.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/pair_attention_case.hpp"
 

@@ -2,8 +2,8 @@
 // Products with an end of their own, run on the host, against double loops.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/kernels/encoder_block/launch.cuh"
-#include "stofm/kernels/row_product/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
+#include "stofm/kernels/row_product/row_product.cuh"
 #include "tests/kernels/support/operand_parts.hpp"
 
 using namespace stofm;

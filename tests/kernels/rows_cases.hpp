@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// CUDA ops on rows against the CPU: softmax, length 1, column sums, gather and scatter; emulated and on a
-/// device.
+/// CUDA ops on rows against the CPU: length 1, column sums, gather and scatter; emulated and on a device.
 
 #include "stofm/backend/cpu/column_sums.hpp"
 #include "stofm/backend/cpu/gather.hpp"
 #include "stofm/backend/cpu/scatter_rows.hpp"
-#include "stofm/backend/cpu/softmax.hpp"
 #include "stofm/backend/cuda/rows.hpp"
-#include "stofm/backend/cuda/softmax.hpp"
 #include "stofm/ops/l2_normalize.hpp"
-#include "stofm/ops/softmax.hpp"
 #include "tests/kernels/support/device_array.hpp"
 
 namespace rows_cases {
@@ -63,35 +59,6 @@ inline Matrix<float> matrix_of(const stofm::Tensor<float>& t) {
   Matrix<float> m(t.dim(0), t.dim(1));
   if (t.numel() > 0) std::copy_n(t.data(), t.numel(), m.data());
   return m;
-}
-
-TEST_CASE("softmax as on the CPU, masked rows and NaN included") {
-  for_sizes([](std::int64_t rows, std::int64_t columns, std::int64_t gap) {
-    auto x = Matrix<float>(rows, columns, gap).random(1, 3.0);
-    if (rows > 1)
-      for (std::int64_t j = 0; j < columns; ++j) x.at(0, j) = -INFINITY;
-    if (rows > 2) {
-      x.at(1, columns / 2) = NAN;
-      x.at(2, 0) = -INFINITY;
-    }
-    Matrix<float> expected(rows, columns);
-    stofm::backend::softmax(stofm::Cpu{}, expected.view(), std::as_const(x).view());
-    // expf within 2 ULP twice, a float sum of n/32 + 5 roundings.
-    check_output(expected, gap, 1e-37, 1e-5,
-                 [&](auto y) { stofm::backend::softmax(device_under_test, y, stage(x).view()); });
-  });
-}
-
-TEST_CASE("gradient of softmax as on the CPU") {
-  for_sizes([](std::int64_t rows, std::int64_t columns, std::int64_t gap) {
-    const auto grad_y = Matrix<float>(rows, columns, gap).random(2);
-    auto y = Matrix<float>(rows, columns).random(3);
-    stofm::backend::softmax(stofm::Cpu{}, y.view(), std::as_const(y).view());
-    const auto expected = matrix_of(stofm::ops::softmax_gradient(tensor_of(grad_y), tensor_of(y)));
-    check_output(expected, gap, 3e-5, 1e-5, [&](auto grad_x) {
-      stofm::backend::softmax_gradient(device_under_test, grad_x, stage(grad_y).view(), stage(y).view());
-    });
-  });
 }
 
 TEST_CASE("rows of length 1, and their gradient, as on the CPU") {

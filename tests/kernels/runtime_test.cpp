@@ -3,8 +3,8 @@
 // call failing in turn.
 #include "tests/kernels/support/emulator.hpp"
 
-#include "stofm/backend/cuda/layer_norm.hpp"
-#include "stofm/kernels/layer_norm/launch.cuh"
+#include "stofm/backend/cuda/rows.hpp"
+#include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
@@ -32,15 +32,14 @@ struct FailingCall {
   ~FailingCall() { kernels::call_faults().countdown = -1; }
 };
 
-/// Something of everything: memory, copies, a kernel with a residual view, back.
+/// Something of everything: memory, copies, kernels, one with memory of its own, back.
 void use_the_device() {
   const Tensor<float> host = Tensor<float>::full(Shape{3, 40}, 2.0F);
-  const auto x = backend::to_device(host, device),
-             gamma = backend::to_device(Tensor<float>::full(Shape{40}, 1.0F), device);
+  const auto x = backend::to_device(host, device);
+  auto sums = backend::to_device(Tensor<float>::full(Shape{40}, 1.0F), device);
   Tensor<float, Cuda> y(Shape{3, 40}, device);
-  backend::layer_norm(device, y.view(), x.view(), {}, gamma.data(), gamma.data(), 1e-5);
-  backend::layer_norm_gradient(device, y.view(), nullptr, nullptr, x.view(), x.view(), {}, gamma.data(),
-                               1e-5);
+  backend::l2_normalize_rows(device, y.view(), x.view());
+  backend::add_column_sums(device, sums.data(), y.view());
   const Tensor<float> back = backend::to_host(y);
   CHECK(back.shape() == host.shape());
   (void)backend::cuda_device_info(device);
@@ -151,7 +150,7 @@ TEST_CASE("whichever call fails, an error comes and no memory stays behind") {
 TEST_CASE("grids and blocks that no device can do are refused by name") {
   const auto refused = [](dim3 grid, dim3 block, std::size_t shared) {
     return code_of([&] {
-      kernels::launch(kernels::layer_norm_long_rows<kernels::LayerNormPolicy>,
+      kernels::launch(kernels::unit_rows_kernel,
                       {.grid = grid, .block = block, .shared_bytes = shared, .stream = {}, .name = "test"},
                       {});
     });

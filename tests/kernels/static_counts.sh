@@ -21,5 +21,5 @@ if ! command -v cuobjdump >/dev/null || ! command -v nvdisasm >/dev/null; then
   tools=$(dirname "$(find "$venv" -type f -name cuobjdump | head -n 1)")
   PATH="$PATH:$tools"
 fi
-exec python3 bench/kernels/static_counts.py --objects "$build/CMakeFiles/stofm_kernels.dir" --only attention_forward \
+exec python3 bench/kernels/static_counts.py --objects "$build/CMakeFiles/stofm_kernels.dir" --only attention \
   --bounds bench/kernels/static_bounds.json

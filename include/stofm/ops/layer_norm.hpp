@@ -7,15 +7,14 @@
 /// grad_y.
 
 #include "stofm/backend/cpu/layer_norm.hpp"
-#include "stofm/backend/cuda/layer_norm.hpp"
 #include "stofm/ops/checks.hpp"
 
 namespace stofm::ops {
 
 namespace detail {
-template <Computed T, DeviceTag D>
-void check_layer_norm(const char* op, const TensorView<T, D>& y, const TensorView<const T, D>& x,
-                      const TensorView<const T, D>& gamma, const TensorView<const T, D>& beta) {
+template <Computed T>
+void check_layer_norm(const char* op, const TensorView<T>& y, const TensorView<const T>& x,
+                      const TensorView<const T>& gamma, const TensorView<const T>& beta) {
   require_rank(op, "y", y, 2);
   require_same_shape(op, "y", y, "x", x);
   require_shape(op, "gamma", gamma, Shape{y.dim(1)}, "one per column");
@@ -29,20 +28,20 @@ void check_layer_norm(const char* op, const TensorView<T, D>& y, const TensorVie
 
 /// *Shapes* y, x: [M, N] with dense rows, gamma, beta: [N]; y may be x. A row with a NaN becomes NaN.
 /// \throws ShapeError. *Cost* O(M N). *Deterministic* yes.
-template <Computed T, DeviceTag D>
-void layer_norm_into(TensorView<T, D> y, Input<T, D> x, Input<T, D> gamma, Input<T, D> beta, double eps) {
-  detail::check_layer_norm<T, D>("layer_norm", y, x, gamma, beta);
-  backend::layer_norm(y.device, y, x, TensorView<const T, D>{}, gamma.data, beta.data, eps);
+template <Computed T>
+void layer_norm_into(TensorView<T> y, Input<T> x, Input<T> gamma, Input<T> beta, double eps) {
+  detail::check_layer_norm<T>("layer_norm", y, x, gamma, beta);
+  backend::layer_norm(Cpu{}, y, x, TensorView<const T>{}, gamma.data, beta.data, eps);
 }
 
 /// Layer normalisation of x + residual: the end of a post-LN block in one pass. y may be x, not residual.
-template <Computed T, DeviceTag D>
-void add_layer_norm_into(TensorView<T, D> y, Input<T, D> x, Input<T, D> residual, Input<T, D> gamma,
-                         Input<T, D> beta, double eps) {
-  detail::check_layer_norm<T, D>("add_layer_norm", y, x, gamma, beta);
+template <Computed T>
+void add_layer_norm_into(TensorView<T> y, Input<T> x, Input<T> residual, Input<T> gamma, Input<T> beta,
+                         double eps) {
+  detail::check_layer_norm<T>("add_layer_norm", y, x, gamma, beta);
   detail::require_same_shape("add_layer_norm", "x", x, "residual", residual);
   detail::require_dense_rows("add_layer_norm", "residual", residual);
-  backend::layer_norm(y.device, y, x, residual, gamma.data, beta.data, eps);
+  backend::layer_norm(Cpu{}, y, x, residual, gamma.data, beta.data, eps);
 }
 
 template <Computed T>

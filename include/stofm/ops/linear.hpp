@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "stofm/backend/cpu/linear.hpp"
-#include "stofm/backend/cuda/linear.hpp"
 #include "stofm/ops/checks.hpp"
 
 namespace stofm::ops {
@@ -22,9 +21,9 @@ using stofm::LinearOptions;
 using stofm::MatmulGrade;
 
 namespace detail {
-template <Computed T, DeviceTag D>
-void check_linear(const TensorView<T, D>& y, const TensorView<const T, D>& x, const TensorView<const T, D>& w,
-                  const TensorView<const T, D>& b) {
+template <Computed T>
+void check_linear(const TensorView<T>& y, const TensorView<const T>& x, const TensorView<const T>& w,
+                  const TensorView<const T>& b) {
   require_rank("linear", "y", y, 2);
   require_rank("linear", "x", x, 2);
   require_rank("linear", "w", w, 2);
@@ -42,11 +41,10 @@ void check_linear(const TensorView<T, D>& y, const TensorView<const T, D>& x, co
 /// *Shapes* y: [M, N], x: [M, K], w: [N, K] (row-major, as in torch), b: [N] or a view without data; rows
 /// dense, any distance between rows. y must not overlap x, w, b. \throws ShapeError. *Cost* 2 M N K.
 /// *Deterministic* yes, for any number of threads.
-template <Computed T, DeviceTag D>
-void linear_into(TensorView<T, D> y, Input<T, D> x, Input<T, D> w, Input<T, D> b = {},
-                 LinearOptions options = {}) {
-  detail::check_linear<T, D>(y, x, w, b);
-  backend::linear(y.device, y, x, w, b.data, options);
+template <Computed T>
+void linear_into(TensorView<T> y, Input<T> x, Input<T> w, Input<T> b = {}, LinearOptions options = {}) {
+  detail::check_linear<T>(y, x, w, b);
+  backend::linear(Cpu{}, y, x, w, b.data, options);
 }
 
 /// The same into a new tensor. An empty `b` (default constructed) means no bias.
@@ -85,7 +83,7 @@ class PackedLinear {
 
   /// As `linear_into`, bit for bit.
   void apply_into(TensorView<T> y, Input<T> x, LinearOptions options = {}) const {
-    detail::check_linear<T, Cpu>(y, x, w_.view(), b_.view());
+    detail::check_linear<T>(y, x, w_.view(), b_.view());
     backend::linear_packed<T>(Cpu{}, y, x, w_.view(), b_.data(), &packed_, options);
   }
   Tensor<T> operator()(const Tensor<T>& x, LinearOptions options = {}) const {

@@ -12,7 +12,6 @@
 #include <span>
 
 #include "stofm/backend/cpu/varlen_attention.hpp"
-#include "stofm/backend/cuda/varlen_attention.hpp"
 #include "stofm/ops/checks.hpp"
 
 namespace stofm::ops {
@@ -35,9 +34,9 @@ inline void check_offsets(const char* op, const char* name, std::span<const std:
 }
 
 /// What all forms require of queries, keys and values.
-template <class T, DeviceTag D>
-void check_attention(const char* op, const TensorView<const T, D>& q, const TensorView<const T, D>& k,
-                     const TensorView<const T, D>& v, std::span<const std::int64_t> query_offsets,
+template <class T>
+void check_attention(const char* op, const TensorView<const T>& q, const TensorView<const T>& k,
+                     const TensorView<const T>& v, std::span<const std::int64_t> query_offsets,
                      std::span<const std::int64_t> key_offsets, const AttentionOptions& options) {
   require_rank(op, "q", q, 2);
   require_rank(op, "k", k, 2);
@@ -56,9 +55,9 @@ void check_attention(const char* op, const TensorView<const T, D>& q, const Tens
     refuse(op, concat(query_offsets.size(), " query offsets, ", key_offsets.size(), " key offsets"),
            "the same number of sequences", "STOFM-1104", "Check the offsets.");
 }
-template <class A, class B, DeviceTag D>
-void check_like(const char* op, const char* name, const TensorView<A, D>& a, const char* other,
-                const TensorView<B, D>& b) {
+template <class A, class B>
+void check_like(const char* op, const char* name, const TensorView<A>& a, const char* other,
+                const TensorView<B>& b) {
   require_same_shape(op, name, a, other, b);
   require_dense_rows(op, name, a);
 }
@@ -69,13 +68,13 @@ void check_like(const char* op, const char* name, const TensorView<A, D>& a, con
 /// zeros come out if there are none. One query per sequence (the CLS row of a last layer) is a cheap case. y
 /// must not overlap the others. \throws ShapeError. *Cost* 4 d sum_s Tq_s Tk_s per head; scratch of a few
 /// hundred KB and O(Tk_s d) per thread. *Deterministic* yes, for any number of threads.
-template <Computed T, DeviceTag D>
-void varlen_attention_into(TensorView<T, D> y, Input<T, D> q, Input<T, D> k, Input<T, D> v,
+template <Computed T>
+void varlen_attention_into(TensorView<T> y, Input<T> q, Input<T> k, Input<T> v,
                            std::span<const std::int64_t> query_offsets,
                            std::span<const std::int64_t> key_offsets, AttentionOptions options) {
   detail::check_attention("varlen_attention", q, k, v, query_offsets, key_offsets, options);
   detail::check_like("varlen_attention", "y", y, "q", q);
-  backend::varlen_attention(y.device, y, q, k, v, query_offsets, key_offsets, options);
+  backend::varlen_attention<T>(Cpu{}, y, q, k, v, query_offsets, key_offsets, options);
 }
 
 /// The same for training, with dropped weights, in float32 on every kernel level: weight j of query row i of
@@ -113,8 +112,8 @@ void varlen_attention_gradient_into(const VarlenAttentionGradients<T>& grads, In
 }
 
 /// Self-attention: queries and keys share the offsets.
-template <Computed T, DeviceTag D>
-void varlen_attention_into(TensorView<T, D> y, Input<T, D> q, Input<T, D> k, Input<T, D> v,
+template <Computed T>
+void varlen_attention_into(TensorView<T> y, Input<T> q, Input<T> k, Input<T> v,
                            std::span<const std::int64_t> offsets, std::int64_t heads, double scale) {
   varlen_attention_into(y, q, k, v, offsets, offsets, AttentionOptions{.heads = heads, .scale = scale});
 }

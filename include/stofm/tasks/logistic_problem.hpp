@@ -212,7 +212,7 @@ class LogisticProblem {
     const std::int64_t n = cells(), width = features() + 1;
     Tensor<float> v({logits_, width}), along({n, logits_}), back({logits_, n}), product({width, logits_});
     for (std::size_t e = 0; e < direction.size(); ++e) v.data()[e] = static_cast<float>(direction[e]);
-    ops::linear_into<float, Cpu>(along.view(), std::as_const(single_).view(), std::as_const(v).view());
+    ops::linear_into<float>(along.view(), std::as_const(single_).view(), std::as_const(v).view());
     parallel_for(n, 1024, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const float *p = point.probability.data() + i * logits_, *u = along.data() + i * logits_;
@@ -223,8 +223,7 @@ class LogisticProblem {
         for (std::int64_t r = 0; r < logits_; ++r) back.data()[r * n + i] = weight * p[r] * (u[r] - mean);
       }
     });
-    ops::linear_into<float, Cpu>(product.view(), std::as_const(transposed_).view(),
-                                 std::as_const(back).view());
+    ops::linear_into<float>(product.view(), std::as_const(transposed_).view(), std::as_const(back).view());
     std::vector<double> result(direction.size());
     for (std::int64_t r = 0; r < logits_; ++r)
       for (std::int64_t j = 0; j < width; ++j) {

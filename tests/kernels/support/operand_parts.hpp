@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
 #include "tests/kernels/support/device_array.hpp"
 
 namespace stofm::test {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "stofm/kernels/layer_norm/launch.cuh"
+#include "stofm/kernels/encoder_block/unit_rows.cuh"
 
-void normalise(const stofm::kernels::LayerNormParams& params, stofm::backend::CudaStream stream) {
-  stofm::kernels::launch_layer_norm(params, stream);
+void normalise(const stofm::kernels::UnitRowsParams& params, stofm::backend::CudaStream stream) {
+  stofm::kernels::launch_unit_rows(params, stream);
 }

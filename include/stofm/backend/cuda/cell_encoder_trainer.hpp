@@ -29,13 +29,8 @@ struct CudaCellEncoderTrainerOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01;  ///< as nn::AdamWOptions
 };
 
-/// One parameter with its moments in host memory.
-struct CellEncoderParameterState {
-  std::string name;  ///< as model::parameter_list(CellEncoderConfig) and train::gene_head_parameters
-  bool decays = true;
-  std::span<float> value = {}, m = {}, v = {};  ///< m and v empty: zeros
-  std::int64_t steps = 0;                       ///< updates so far
-};
+/// Names as model::parameter_list(CellEncoderConfig) and train::gene_head_parameters.
+using CellEncoderParameterState = CudaParameterState;
 
 /// What one forward pass reads, in host memory during the call.
 struct CellEncoderPass {

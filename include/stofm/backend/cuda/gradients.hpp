@@ -1,15 +1,26 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The gradients of a trainer as one buffer on the device, so that processes can sum them there.
+/// Parameters of a trainer in host memory, and its gradients as one buffer on the device, so that processes
+/// can sum them there.
 
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "stofm/backend/cuda/stream.hpp"
 
 namespace stofm::backend {
+
+/// One parameter with its moments in host memory.
+struct CudaParameterState {
+  std::string name;                             ///< as the lists of the trainer's model say
+  bool decays = true;                           ///< as nn::decays_by_name says
+  std::span<float> value = {}, m = {}, v = {};  ///< m and v empty: zeros
+  std::int64_t steps = 0;                       ///< updates so far
+};
 
 struct CudaGradients {
   CudaStream stream;        ///< what computes them

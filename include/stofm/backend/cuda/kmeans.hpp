@@ -49,7 +49,8 @@ struct KMeansOutcome {
 /// contraction.
 KMeansOutcome mini_batch_kmeans(Cuda device, TensorView<const float> rows, const KMeansSettings& settings);
 
-/// Bytes of device memory that kmeans_assign() and kmeans_lloyd_step() need beside their operands.
+/// Bytes of device memory that kmeans_assign() and kmeans_lloyd_step() need beside their operands (the sort
+/// in a full step takes more from the pool).
 std::int64_t kmeans_workspace_bytes(std::int64_t rows, std::int64_t columns, std::int64_t clusters);
 
 /// Nearest centre of each row, on `current_stream(device)`. No host synchronisation.

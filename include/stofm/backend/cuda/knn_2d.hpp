@@ -25,7 +25,8 @@ struct KnnOutcome {
 /// *Cost* O(N log N); waits for the device once, at the end. *Deterministic* yes.
 KnnOutcome nearest_neighbours_2d(Cuda device, TensorView<const double> xy, std::int64_t k);
 
-/// Bytes of device memory that the overload below needs beside its operands.
+/// Bytes of device memory that the overload below needs beside its operands (its sort takes more from the
+/// pool).
 std::int64_t knn_2d_workspace_bytes(std::int64_t points);
 
 /// The same on device memory, on `current_stream(device)`, without host synchronisation.

@@ -33,7 +33,7 @@ inline constexpr std::int64_t max_pair_head_dim = 64;
 struct PairAttentionSizes {
   std::int64_t heads = 0;
   std::int64_t head_dim = 0;                    ///< 1 to 64
-  Precision precision = Precision::split_bf16;  ///< of operands and of all products; tf32 runs as split_bf16
+  Precision precision = Precision::split_bf16;  ///< of operands and of all products
   double scale = 1.0;                           ///< of q k^T; 1 where the queries are already scaled
 };
 

@@ -64,7 +64,7 @@ class PairBatchPlan {
   }
 
   /// Appends the nodes of a sub-slice whose listed pairs the device sorts itself
-  /// (backend/cuda/pair_index.hpp): nodes, tiles and strips are numbered on, no pair is listed. \throws as
+  /// (kernels/pair_index/): nodes, tiles and strips are numbered on, no pair is listed. \throws as
   /// add().
   void add_nodes(std::int64_t n);
 

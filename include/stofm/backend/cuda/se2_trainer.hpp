@@ -44,13 +44,8 @@ struct CudaSe2TrainerOptions {
   bool graphs = true;  ///< as CudaSe2Options::graphs, for forward and backward
 };
 
-/// One parameter with its moments in host memory.
-struct Se2ParameterState {
-  std::string name;    ///< as model::parameter_list and pretraining_head_list, no prefix
-  bool decays = true;  ///< as nn::decays_by_name says
-  std::span<float> value = {}, m = {}, v = {};  ///< m and v empty: zeros
-  std::int64_t steps = 0;                       ///< updates so far
-};
+/// Names as model::parameter_list and pretraining_head_list, no prefix.
+using Se2ParameterState = CudaParameterState;
 
 /// Sums over what is labelled in a batch, before any division.
 struct Se2Losses {

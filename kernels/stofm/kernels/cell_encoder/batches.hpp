@@ -29,8 +29,9 @@ struct BatchLimits {
 /// Bytes of a token in the buffer that holds split q, k, v or the activated feed-forward part.
 inline std::int64_t parts_bytes(const backend::CudaCellEncoderSizes& s, Precision precision) {
   const std::int64_t wide = operand_bytes(left_form(precision), 1, s.intermediate_size);
-  const bool splits = precision == Precision::split_bf16 || precision == Precision::tf32;
-  return splits ? (std::max)(wide, operand_bytes(OperandForm::split_pair, 1, 3 * s.hidden_size)) : wide;
+  return precision == Precision::split_bf16
+             ? (std::max)(wide, operand_bytes(OperandForm::split_pair, 1, 3 * s.hidden_size))
+             : wide;
 }
 
 /// Bytes of activations per token and per cell of a batch, and of what is asked for in all.

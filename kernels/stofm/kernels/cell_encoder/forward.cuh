@@ -15,6 +15,7 @@
 
 #include "stofm/kernels/cell_encoder/batches.hpp"
 #include "stofm/kernels/cell_encoder/weights.cuh"
+#include "stofm/kernels/encoder_block/row_norm.cuh"
 #include "stofm/kernels/encoder_block/unit_rows.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
 #include "stofm/kernels/sequence_attention/first_row.cuh"
@@ -116,7 +117,6 @@ class ForwardPass {
     p.d = d;
     p.stride_d = w.operand.rows;
     p.result = result_type();
-    p.tf32 = precision_ == Precision::tf32;
     p.epilogue = epilogue;
     if (epilogue != GemmEpilogue::none)
       p.bias =
@@ -221,7 +221,7 @@ class ForwardPass {
     p.stride_b = stride_b;
     p.d = d;
     p.stride_d = stride_d;
-    p.tf32 = precision_ == Precision::tf32 || precision_ == Precision::bf16;
+    p.tf32 = precision_ == Precision::bf16;
     p.epilogue = bias == nullptr ? GemmEpilogue::none : relu ? GemmEpilogue::bias_relu : GemmEpilogue::bias;
     p.bias = bias;
     gemm_.run(p, stream_);

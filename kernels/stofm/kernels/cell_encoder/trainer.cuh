@@ -15,7 +15,7 @@ class Trainer {
   static constexpr int pass_count = backend::CudaCellEncoderTrainer::pass_count;
 
   Trainer(Cuda device, const CudaCellEncoderSizes& sizes,
-          std::span<const CellEncoderParameterState> parameters,
+          std::span<const CudaParameterState> parameters,
           const backend::CudaCellEncoderTrainerOptions& options)
       : options_(options),
         context_{device,
@@ -95,7 +95,7 @@ class Trainer {
                          .clear_gradients = true});
     context_.copies_are_old = true;
   }
-  void upload(std::span<const CellEncoderParameterState> states) {
+  void upload(std::span<const CudaParameterState> states) {
     parameters().upload(states);
     context_.copies_are_old = true;
   }

@@ -55,30 +55,21 @@ struct TrainingContext {
   }
 };
 
-/// Memory handed out in stretches; what was handed out before is lost when it grows.
-class Arena {
+/// An arena with memory of its own; what was handed out before is lost when it grows.
+class GrowingArena : public Arena {
  public:
-  /// Runs `layout`, which takes all its stretches from this arena, once to measure and once to hand out.
+  /// Runs `layout`, which takes all its arrays from this arena, once to measure and once to hand out.
   template <class Layout>
   void fill(Cuda device, const Layout& layout) {
-    base_ = nullptr;
-    at_ = 0;
+    static_cast<Arena&>(*this) = Arena();
     layout();
-    store_.reserve(device, at_);
-    base_ = store_.data();
-    at_ = 0;
+    store_.reserve(device, used());
+    static_cast<Arena&>(*this) = Arena(store_.data());
     layout();
-  }
-  template <class T>
-  void take(T*& to, std::int64_t count) {
-    to = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + at_);
-    at_ += (checked_mul(count, static_cast<std::int64_t>(sizeof(T)), "activations") + 255) / 256 * 256;
   }
 
  private:
-  DeviceArray<unsigned char> store_;
-  unsigned char* base_ = nullptr;
-  std::int64_t at_ = 0;
+  DeviceArray<std::byte> store_;
 };
 
 }  // namespace stofm::kernels::cell_encoder

@@ -4,9 +4,8 @@
 /// What stands on top of the hidden states in domain adaptation, for some rows of a pass:
 ///   genes:       t = LN(act(W x + b)),  logit_g = <t, E_g> + c_g,  cross-entropy of hidden genes
 ///   (train/gene_masking_head.hpp) projection:  e = p / ||p||,  p = W x + b
-/// Products are float32 (TF32 in the classes tf32 and bf16). Logits exist for a block of rows at a time.
+/// Products are float32 (TF32 in the class bf16). Logits exist for a block of rows at a time.
 
-#include "stofm/backend/cuda/layer_norm.hpp"
 #include "stofm/kernels/cell_encoder/training_pass.cuh"
 
 namespace stofm::kernels::cell_encoder {
@@ -78,9 +77,15 @@ class TrainingHeads {
     activate.rows = m;
     activate.columns = w;
     se2::launch_activate(stream_, Precision::float32, c_->sizes.activation, activate);
-    backend::layer_norm(c_->device, matrix(t, m, w), matrix(a, m, w), TensorView<const float, Cuda>{},
-                        p.value(p.transform_norm.gamma), p.value(p.transform_norm.beta),
-                        c_->sizes.layer_norm_eps);
+    ResidualNormParams<float> transform_norm;
+    transform_norm.x = a;
+    transform_norm.out.gamma = p.value(p.transform_norm.gamma);
+    transform_norm.out.beta = p.value(p.transform_norm.beta);
+    transform_norm.out.eps = static_cast<float>(c_->sizes.layer_norm_eps);
+    transform_norm.out.y = t;
+    transform_norm.out.rows = m;
+    transform_norm.out.columns = w;
+    launch_residual_norm(OperandForm::float32, transform_norm, stream_);
 
     // ---- logits, losses and gradients, a block of rows at a time; the gradient of t takes its place
     for (std::int64_t first = 0; first < m; first += block) {
@@ -208,7 +213,7 @@ class TrainingHeads {
                     .b = dense_operand(b, rows_b, columns_b, OperandForm::float32),
                     .d = d,
                     .stride_d = form == GemmForm::nt ? rows_b : columns_b,
-                    .tf32 = c_->precision == Precision::tf32 || c_->precision == Precision::bf16,
+                    .tf32 = c_->precision == Precision::bf16,
                     .accumulate = accumulate,
                     .epilogue = bias != nullptr ? GemmEpilogue::bias : GemmEpilogue::none,
                     .bias = bias});
@@ -230,7 +235,7 @@ class TrainingHeads {
 
   TrainingContext* c_;
   CudaStream stream_;
-  Arena arena_;
+  GrowingArena arena_;
 };
 
 }  // namespace stofm::kernels::cell_encoder

@@ -36,7 +36,7 @@ class TrainingPassRunner {
         cudaMemsetAsync(grad_, 0, static_cast<std::size_t>(rows_ * width()) * 4, native(stream_)));
   }
   void backward(const backend::GradientsReady& ready = {}) {
-    const std::vector<std::int64_t> borders = c_->parameters.gradients().borders;
+    const std::vector<std::int64_t> borders = c_->parameters.all_gradients().borders;
     for (std::int64_t l = c_->sizes.layers; l > 0; --l) {
       if (ready) ready(borders[static_cast<std::size_t>(l) + 1]);
       layer_backward(l - 1);
@@ -197,7 +197,6 @@ class TrainingPassRunner {
                     .b = b,
                     .d = d,
                     .stride_d = stride,
-                    .tf32 = c_->precision == Precision::tf32,
                     .accumulate = accumulate,
                     .epilogue = bias != nullptr ? GemmEpilogue::bias : GemmEpilogue::none,
                     .bias = bias});
@@ -430,7 +429,7 @@ class TrainingPassRunner {
 
   TrainingContext* c_;
   CudaStream stream_;
-  Arena arena_;
+  GrowingArena arena_;
   std::vector<LayerState> layers_;
   std::vector<std::int32_t> token_list_, place_list_;
   std::int64_t tokens_ = 0, rows_ = 0;

@@ -12,7 +12,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/encoder_block/row_norm.cuh"
 
 namespace stofm::kernels::cell_encoder {
@@ -32,7 +31,7 @@ static __global__ void drop_rows_kernel(const DropRowsParams p) {
 inline void launch_drop_rows(const DropRowsParams& params, backend::CudaStream stream) {
   if (params.dropout.threshold == 0) return;
   launch(drop_rows_kernel,
-         {.grid = {blocks(params.quads, 256)}, .block = {256}, .stream = stream, .name = "drop_rows"},
+         per_item(params.quads, stream, "drop_rows"),
          params);
 }
 
@@ -55,10 +54,7 @@ static __global__ void add_rows_at_kernel(const AddRowsAtParams p) {
 }
 inline void launch_add_rows_at(const AddRowsAtParams& params, backend::CudaStream stream) {
   launch(add_rows_at_kernel,
-         {.grid = {blocks(params.rows * (params.columns / 4), 256)},
-          .block = {256},
-          .stream = stream,
-          .name = "add_rows_at"},
+         per_item(params.rows * (params.columns / 4), stream, "add_rows_at"),
          params);
 }
 

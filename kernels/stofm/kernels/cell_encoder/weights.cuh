@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "stofm/backend/cuda/cell_encoder.hpp"
-#include "stofm/kernels/encoder_block/launch.cuh"
+#include "stofm/kernels/encoder_block/convert.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 #include "stofm/kernels/sequence_attention/policy.hpp"
 

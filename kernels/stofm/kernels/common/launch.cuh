@@ -2,8 +2,8 @@
 #pragma once
 /// \file
 /// The one way to launch a kernel:
-///     launch(layer_norm_rows<Policy>, {.grid = {blocks(rows, 4)}, .block = {128}, .shared_bytes = 0,
-///                                      .stream = stream, .name = "layer_norm"}, params);
+///     launch(unit_rows_kernel, {.grid = {blocks(rows, 8)}, .block = {256}, .shared_bytes = 0,
+///                               .stream = stream, .name = "unit_rows"}, params);
 /// Kernels are `template <...> static __global__ void f(const Params params)` with a plain struct.
 
 #include <map>
@@ -41,6 +41,16 @@ inline unsigned blocks(std::int64_t items, std::int64_t per_block = 1) {
     throw DeviceError({"STOFM-6008", "", "[launch]", concat(count, " blocks"), "at most 2^31 - 1",
                        "Use a smaller --batch or smaller pieces (--split)."});
   return static_cast<unsigned>(count);
+}
+
+/// A thread an item, 256 a block.
+inline LaunchConfig per_item(std::int64_t items, CudaStream stream, const char* name) {
+  return {.grid = {blocks(items, 256)}, .block = {256}, .stream = stream, .name = name};
+}
+/// A warp a row, `Policy::warps` a block.
+template <class Policy>
+LaunchConfig per_row(std::int64_t rows, CudaStream stream, const char* name) {
+  return {.grid = {blocks(rows, Policy::warps)}, .block = {Policy::threads}, .stream = stream, .name = name};
 }
 
 namespace detail {

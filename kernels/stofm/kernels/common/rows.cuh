@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Matrices with dense rows as kernels see them, and the launch of a warp per row.
+/// Matrices with dense rows as kernels see them, a warp a row.
 
 #include "stofm/core/tensor.hpp"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/row_policy.hpp"
 #include "stofm/kernels/common/warp.cuh"
 
 namespace stofm::kernels {
+
+/// A warp walks its row, lane l columns l, l + 32, ...: reads and writes of a warp are next to each other.
+/// Later walks over the same row come from the caches. (Rows in registers: encoder_block/policy.hpp.)
+struct RowPolicy {
+  static constexpr int warps = 8;  ///< rows per block
+  static constexpr int threads = warps * 32;
+};
 
 /// [rows, columns], rows `stride` elements apart.
 template <class T>
@@ -26,15 +32,6 @@ Rows<T> rows_of(const TensorView<T, D>& view) {
 template <class Policy>
 __device__ __forceinline__ std::int64_t row_of_warp() {
   return std::int64_t{blockIdx.x} * Policy::warps + warp();
-}
-
-/// Queues `kernel` with a warp for each of `rows`.
-template <class Policy, class Params>
-void launch_rows(void (*kernel)(Params), std::int64_t rows, CudaStream stream, const char* name,
-                 const std::type_identity_t<std::remove_const_t<Params>>& params) {
-  launch(kernel,
-         {.grid = {blocks(rows, Policy::warps)}, .block = {Policy::threads}, .stream = stream, .name = name},
-         params);
 }
 
 }  // namespace stofm::kernels

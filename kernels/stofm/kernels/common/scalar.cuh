@@ -2,8 +2,7 @@
 #pragma once
 /// \file
 /// Scalars in device code: bits of floats, bfloat16 <-> float (the same rounding as core/scalar.hpp),
-/// smallest and largest, powers of two, integer atomics. There are no floating-point atomics on purpose:
-/// their order is not fixed.
+/// smallest and largest, powers of two. There are no atomics on purpose: their order is not fixed.
 
 #include <cstring>
 #include <type_traits>
@@ -78,15 +77,6 @@ __host__ __device__ __forceinline__ bfloat16 to_bfloat16(float x) {
   y.bits = static_cast<std::uint16_t>(bfloat16_bits(x));
   return y;
 }
-/// `float` or `bfloat16` from float: `from_float<T>(x)`.
-template <class T>
-__host__ __device__ __forceinline__ T from_float(float x) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    return to_bfloat16(x);
-  } else {
-    return static_cast<T>(x);
-  }
-}
 
 /// Two floats as bfloat16 in one register, `low` in the lower half.
 __device__ __forceinline__ std::uint32_t pack_bfloat16(float low, float high) {
@@ -103,45 +93,44 @@ __device__ __forceinline__ float high_bfloat16(std::uint32_t packed) {
   return float_of(packed & 0xffff0000U);
 }
 
-/// *at += value, returning the old value; integers only.
-template <class T>
-__device__ __forceinline__ T atomic_add(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "floating-point atomics have no fixed order");
+// ---- Sums, differences and products that are rounded one by one. nvcc contracts a * b + c into one rounding by
+// default; where the bits must be those of the CPU code, which rounds every product (STOFM_UNFUSED), these are
+// used.
+
+__device__ __forceinline__ float rounded_add(float a, float b) {
 #if defined(__CUDA_ARCH__)
-  return atomicAdd(at, value);
+  return __fadd_rn(a, b);
 #else
-  const T before = *at;
-  *at = static_cast<T>(before + value);
-  return before;
+  return a + b;
 #endif
 }
-template <class T>
-__device__ __forceinline__ T atomic_max(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "integers only");
+__device__ __forceinline__ double rounded_add(double a, double b) {
 #if defined(__CUDA_ARCH__)
-  return atomicMax(at, value);
+  return __dadd_rn(a, b);
 #else
-  const T before = *at;
-  *at = maximum(before, value);
-  return before;
+  return a + b;
 #endif
 }
-template <class T>
-__device__ __forceinline__ T atomic_min(T* at, T value) {
-  static_assert(std::is_integral_v<T>, "integers only");
+__device__ __forceinline__ float rounded_multiply(float a, float b) {
 #if defined(__CUDA_ARCH__)
-  return atomicMin(at, value);
+  return __fmul_rn(a, b);
 #else
-  const T before = *at;
-  *at = minimum(before, value);
-  return before;
+  return a * b;
 #endif
 }
-/// Makes this thread's writes visible to other blocks before its later ones.
-__device__ __forceinline__ void device_fence() {
+__device__ __forceinline__ double rounded_multiply(double a, double b) {
 #if defined(__CUDA_ARCH__)
-  __threadfence();
+  return __dmul_rn(a, b);
+#else
+  return a * b;
 #endif
+}
+
+/// sum + (a - b)^2 with three roundings: one term of a squared distance.
+template <class T>
+__device__ __forceinline__ T add_squared_difference(T sum, T a, T b) {
+  const T difference = rounded_add(a, -b);
+  return rounded_add(sum, rounded_multiply(difference, difference));
 }
 
 }  // namespace stofm::kernels

@@ -19,7 +19,6 @@ namespace stofm::kernels {
 template <backend::Precision P, int Width>
 struct TileLayout {
   static_assert(Width % 16 == 0 && Width <= 128, "whole k-steps of the tensor cores");
-  static_assert(P != backend::Precision::tf32, "tf32 runs as split_bf16");
   static constexpr bool plain = P == backend::Precision::float32;
   using Element = std::conditional_t<plain, float, bfloat16>;
   static constexpr int parts = P == backend::Precision::split_bf16 ? 2 : 1;

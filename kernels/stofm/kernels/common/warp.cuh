@@ -59,28 +59,6 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return value;
 #endif
 }
-/// The value of lane (this + offset), one's own past the end.
-template <class T>
-__device__ __forceinline__ T shuffle_down(T value, int offset) {
-#if defined(__CUDA_ARCH__)
-  return __shfl_down_sync(all_lanes, value, static_cast<unsigned>(offset));
-#elif defined(STOFM_KERNEL_EMULATOR)
-  return detail::emulated_shuffle("shuffle_down", value, lane() + offset);
-#else
-  return value;
-#endif
-}
-/// The value of lane (this - offset), one's own before the start.
-template <class T>
-__device__ __forceinline__ T shuffle_up(T value, int offset) {
-#if defined(__CUDA_ARCH__)
-  return __shfl_up_sync(all_lanes, value, static_cast<unsigned>(offset));
-#elif defined(STOFM_KERNEL_EMULATOR)
-  return detail::emulated_shuffle("shuffle_up", value, lane() - offset);
-#else
-  return value;
-#endif
-}
 /// Bit i: the predicate of lane i.
 __device__ __forceinline__ std::uint32_t ballot(bool predicate) {
 #if defined(__CUDA_ARCH__)

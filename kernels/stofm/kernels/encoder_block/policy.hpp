@@ -6,11 +6,10 @@
 
 #include <cstdint>
 
-#include "stofm/kernels/common/row_policy.hpp"
-
 namespace stofm::kernels::encoder_block {
 
-struct RowPolicy : kernels::RowPolicy {
+struct RowPolicy {
+  static constexpr int warps = 8, threads = warps * 32;  ///< rows per block
   static constexpr int columns_per_chunk = 128;  ///< 32 lanes of four columns
   static constexpr std::int64_t widest_row = 1024;
 
@@ -23,13 +22,6 @@ struct RowPolicy : kernels::RowPolicy {
     const std::int64_t needed = (columns + columns_per_chunk - 1) / columns_per_chunk;
     return needed <= 1 ? 1 : needed <= 2 ? 2 : needed <= 4 ? 4 : 8;
   }
-  static constexpr std::int64_t blocks(std::int64_t rows) { return (rows + warps - 1) / warps; }
-};
-
-/// Elementwise kernels: four columns a thread.
-struct ElementPolicy {
-  static constexpr int threads = 256;
-  static constexpr std::int64_t blocks(std::int64_t quads) { return (quads + threads - 1) / threads; }
 };
 
 }  // namespace stofm::kernels::encoder_block

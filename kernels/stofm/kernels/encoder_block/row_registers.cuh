@@ -24,6 +24,12 @@ __device__ __forceinline__ void drop_quad(const DropoutParams& dropout, std::int
   for (int i = 0; i < 4; ++i) q.v[i] = ((bits >> i) & 1U) != 0 ? q.v[i] * dropout.factor : 0.0F;
 }
 
+/// The same for columns [column, column + 4) of a row of a dense mask.
+__device__ __forceinline__ void drop_quad(const DropoutParams& dropout, std::int64_t row, std::int64_t columns,
+                                          std::int64_t column, Quad& q) {
+  if (dropout.threshold > 0) drop_quad(dropout, row * columns + column, q);
+}
+
 __device__ __forceinline__ float quad_sum(const Quad& q) { return (q.v[0] + q.v[1]) + (q.v[2] + q.v[3]); }
 
 /// z = z - mean z for a row of `columns` columns; the mean first, then the squares of what is left, each

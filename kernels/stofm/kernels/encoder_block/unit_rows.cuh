@@ -44,10 +44,7 @@ static __global__ void unit_rows_kernel(const UnitRowsParams p) {
 inline void launch_unit_rows(const UnitRowsParams& params, backend::CudaStream stream) {
   using Policy = encoder_block::RowPolicy;
   launch(unit_rows_kernel,
-         {.grid = {blocks(params.rows, Policy::warps)},
-          .block = {Policy::threads},
-          .stream = stream,
-          .name = "unit_rows"},
+         per_row<Policy>(params.rows, stream, "unit_rows"),
          params);
 }
 

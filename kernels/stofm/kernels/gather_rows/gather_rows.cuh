@@ -6,12 +6,14 @@
 /// (`RowGroups`, made on the host), a warp owns one table row that is named at all and adds its entries one
 /// after the other, so that every sum has the order, and the bits, of the CPU. No atomics. *Limiter* bytes: 8
 /// an element; the scatter is bound by latency where few rows are named very often.
+/// Indices come from host memory: they are copied to the device at each call.
 
 #include <algorithm>
 #include <span>
 #include <vector>
 
 #include "stofm/kernels/common/rows.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
 
 namespace stofm::kernels {
 
@@ -76,6 +78,33 @@ static __global__ void __launch_bounds__(Policy::threads) scatter_add_rows_kerne
     for (std::int32_t k = begin; k < end; ++k) sum += p.x.row(p.entries[k])[j];
     to[j] = sum;
   }
+}
+
+inline DeviceArray<std::int32_t> indices_to_device(Cuda device, std::span<const std::int32_t> indices) {
+  DeviceArray<std::int32_t> array(device, static_cast<std::int64_t>(indices.size()));
+  if (!indices.empty())
+    STOFM_CUDA_CHECK(cudaMemcpyAsync(array.data(), indices.data(), indices.size_bytes(),
+                                     cudaMemcpyHostToDevice, native(thread_stream(device))));
+  return array;
+}
+
+template <class Policy = RowPolicy>
+void gather_rows(Cuda device, TensorView<float, Cuda> y, TensorView<const float, Cuda> table,
+                 std::span<const std::int32_t> indices, bool accumulate) {
+  const DeviceArray<std::int32_t> picked = indices_to_device(device, indices);
+  launch(gather_rows_kernel<Policy>, per_row<Policy>(picked.size(), thread_stream(device), "gather_rows"),
+                      {rows_of(y), rows_of(table), picked.data(), picked.size(), y.dim(1), accumulate});
+}
+
+template <class Policy = RowPolicy>
+void scatter_add_rows(Cuda device, TensorView<float, Cuda> table, TensorView<const float, Cuda> x,
+                      std::span<const std::int32_t> indices) {
+  const RowGroups groups = RowGroups::of(indices);
+  const DeviceArray<std::int32_t> targets = indices_to_device(device, groups.targets),
+                                  offsets = indices_to_device(device, groups.offsets),
+                                  entries = indices_to_device(device, groups.entries);
+  launch(scatter_add_rows_kernel<Policy>, per_row<Policy>(targets.size(), thread_stream(device), "scatter_add_rows"),
+      {rows_of(table), rows_of(x), targets.data(), offsets.data(), entries.data(), targets.size(), x.dim(1)});
 }
 
 }  // namespace stofm::kernels

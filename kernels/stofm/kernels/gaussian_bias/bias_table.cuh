@@ -115,7 +115,7 @@ class DeviceBiasTable {
                                   view(places),
                                   values};
     kernels::launch(bias_places_kernel,
-                    {.grid = {blocks(entries, 256)}, .block = {256}, .stream = stream, .name = "bias_places"},
+                    per_item(entries, stream, "bias_places"),
                     params);
   }
 

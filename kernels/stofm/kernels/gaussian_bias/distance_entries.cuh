@@ -7,7 +7,6 @@
 
 #include "stofm/backend/cuda/gaussian_bias.hpp"
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 
 namespace stofm::kernels {
 

@@ -9,7 +9,7 @@
 /// thread, at 128 units) or in its own partial sum in global memory (W2), which a second kernel adds up in
 /// the order of the blocks. No atomics. Shared memory: GaussianTile and g (152 KB at most). Limiter: FMA.
 
-#include "stofm/kernels/gaussian_bias/gaussian_tile.cuh"
+#include "stofm/kernels/gaussian_bias/gaussian_bias_forward.cuh"
 
 namespace stofm::kernels {
 

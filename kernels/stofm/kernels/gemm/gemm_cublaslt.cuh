@@ -9,7 +9,6 @@
 /// *Source* cuBLAS 13.0 documentation, sections on cublasLtMatmul, its epilogues and heuristics cache.
 
 #include <cublasLt.h>
-
 #include <map>
 #include <memory>
 #include <string>
@@ -17,10 +16,27 @@
 
 #include "stofm/backend/cuda/memory.hpp"
 #include "stofm/core/error.hpp"
-#include "stofm/kernels/common/cublas_check.cuh"
+#include "stofm/kernels/common/check.cuh"
 #include "stofm/kernels/gemm/problem.hpp"
 
 namespace stofm::kernels {
+
+inline void cublas_check(cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  const std::string where = concat("[", std::string(call).substr(0, std::string(call).find('(')), "]");
+  const std::string found = cublasLtGetStatusString(status);
+  if (status == CUBLAS_STATUS_ALLOC_FAILED)
+    throw ResourceError({"STOFM-6003", "", where, found, "enough device memory", "Use a smaller --batch."});
+  throw DeviceError({"STOFM-6007", "", where, found, "CUBLAS_STATUS_SUCCESS",
+                     "Try again, or use --device cpu; please report it if it comes back."});
+}
+
+template <class Call>
+void checked_cublas_call(const char* text, const Call& call) {
+  cublas_check(call_shall_fail() ? CUBLAS_STATUS_ALLOC_FAILED : call(), text);
+}
+
+#define STOFM_CUBLAS_CHECK(call) ::stofm::kernels::checked_cublas_call(#call, [&] { return call; })
 
 /// Owns a handle, its workspace and the plans of the shapes seen. For one stream at a time: the workspace is
 /// shared by all calls. Not for two threads at once.

@@ -12,9 +12,8 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/copy.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/kmeans/policy.hpp"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 
 namespace stofm::kernels::kmeans {
 

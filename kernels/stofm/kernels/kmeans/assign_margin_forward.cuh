@@ -17,7 +17,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/mma.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/kmeans/policy.hpp"
 
 namespace stofm::kernels::kmeans {

@@ -58,7 +58,7 @@ class MiniBatchRun {
   static constexpr std::int64_t farthest_blocks = 256;
 
   CudaStream stream() const { return backend::current_stream(device_); }
-  Problem problem(std::int64_t n) const { return {n, d_, k_, shared_limit_, stream()}; }
+  Problem problem(std::int64_t n) const { return {n, d_, k_, shared_limit_, stream(), device_}; }
   std::int64_t draw_below(std::int64_t bound) {
     return static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(bound)));
   }
@@ -66,7 +66,6 @@ class MiniBatchRun {
     launch(gather_rows<float>,
            {.grid = {blocks(count)},
             .block = column_threads(d_),
-            .shared_bytes = 0,
             .stream = stream(),
             .name = "gather_rows"},
            {rows_.data(), which, out, count, d_});
@@ -86,11 +85,11 @@ class MiniBatchRun {
     const std::int64_t wanted = settings_.clusters, k = (std::min)(wanted, n_);
     const std::int64_t s = (std::min)(n_, (std::max)(3 * settings_.batch, 3 * wanted));
     const auto trials = 2 + static_cast<std::int64_t>(std::log(static_cast<double>(k)));
-    const TransferArray<float> sample(device_, s == n_ ? 0 : s * d_);
+    const DeviceArray<float> sample(device_, s == n_ ? 0 : s * d_);
     if (s < n_) {
       std::vector<std::int64_t> which(static_cast<std::size_t>(s));
       for (std::int64_t& row : which) row = draw_below(n_);
-      const TransferArray<std::int64_t> device_which(device_, which.data(), s);
+      const DeviceArray<std::int64_t> device_which(device_, which.data(), s);
       gather(device_which.data(), s, sample.data());
     }
     const std::int64_t first = draw_below(s);
@@ -99,12 +98,12 @@ class MiniBatchRun {
     for (double& u : uniforms) u = random_.uniform();
     const std::vector<float> far(static_cast<std::size_t>(s), std::numeric_limits<float>::infinity());
     const StartState initial{0, 1, 0};
-    const TransferArray<float> nearest(device_, far.data(), s), tried(device_, trials * s);
-    const TransferArray<double> cumulative(device_, s),
+    const DeviceArray<float> nearest(device_, far.data(), s), tried(device_, trials * s);
+    const DeviceArray<double> cumulative(device_, s),
         device_uniforms(device_, uniforms.data(), static_cast<std::int64_t>(uniforms.size()));
-    const TransferArray<std::int64_t> candidates(device_, trials);
+    const DeviceArray<std::int64_t> candidates(device_, trials);
     candidates.upload(&first, 1);
-    const TransferArray<StartState> state(device_, &initial, 1);
+    const DeviceArray<StartState> state(device_, &initial, 1);
     const StartParams params{s == n_ ? rows_.data() : sample.data(),
                              nearest.data(),
                              tried.data(),
@@ -169,11 +168,7 @@ class MiniBatchRun {
                        backend::CopyDirection::on_device);
     queue_own_distances(place, zeros_.data(), to_new_.data());
     launch(take_over_rows<float>,
-           {.grid = {blocks(n_, 256)},
-            .block = {256},
-            .shared_bytes = 0,
-            .stream = stream(),
-            .name = "take_over_rows"},
+           per_item(n_, stream(), "take_over_rows"),
            {to_new_.data(), distances_.data(), labels, n_, static_cast<std::int32_t>(centre)});
   }
   void add_farthest(std::int64_t wanted) {
@@ -187,12 +182,12 @@ class MiniBatchRun {
 
   /// One assignment with memory of its own.
   void assign(std::int64_t n, const float* rows, std::int32_t* labels, float* distances) const {
-    WorkspaceCutter count;
+    Arena count;
     (void)cut_assign_workspace(count, n, d_, k_);
-    const TransferArray<unsigned char> memory(device_, count.bytes());
-    WorkspaceCutter cutter(memory.data());
+    const DeviceArray<std::byte> memory(device_, count.used());
+    Arena arena(memory.data());
     launch_assign(problem(n), rows, centres_.data(), labels, distances,
-                  cut_assign_workspace(cutter, n, d_, k_), settings_.assignment);
+                  cut_assign_workspace(arena, n, d_, k_), settings_.assignment);
   }
 
   std::int64_t run_batches() {
@@ -200,25 +195,22 @@ class MiniBatchRun {
     const double alpha = (std::min)(1.0, 2.0 * static_cast<double>(size) / static_cast<double>(n_ + 1));
     const std::int64_t most =
         (std::max<std::int64_t>)(1, checked_mul(settings_.max_passes, (n_ + size - 1) / size, "batches"));
-    const auto layout = counting_sort::layout_of(size, k_, size);
-    const auto cut = [&](WorkspaceCutter& cutter) {
-      return std::pair{cut_assign_workspace(cutter, size, d_, k_),
-                       counting_sort::cut_workspace(cutter, layout)};
+    const auto cut = [&](Arena& arena) {
+      return std::pair{cut_assign_workspace(arena, size, d_, k_), cut_segment_workspace(arena, size, k_, size)};
     };
-    WorkspaceCutter count;
+    Arena count;
     (void)cut(count);
-    const TransferArray<unsigned char> memory(device_, count.bytes());
-    WorkspaceCutter cutter(memory.data());
-    const auto [assign_memory, sort] = cut(cutter);
-    const TransferArray<float> batch(device_, size * d_), distances(device_, size);
-    const TransferArray<std::int32_t> labels(device_, size);
-    const TransferArray<std::uint32_t> order(device_, size);
-    const TransferArray<std::int64_t> which(device_, batches_per_look * size);
-    const TransferArray<double> seen(device_, k_);
+    const DeviceArray<std::byte> memory(device_, count.used());
+    Arena arena(memory.data());
+    const auto [assign_memory, segments] = cut(arena);
+    const DeviceArray<float> batch(device_, size * d_), distances(device_, size);
+    const DeviceArray<std::int32_t> labels(device_, size);
+    const DeviceArray<std::int64_t> which(device_, batches_per_look * size);
+    const DeviceArray<double> seen(device_, k_);
     backend::fill_bytes(device_, seen.data(), 0, seen.bytes());
     BatchState state;
     state.least = std::numeric_limits<double>::infinity();
-    const TransferArray<BatchState> device_state(device_, &state, 1);
+    const DeviceArray<BatchState> device_state(device_, &state, 1);
     std::vector<std::int64_t> drawn(static_cast<std::size_t>(batches_per_look * size));
     while (state.step < most && state.stopped == 0) {
       const std::int64_t looked = (std::min)(batches_per_look, most - state.step);
@@ -228,15 +220,14 @@ class MiniBatchRun {
         gather(which.data() + b * size, size, batch.data());
         launch_assign(problem(size), batch.data(), centres_.data(), labels.data(), distances.data(),
                       assign_memory, settings_.assignment);
-        launch_sort_rows(labels.data(), layout, sort, order.data(), stream());
+        launch_sort_rows(problem(size), labels.data(), segments);
         launch(pull_centres<double>,
                {.grid = {blocks(k_)},
                 .block = column_threads(d_),
-                .shared_bytes = 0,
                 .stream = stream(),
                 .name = "pull_centres"},
-               {batch.data(), order.data(), sort.offsets, seen.data(), centres_.data(), device_state.data(),
-                d_});
+               {batch.data(), segments.order, segments.offsets, seen.data(), centres_.data(),
+                device_state.data(), d_});
         launch(control_batches<BatchControlStorage>,
                {.grid = {1},
                 .block = {256},
@@ -252,12 +243,12 @@ class MiniBatchRun {
 
   /// Full steps; every centre gets a row if there is one for it. \return centres left without.
   std::int64_t run_full_steps() {
-    WorkspaceCutter count;
+    Arena count;
     (void)cut_update_workspace(count, n_, d_, k_);
-    const TransferArray<unsigned char> memory(device_, count.bytes());
-    WorkspaceCutter cutter(memory.data());
-    const UpdateWorkspace update = cut_update_workspace(cutter, n_, d_, k_);
-    const TransferArray<std::int64_t> device_counts(device_, k_);
+    const DeviceArray<std::byte> memory(device_, count.used());
+    Arena arena(memory.data());
+    const UpdateWorkspace update = cut_update_workspace(arena, n_, d_, k_);
+    const DeviceArray<std::int64_t> device_counts(device_, k_);
     std::int64_t empty = 0;
     for (std::int64_t step = 0; step <= settings_.full_steps; ++step) {
       if (step > 0) launch_means(problem(n_), rows_.data(), labels_.data(), centres_.data(), nullptr, update);
@@ -297,14 +288,14 @@ class MiniBatchRun {
   backend::KMeansSettings settings_;
   std::int64_t n_, d_, k_ = 0, shared_limit_;
   Random random_;
-  TransferArray<float> rows_;           // [n, d]
-  TransferArray<std::int32_t> labels_;  // [n]
-  TransferArray<float> distances_;      // [n] to the own centre
-  TransferArray<float> to_new_;         // [n] to a new centre
-  TransferArray<std::int32_t> zeros_;   // [n] labels of a problem with one centre
-  TransferArray<float> found_values_;   // [farthest_blocks]
-  TransferArray<std::int64_t> found_rows_;
-  TransferArray<float> centres_;  // [wanted, d]
+  DeviceArray<float> rows_;           // [n, d]
+  DeviceArray<std::int32_t> labels_;  // [n]
+  DeviceArray<float> distances_;      // [n] to the own centre
+  DeviceArray<float> to_new_;         // [n] to a new centre
+  DeviceArray<std::int32_t> zeros_;   // [n] labels of a problem with one centre
+  DeviceArray<float> found_values_;   // [farthest_blocks]
+  DeviceArray<std::int64_t> found_rows_;
+  DeviceArray<float> centres_;  // [wanted, d]
 };
 
 }  // namespace stofm::kernels::kmeans

@@ -88,16 +88,6 @@ constexpr std::int64_t part_rows(std::int64_t n) {
 }
 constexpr std::int64_t parts(std::int64_t n) { return (n + part_rows(n) - 1) / part_rows(n); }
 
-/// Counting sort: one warp per tile of a part.
-constexpr std::int64_t sort_tiles(std::int64_t rows_of_part) {
-  const std::int64_t wanted = (rows_of_part + 511) / 512;
-  return wanted < 1 ? 1 : wanted > 256 ? 256 : wanted;
-}
-constexpr std::int64_t sort_tile_rows(std::int64_t rows_of_part) {
-  const std::int64_t tiles = sort_tiles(rows_of_part), even = (rows_of_part + tiles - 1) / tiles;
-  return (even + 31) / 32 * 32;
-}
-
 /// Batches queued between two looks at whether to stop.
 inline constexpr std::int64_t batches_per_look = 16;
 

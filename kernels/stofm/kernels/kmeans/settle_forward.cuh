@@ -7,9 +7,9 @@
 /// walks down the columns of the row. Shared memory: 4 x 2 x 33 floats. Limiter: latency; few rows are marked
 /// unless centres coincide or the points lie far from the origin compared with their spread.
 
-#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/kmeans/assign_margin_forward.cuh"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 
 namespace stofm::kernels::kmeans {
 

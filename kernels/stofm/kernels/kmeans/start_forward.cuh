@@ -10,9 +10,8 @@
 /// these are added in parallel, others by one thread. Limiter: latency; two launches a centre.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/kmeans/policy.hpp"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 
 namespace stofm::kernels::kmeans {
 

@@ -3,8 +3,8 @@
 /// \file
 /// How centres move, with the bits of the CPU code: full steps (means) and batches.
 ///
-/// Means: the rows of each cluster within each of at most 16 parts of the rows come from the counting sort,
-/// in ascending order. A block has one (part, cluster), a thread one column (or a few): it adds its column of
+/// Means: the rows of each cluster within each of at most 16 parts of the rows come from a stable sort, in
+/// ascending order. A block has one (part, cluster), a thread one column (or a few): it adds its column of
 /// these rows as doubles, in order. Then the parts are added in order and divided: sum / count, rounded to
 /// float once. Limiter: bytes, 4 N C read (rows of a cluster are whole lines); a chain of double additions
 /// where one cluster has nearly all rows.
@@ -13,11 +13,47 @@
 /// Both: no shared memory, no barriers, no atomics; deterministic.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/kmeans/policy.hpp"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 
 namespace stofm::kernels::kmeans {
+
+/// Segment of a row: its cluster, behind those of the parts of the rows before its own.
+struct SegmentKeyParams {
+  const std::int32_t* labels;  // [n]
+  std::uint64_t* keys;         // [n]
+  std::uint32_t* order;        // [n] 0, 1, ...
+  std::int64_t n, k, part_rows;
+};
+/// Grid: a thread per row.
+template <class T>
+static __global__ void segment_keys(const SegmentKeyParams p) {
+  const std::int64_t i = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= p.n) return;
+  p.keys[i] = static_cast<std::uint64_t>(i / p.part_rows * p.k + p.labels[i]);
+  p.order[i] = static_cast<std::uint32_t>(i);
+}
+
+struct SegmentOffsetParams {
+  const std::uint64_t* keys;  // [n] ascending
+  std::int64_t* offsets;      // [segments + 1] the first row of each, and n
+  std::int64_t n, segments;
+};
+/// Grid: a thread per offset.
+template <class T>
+static __global__ void segment_offsets(const SegmentOffsetParams p) {
+  const std::int64_t segment = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (segment > p.segments) return;
+  std::int64_t begin = 0, end = p.n;
+  while (begin < end) {
+    const std::int64_t middle = begin + (end - begin) / 2;
+    if (p.keys[middle] < static_cast<std::uint64_t>(segment))
+      begin = middle + 1;
+    else
+      end = middle;
+  }
+  p.offsets[segment] = begin;
+}
 
 struct SegmentSumParams {
   const float* rows;            // [n, d]

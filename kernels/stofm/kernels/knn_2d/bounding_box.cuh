@@ -6,7 +6,7 @@
 /// point.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/common/launch.cuh"
 #include "stofm/kernels/knn_2d/nearest_buffer.cuh"
 
 namespace stofm::kernels::knn_2d {
@@ -58,6 +58,21 @@ static __global__ void bounding_box(const BoundingBoxParams p) {
   if (threadIdx.x != 0) return;
   for (const Box& other : shared.warps) box = joined(box, other);
   p.boxes[blockIdx.x] = box;
+}
+
+/// Queues smallest and largest coordinates. `boxes`: [most_box_blocks], the answer in the first.
+inline void launch_bounding_box(const double* xy, std::int64_t n, Box* boxes, CudaStream stream) {
+  const auto grid = minimum(blocks(n, box_threads), static_cast<unsigned>(most_box_blocks));
+  BoundingBoxParams params{xy, boxes, n, 0};
+  LaunchConfig config{.grid = {grid},
+                      .block = {box_threads},
+                      .shared_bytes = sizeof(BoxStorage),
+                      .stream = stream,
+                      .name = "bounding_box"};
+  launch(bounding_box<BoxStorage>, config, params);
+  config.grid = {1};
+  params.blocks = grid;
+  launch(bounding_box<BoxStorage>, config, params);
 }
 
 /// Every second bit of 64, from 32.

@@ -5,29 +5,28 @@
 
 #include "stofm/backend/cuda/knn_2d.hpp"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/knn_2d/bounding_box_launch.cuh"
 #include "stofm/kernels/knn_2d/knn_2d_forward.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
+#include "stofm/kernels/sort/sort.hpp"
 
 namespace stofm::kernels::knn_2d {
 
 struct Workspace {
   Box* extent;          // [most_box_blocks]
   std::uint64_t* keys;  // [n]
-  counting_sort::RadixWorkspace radix;
   Tree tree;
 };
-inline Workspace cut_workspace(WorkspaceCutter& cutter, std::int64_t n) {
+inline Workspace cut_workspace(Arena& arena, std::int64_t n) {
   Workspace w;
-  w.extent = cutter.take<Box>(most_box_blocks);
-  w.keys = cutter.take<std::uint64_t>(n);
-  w.radix = counting_sort::cut_radix_workspace(cutter, n);
+  w.extent = arena.take<Box>(most_box_blocks);
+  w.keys = arena.take<std::uint64_t>(n);
   w.tree.levels = levels_of(n);
   w.tree.n = n;
-  w.tree.x = cutter.take<double>(n);
-  w.tree.y = cutter.take<double>(n);
-  w.tree.points = cutter.take<std::uint32_t>(n);
-  w.tree.boxes = cutter.take<Box>(w.tree.levels.total);
-  w.tree.lowest = cutter.take<std::uint32_t>(w.tree.levels.total);
+  w.tree.x = arena.take<double>(n);
+  w.tree.y = arena.take<double>(n);
+  w.tree.points = arena.take<std::uint32_t>(n);
+  w.tree.boxes = arena.take<Box>(w.tree.levels.total);
+  w.tree.lowest = arena.take<std::uint32_t>(w.tree.levels.total);
   return w;
 }
 
@@ -43,19 +42,19 @@ void launch_queries(const QueryParams& params, CudaStream stream) {
 }
 
 /// Queues everything. 0 < k < n.
-inline void launch_knn_2d(const double* xy, std::int64_t n, std::int64_t k, std::int32_t* indices,
-                          double* squared_distances, const Workspace& w, CudaStream stream) {
+inline void launch_knn_2d(Cuda device, const double* xy, std::int64_t n, std::int64_t k, std::int32_t* indices,
+                          double* squared_distances, const Workspace& w) {
+  const CudaStream stream = backend::current_stream(device);
   launch_bounding_box(xy, n, w.extent, stream);
   launch(
       curve_keys<double>,
-      {.grid = {blocks(n, 256)}, .block = {256}, .shared_bytes = 0, .stream = stream, .name = "curve_keys"},
+      per_item(n, stream, "curve_keys"),
       {xy, w.extent, w.keys, w.tree.points, n});
-  counting_sort::launch_radix_sort(w.keys, w.tree.points, 8, w.radix, stream);
+  sort_pairs(device, w.keys, w.tree.points, n, 64);
   for (int level = 0; level < w.tree.levels.count; ++level)
     launch(build_level<double>,
            {.grid = {blocks(w.tree.levels.boxes[level], build_warps)},
             .block = {build_warps * warp_size},
-            .shared_bytes = 0,
             .stream = stream,
             .name = "build_level"},
            {xy, w.tree, level});
@@ -88,17 +87,17 @@ inline backend::KnnOutcome run_knn_2d(Cuda device, TensorView<const double> xy, 
   outcome.k = minimum(k, maximum<std::int64_t>(n - 1, 0));
   check_sizes(n, k < 0 ? k : outcome.k);
   if (outcome.k == 0) return outcome;
-  const TransferArray<double> points(device, 2 * n),
+  const DeviceArray<double> points(device, 2 * n),
       distances(device, checked_mul(n, outcome.k, "neighbours"));
-  const TransferArray<std::int32_t> indices(device, n * outcome.k);
+  const DeviceArray<std::int32_t> indices(device, n * outcome.k);
   backend::copy_rows(device, points.data(), 16, xy.data, xy.stride(0) * 8, 16, n,
                      backend::CopyDirection::to_device);
-  WorkspaceCutter count;
+  Arena count;
   (void)cut_workspace(count, n);
-  const TransferArray<unsigned char> memory(device, count.bytes());
-  WorkspaceCutter cutter(memory.data());
-  launch_knn_2d(points.data(), n, outcome.k, indices.data(), distances.data(), cut_workspace(cutter, n),
-                backend::current_stream(device));
+  const DeviceArray<std::byte> memory(device, count.used());
+  Arena arena(memory.data());
+  launch_knn_2d(device, points.data(), n, outcome.k, indices.data(), distances.data(),
+                cut_workspace(arena, n));
   outcome.indices = indices.to_host();
   outcome.squared_distances = distances.to_host();
   return outcome;

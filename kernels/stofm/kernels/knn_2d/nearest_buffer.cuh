@@ -5,9 +5,9 @@
 /// to a buffer in shared memory; when it is full the warp sorts it (bitonic) and keeps k, and the k-th is the
 /// new bound. The order is total, so what comes out does not depend on the order of the candidates.
 
-#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/warp.cuh"
-#include "stofm/kernels/kmeans/rounded.cuh"
+#include "stofm/kernels/common/scalar.cuh"
 #include "stofm/kernels/knn_2d/policy.hpp"
 
 namespace stofm::kernels::knn_2d {

@@ -11,7 +11,6 @@
 
 #include "stofm/core/op_options.hpp"
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/model/packed_dropout.cuh"
 #include "stofm/kernels/model/policy.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Gradient of a junction (junction_forward.cuh). With x = (z - mean) / s, s = sqrt(var + eps), g = grad_y
-/// gamma:
+/// Gradient of a junction, where the parts of a layer meet (encoder_block/row_norm.cuh). With x = (z - mean) /
+/// s, s = sqrt(var + eps), g = grad_y gamma:
 ///   grad_z = (g - mean(g) - x mean(g x)) / s  (or grad_y without a norm)  + grad_stream
 ///   grad_part = dropout(grad_z);  sums over rows: gamma += grad_y x, beta += grad_y, bias += grad_part
 /// A block owns consecutive rows, a warp every eighth of them; the three sums stay in registers per lane, are
@@ -10,8 +10,9 @@
 /// `add_partials_kernel`. *Deterministic*. *Limiter* bytes: 8 to 12 read, 4 to 10 written per element.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
-#include "stofm/kernels/model/junction_forward.cuh"
+#include "stofm/kernels/encoder_block/row_norm.cuh"
+#include "stofm/kernels/model/packed_dropout.cuh"
+#include "stofm/kernels/model/policy.hpp"
 
 namespace stofm::kernels::se2 {
 

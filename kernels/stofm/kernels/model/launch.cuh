@@ -30,19 +30,6 @@ void with_right_form(Precision precision, const Body& body) {
   with_form<OperandForm::split_right>(precision, body);
 }
 template <class Body>
-void with_chunks(std::int64_t columns, const Body& body) {
-  switch (RowPolicy::chunks(columns)) {
-    case 1:
-      return body.template operator()<1>();
-    case 2:
-      return body.template operator()<2>();
-    case 4:
-      return body.template operator()<4>();
-    default:
-      return body.template operator()<8>();
-  }
-}
-template <class Body>
 void with_activation(Activation activation, const Body& body) {
   switch (activation) {
     case Activation::relu:
@@ -52,19 +39,6 @@ void with_activation(Activation activation, const Body& body) {
     default:
       return body.template operator()<Activation::identity>();
   }
-}
-
-inline void launch_junction(CudaStream stream, Precision precision, const JunctionParams& p) {
-  with_left_form(precision, [&]<OperandForm Form>() {
-    with_chunks(p.columns, [&]<int Chunks>() {
-      launch(junction_kernel<Form, Chunks>,
-             {.grid = {blocks(p.rows, RowPolicy::warps)},
-              .block = {RowPolicy::threads},
-              .stream = stream,
-              .name = "se2_junction"},
-             p);
-    });
-  });
 }
 
 /// Every weight of `linears` in the form of products. \param most the most elements of one
@@ -88,7 +62,7 @@ inline void launch_junction_backward(CudaStream stream, Precision precision, Jun
   const std::int64_t count = RowPolicy::sum_blocks(p.rows);
   p.partial = sums.take(count, 3 * p.columns, p.columns, grad_gamma, grad_beta, grad_bias);
   with_right_form(precision, [&]<OperandForm Form>() {
-    with_chunks(p.columns, [&]<int Chunks>() {
+    kernels::detail::for_row_chunks(p.columns, [&]<int Chunks>() {
       launch(junction_backward_kernel<Form, Chunks>,
              {.grid = {blocks(count)},
               .block = {RowPolicy::threads},
@@ -105,10 +79,7 @@ inline void launch_activate(CudaStream stream, Precision precision, Activation a
   with_left_form(precision, [&]<OperandForm Form>() {
     with_activation(activation, [&]<Activation Act>() {
       launch(activate_kernel<Form, Act>,
-             {.grid = {blocks(p.rows * (p.columns / 4), 256)},
-              .block = {256},
-              .stream = stream,
-              .name = "se2_activate"},
+             per_item(p.rows * (p.columns / 4), stream, "se2_activate"),
              p);
     });
   });
@@ -135,10 +106,7 @@ inline void launch_gradient_rows(CudaStream stream, Precision precision, Activat
 
 /// \param form of activations: left_form() \throws UsageError STOFM-6053 for another
 inline void launch_convert_rows(CudaStream stream, OperandForm form, const ConvertRowsParams& p) {
-  const LaunchConfig config{.grid = {blocks(p.rows * (p.columns / 4), 256)},
-                            .block = {256},
-                            .stream = stream,
-                            .name = "se2_convert_rows"};
+  const LaunchConfig config = per_item(p.rows * (p.columns / 4), stream, "se2_convert_rows");
   switch (form) {
     case OperandForm::bfloat16:
       return launch(convert_rows_kernel<OperandForm::bfloat16>, config, p);
@@ -154,10 +122,7 @@ inline void launch_convert_rows(CudaStream stream, OperandForm form, const Conve
 
 inline void launch_cosine(CudaStream stream, const CosineParams& p) {
   launch(cosine_kernel,
-         {.grid = {blocks(p.rows, RowPolicy::warps)},
-          .block = {RowPolicy::threads},
-          .stream = stream,
-          .name = "se2_cosine_loss"},
+         per_row<RowPolicy>(p.rows, stream, "se2_cosine_loss"),
          p);
 }
 inline void launch_head_sums(CudaStream stream, const HeadSumsParams& p) {
@@ -171,10 +136,7 @@ inline void launch_head_sums(CudaStream stream, const HeadSumsParams& p) {
 }
 inline void launch_scatter_rows(CudaStream stream, const ScatterRowsParams& p) {
   launch(scatter_rows_kernel,
-         {.grid = {blocks(p.rows * (p.columns / 4), 256)},
-          .block = {256},
-          .stream = stream,
-          .name = "se2_scatter_rows"},
+         per_item(p.rows * (p.columns / 4), stream, "se2_scatter_rows"),
          p);
 }
 /// Of `sums`: RowPolicy::sum_blocks(rows) * 4 * columns floats; grad_table [4, columns] += sums by type.
@@ -192,10 +154,7 @@ inline void launch_type_gradient(CudaStream stream, TypeGradientParams p, Partia
 }
 inline void launch_centre_rows(CudaStream stream, const CentreRowsParams& p) {
   launch(centre_rows_kernel,
-         {.grid = {blocks(p.rows, RowPolicy::warps)},
-          .block = {RowPolicy::threads},
-          .stream = stream,
-          .name = "se2_centre_rows"},
+         per_row<RowPolicy>(p.rows, stream, "se2_centre_rows"),
          p);
 }
 /// Of `sums`: blocks * PairHeadPolicy::sums floats; `p.loss`: blocks doubles (PairHeadPolicy). The gradients

@@ -11,7 +11,6 @@
 /// double. *Deterministic*. *Limiter* bytes: 4 C read and written per row; 8 H + 4 per pair.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/encoder_block/operand_store.cuh"
 #include "stofm/kernels/model/policy.hpp"
 

@@ -17,7 +17,7 @@
 #include "stofm/backend/cuda/se2_trainer.hpp"
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random_key.hpp"
-#include "stofm/kernels/pair_index/launch.cuh"
+#include "stofm/kernels/pair_index/pair_index.cuh"
 #include "stofm/kernels/runtime/memory.cuh"
 
 namespace stofm::kernels::se2 {
@@ -149,10 +149,6 @@ class Se2BatchBuffer {
   template <class T>
   T* at_device(std::int64_t at) {
     return reinterpret_cast<T*>(memory_.data() + at);
-  }
-  backend::PairStripSpace strip_space() {
-    return {at_device<std::int64_t>(at_.strip_offsets), at_device<std::uint16_t>(at_.strip_positions),
-            at_device<std::int32_t>(at_.strip_entries)};
   }
 
   PinnedBytes pinned_;
@@ -411,8 +407,10 @@ inline void Se2BatchBuffer::take_built(CudaStream stream) {
   copy(at_device<std::int32_t>(at_.types), built.token_types.data(), batch.nodes);
   copy(at_device<float>(at_.distances), built.values.data(), batch.entries);
   copy(at_device<float>(at_.distances) + batch.entries, at_device<const float>(at_.far), 1);
-  pair_index::launch_strips_by_row(stream, batch.pairs, {built.row_offsets.data(), built.columns.data()},
-                                   strip_space());
+  pair_index::launch_strips_by_row(
+      stream,
+      {batch.pairs, built.row_offsets.data(), built.columns.data(), at_device<std::int64_t>(at_.strip_offsets),
+       at_device<std::uint16_t>(at_.strip_positions), at_device<std::int32_t>(at_.strip_entries)});
 }
 
 inline Se2BatchView Se2BatchBuffer::view() const {

@@ -14,7 +14,7 @@
 #include "stofm/backend/cuda/pair_attention.hpp"
 #include "stofm/kernels/gaussian_bias/bias_table.cuh"
 #include "stofm/kernels/gemm/gemm.cuh"
-#include "stofm/kernels/model/product_launch.cuh"
+#include "stofm/kernels/model/products.cuh"
 #include "stofm/kernels/model/se2_batch.cuh"
 #include "stofm/kernels/model/se2_layout.hpp"
 
@@ -176,8 +176,7 @@ class Se2Network {
                           .a = activation(x, rows, linear.in),
                           .b = weight(operands, linear),
                           .d = out,
-                          .stride_d = linear.out,
-                          .tf32 = precision_ == Precision::tf32};
+                          .stride_d = linear.out};
     if (bias != nullptr) {
       product.epilogue = GemmEpilogue::bias;
       product.bias = bias;
@@ -193,7 +192,6 @@ class Se2Network {
                     .b = stacked_weight(operands, linear),
                     .d = into,
                     .stride_d = linear.in,
-                    .tf32 = precision_ == Precision::tf32,
                     .accumulate = accumulate});
   }
   /// into [linear.out, linear.in] += grad^T x
@@ -205,7 +203,6 @@ class Se2Network {
                     .b = activation(x, rows, linear.in),
                     .d = into,
                     .stride_d = linear.in,
-                    .tf32 = precision_ == Precision::tf32,
                     .accumulate = true});
   }
 
@@ -255,8 +252,8 @@ inline void Se2Network::junction(CudaStream stream, const float* values, const S
                                  const ForwardBuffers& b, std::int64_t bias, const PackedDropout& dropped,
                                  const float* residual, float* z, const NormPlace* norm, void* operand,
                                  bool is_input) const {
-  JunctionParams p;
-  p.part = b.part;
+  ResidualNormParams<float, PackedDropout> p;
+  p.x = b.part;
   p.bias = values + bias;
   if (is_input) {
     p.type_table = values + layout_.types;
@@ -264,17 +261,17 @@ inline void Se2Network::junction(CudaStream stream, const float* values, const S
   }
   p.residual = residual;
   p.dropout = dropped;
-  p.z = z;
+  p.out.sum = z;
   if (norm != nullptr) {
-    p.gamma = values + norm->gamma;
-    p.beta = values + norm->beta;
+    p.out.gamma = values + norm->gamma;
+    p.out.beta = values + norm->beta;
   }
-  p.eps = static_cast<float>(sizes_.layer_norm_eps);
-  p.y = sizes_.pre_layernorm ? nullptr : b.x;
-  p.operand = operand;
-  p.rows = batch.nodes;
-  p.columns = sizes_.embedding_dim;
-  launch_junction(stream, precision_, p);
+  p.out.eps = static_cast<float>(sizes_.layer_norm_eps);
+  p.out.y = sizes_.pre_layernorm ? nullptr : b.x;
+  p.out.operand = operand;
+  p.out.rows = batch.nodes;
+  p.out.columns = sizes_.embedding_dim;
+  launch_residual_norm(left_form(precision_), p, stream);
 }
 
 inline void Se2Network::forward(CudaStream stream, const float* values, const std::byte* operands,

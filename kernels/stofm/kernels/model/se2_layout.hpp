@@ -13,16 +13,11 @@
 #include "stofm/backend/cuda/se2_encoder.hpp"
 #include "stofm/core/error.hpp"
 #include "stofm/kernels/gemm/problem.hpp"
+#include "stofm/kernels/optimizer/policy.hpp"
 
 namespace stofm::kernels::se2 {
 
 using backend::CudaSe2Sizes;
-
-/// A parameter by its released name.
-struct ParameterPlace {
-  std::string name;
-  std::int64_t offset = 0, count = 0;
-};
 
 /// A linear layer in the buffers.
 struct LinearPlace {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// What both runners of the SE(2) Transformer share: streams and events, memory cut into pieces, errors about
-/// sizes and memory. Host code.
+/// What both runners of the SE(2) Transformer share: streams and events, errors about sizes and memory. Host code.
 
 #include <cmath>
 #include <memory>
@@ -60,26 +59,6 @@ class OwnEvent {
 
  private:
   cudaEvent_t event_ = nullptr;
-};
-
-/// Cuts one block of memory into arrays, 256-byte aligned. Without memory it only counts.
-class Arena {
- public:
-  explicit Arena(std::byte* base = nullptr) : base_(base) {}
-  std::byte* bytes(std::int64_t count) {
-    std::byte* const at = base_ != nullptr ? base_ + used_ : nullptr;
-    used_ += (count + 255) / 256 * 256;
-    return at;
-  }
-  template <class T>
-  T* take(std::int64_t count) {
-    return reinterpret_cast<T*>(bytes(count * static_cast<std::int64_t>(sizeof(T))));
-  }
-  std::int64_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::int64_t used_ = 0;
 };
 
 /// Says how many of `slices` would fit where `needed` bytes did not.

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// The runner behind backend::CudaSe2Trainer: parameters, gradients and moments in four flat buffers of one
-/// layout, everything that backward needs of a batch in one workspace, one stream. The backward pass itself:
+/// The runner behind backend::CudaSe2Trainer: parameters in flat buffers (optimizer/flat_parameters.cuh),
+/// everything that backward needs of a batch in one workspace, one stream. The backward pass itself:
 /// se2_backward.cuh. Host code; it runs in the emulator as it stands.
 
 #include <bit>
-#include <map>
-#include <set>
-
 #include <functional>
-#include "stofm/backend/cuda/adamw.hpp"
+#include <set>
 
 #include "stofm/kernels/model/se2_backward.cuh"
 #include "stofm/kernels/model/se2_runtime.cuh"
+#include "stofm/kernels/optimizer/flat_parameters.cuh"
 #include "stofm/kernels/runtime/graph.cuh"
 
 namespace stofm::kernels::se2 {
@@ -33,22 +31,12 @@ class Se2TrainerRunner {
         graphs_(options.graphs) {
     const StreamScope scope(device_, stream_.get());
     network_ = std::make_unique<Se2Network>(device, sizes, options.precision, true);
-    const std::int64_t total = layout().total();
-    for (DeviceArray<float>* buffer : {&values_, &m_, &v_, &gradients_}) {
-      *buffer = DeviceArray<float>(device_, total);
-      backend::fill_bytes(device_, buffer->data(), 0, 4 * total);
-    }
+    parameters_ = FlatParameters(device_, "STOFM-6061", layout().parameters(), layout().total());
     operands_ = DeviceArray<std::byte>(device_, layout().operand_bytes());
     losses_ = DeviceArray<double>(device_, 2);
-    for (std::size_t i = 0; i < layout().parameters().size(); ++i) {
-      number_[layout().parameters()[i].name] = i;
-      states_.push_back({});
-    }
-    if (parameters.size() != number_.size())
-      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer]", concat(parameters.size(), " parameters"),
-                        concat(number_.size(), ": those of the model and of its two heads"),
-                        "Give the parameters of train::pretraining_parameters."});
-    upload(parameters);
+    parameters_.start(parameters);
+    network_->pack_weights(stream_.get(), parameters_.values(), operands_.data());
+    backend::synchronize(device_, stream_.get());
   }
   Se2TrainerRunner(const Se2TrainerRunner&) = delete;
   Se2TrainerRunner& operator=(const Se2TrainerRunner&) = delete;
@@ -58,10 +46,7 @@ class Se2TrainerRunner {
       backend::synchronize(device_, stream_.get());
       graphs_.clear();
       for (Host& batch : batches_) batch.buffer.release();
-      values_ = {};
-      m_ = {};
-      v_ = {};
-      gradients_ = {};
+      parameters_ = {};
       operands_ = {};
       workspace_ = {};
       losses_ = {};
@@ -73,14 +58,14 @@ class Se2TrainerRunner {
   CudaStream stream() const { return stream_.get(); }
   const backend::CudaGraphUse& graph_use() const { return graphs_.use(); }
   std::int64_t device_bytes() const {
-    return 16 * values_.size() + operands_.size() + workspace_.size() + batches_[0].buffer.device_bytes() +
+    return parameters_.device_bytes() + operands_.size() + workspace_.size() + batches_[0].buffer.device_bytes() +
            batches_[1].buffer.device_bytes();
   }
-  std::int64_t gradient_count() const { return gradients_.size(); }
+  std::int64_t gradient_count() const { return parameters_.total(); }
 
   void zero_gradients() {
     const StreamScope scope(device_, stream_.get());
-    backend::fill_bytes(device_, gradients_.data(), 0, 4 * gradients_.size());
+    parameters_.zero_gradients();
   }
 
   Se2Losses accumulate(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels,
@@ -112,97 +97,74 @@ class Se2TrainerRunner {
     const StreamScope scope(device_, stream_.get());
     const Se2BatchView batch = batches_[current_].buffer.view();
     const DropoutRates none{};
-    network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, none);
-    Se2Backward losses{*network_,         stream_.get(), values_.data(), operands_.data(),
-                       gradients_.data(), none,          batch,          buffers_};
+    network_->forward(stream_.get(), parameters_.values(), operands_.data(), batch, buffers_.forward, none);
+    Se2Backward losses{*network_,         stream_.get(), parameters_.values(), operands_.data(),
+                       parameters_.gradients(), none,          batch,          buffers_};
     losses.evaluate(losses_.data());
     return fetch_losses();
   }
   void feature_gradient(std::span<float> gradient) {
     const LinearPlace& input = layout().input;
     const std::int64_t nodes = buffers_.counts.nodes;
-    check_count(gradient.size(), {"features", 0, nodes * input.in}, "features");
+    if (static_cast<std::int64_t>(gradient.size()) != nodes * input.in)
+      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer] features", concat(gradient.size(), " values"),
+                        concat(nodes * input.in, " values"), "Give one for each feature of the batch."});
     const StreamScope scope(device_, stream_.get());
     DeviceArray<float> features(device_, nodes * input.in);
     // Where backward leaves the gradient of the input layer's product.
     network_->input_gradient(stream_.get(), operands_.data(), input, buffers_.grad_operand, nodes,
                              features.data(), false);
-    get(features, {"features", 0, nodes * input.in}, gradient, "features");
-    backend::synchronize(device_, stream_.get());
+    features.download(gradient.data(), features.size());
   }
 
   double gradient_norm() {
     const StreamScope scope(device_, stream_.get());
     const LinearPlace& input = layout().input;
     if (options_.neutral_input)
-      launch_centre_rows(stream_.get(), {gradients_.data() + input.weight, input.out, input.in});
-    return backend::global_norm(device_, device_parameters());
+      launch_centre_rows(stream_.get(), {parameters_.gradients() + input.weight, input.out, input.in});
+    return parameters_.gradient_norm();
   }
 
   void update(double learning_rate, double gradient_factor) {
     const StreamScope scope(device_, stream_.get());
-    for (State& state : states_) ++state.steps;
-    backend::adamw_step(device_, device_parameters(),
-                        {.learning_rate = learning_rate,
-                         .beta1 = options_.beta1,
-                         .beta2 = options_.beta2,
-                         .epsilon = options_.epsilon,
-                         .weight_decay = options_.weight_decay,
-                         .gradient_factor = gradient_factor,
-                         .clear_gradients = true});
+    parameters_.update({.learning_rate = learning_rate,
+                        .beta1 = options_.beta1,
+                        .beta2 = options_.beta2,
+                        .epsilon = options_.epsilon,
+                        .weight_decay = options_.weight_decay,
+                        .gradient_factor = gradient_factor,
+                        .clear_gradients = true});
     const LinearPlace& input = layout().input;
     if (options_.neutral_input)
-      launch_centre_rows(stream_.get(), {values_.data() + input.weight, input.out, input.in});
-    network_->pack_weights(stream_.get(), values_.data(), operands_.data());
+      launch_centre_rows(stream_.get(), {parameters_.values() + input.weight, input.out, input.in});
+    network_->pack_weights(stream_.get(), parameters_.values(), operands_.data());
   }
 
   void upload(std::span<const Se2ParameterState> parameters) {
     const StreamScope scope(device_, stream_.get());
-    for (const Se2ParameterState& from : parameters) {
-      const ParameterPlace& at = place_of(from.name);
-      put(values_, at, from.value, from.name);
-      if (from.m.empty() && from.v.empty()) {
-        backend::fill_bytes(device_, m_.data() + at.offset, 0, 4 * at.count);
-        backend::fill_bytes(device_, v_.data() + at.offset, 0, 4 * at.count);
-      } else {
-        put(m_, at, from.m, from.name);
-        put(v_, at, from.v, from.name);
-      }
-      states_[number_.at(from.name)] = {from.decays, from.steps};
-    }
-    network_->pack_weights(stream_.get(), values_.data(), operands_.data());
+    parameters_.upload(parameters);
+    network_->pack_weights(stream_.get(), parameters_.values(), operands_.data());
     backend::synchronize(device_, stream_.get());
   }
   void download(std::span<Se2ParameterState> parameters) const {
     const StreamScope scope(device_, stream_.get());
-    for (Se2ParameterState& to : parameters) {
-      const ParameterPlace& at = place_of(to.name);
-      get(values_, at, to.value, to.name);
-      get(m_, at, to.m, to.name);
-      get(v_, at, to.v, to.name);
-      to.steps = states_[number_.at(to.name)].steps;
-      to.decays = states_[number_.at(to.name)].decays;
-    }
-    backend::synchronize(device_, stream_.get());
+    parameters_.download(parameters);
   }
   void download_gradient(const std::string& name, std::span<float> gradient) const {
     const StreamScope scope(device_, stream_.get());
-    get(gradients_, place_of(name), gradient, name);
-    backend::synchronize(device_, stream_.get());
+    parameters_.download_gradient(name, gradient);
   }
   void download_gradients(std::span<float> gradients) const {
     const StreamScope scope(device_, stream_.get());
-    get(gradients_, {"all gradients", 0, gradients_.size()}, gradients, "all gradients");
-    backend::synchronize(device_, stream_.get());
+    parameters_.download_gradients(gradients);
   }
   void upload_gradients(std::span<const float> gradients) {
     const StreamScope scope(device_, stream_.get());
-    put(gradients_, {"all gradients", 0, gradients_.size()}, gradients, "all gradients");
-    backend::synchronize(device_, stream_.get());
+    parameters_.upload_gradients(gradients);
   }
 
   backend::CudaGradients gradients() {
-    return {stream_.get(), gradients_.data(), layout().gradient_borders()};
+    return {stream_.get(), parameters_.gradients(), layout().gradient_borders()};
   }
 
   /// Copies a batch to the device.
@@ -213,11 +175,6 @@ class Se2TrainerRunner {
   }
 
  private:
-  struct State {
-    bool decays = true;
-    std::int64_t steps = 0;
-  };
-
   /// A batch on its way to the device.
   struct Host {
     Se2BatchBuffer buffer;
@@ -229,40 +186,6 @@ class Se2TrainerRunner {
   void take();
 
   const Se2Layout& layout() const { return network_->layout(); }
-  const ParameterPlace& place_of(const std::string& name) const {
-    const auto found = number_.find(name);
-    if (found == number_.end())
-      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer]", "parameter " + quoted(name),
-                        "one of the model or of its two heads", "Check the name."});
-    return layout().parameters()[found->second];
-  }
-  static void check_count(std::size_t count, const ParameterPlace& at, const std::string& name) {
-    if (static_cast<std::int64_t>(count) != at.count)
-      throw UsageError({"STOFM-6061", "", "[CudaSe2Trainer] " + name, concat(count, " values"),
-                        concat(at.count, " values"), "Give the parameters of the checked model."});
-  }
-  void put(DeviceArray<float>& into, const ParameterPlace& at, std::span<const float> from,
-           const std::string& name) {
-    check_count(from.size(), at, name);
-    backend::copy_rows(device_, into.data() + at.offset, 0, from.data(), 0, 4 * at.count, 1,
-                       backend::CopyDirection::to_device);
-  }
-  void get(const DeviceArray<float>& from, const ParameterPlace& at, std::span<float> to,
-           const std::string& name) const {
-    if (to.empty()) return;
-    check_count(to.size(), at, name);
-    backend::copy_rows(device_, to.data(), 0, from.data() + at.offset, 0, 4 * at.count, 1,
-                       backend::CopyDirection::to_host);
-  }
-  std::vector<backend::CudaParameter> device_parameters() {
-    std::vector<backend::CudaParameter> list;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
-      const ParameterPlace& at = layout().parameters()[i];
-      list.push_back({values_.data() + at.offset, m_.data() + at.offset, v_.data() + at.offset,
-                      gradients_.data() + at.offset, at.count, states_[i].decays, states_[i].steps});
-    }
-    return list;
-  }
   static void check_labels(std::span<const Se2Slice> slices, std::span<const Se2TrainingSlice> labels);
   Se2Losses fetch_losses() {
     const StreamScope scope(device_, stream_.get());
@@ -276,9 +199,9 @@ class Se2TrainerRunner {
     const Se2BatchView batch = batches_[current_].buffer.view();
     const auto cells = static_cast<float>(masked_scale), pairs = static_cast<float>(pair_scale);
     const auto queue = [&] {
-      network_->forward(stream_.get(), values_.data(), operands_.data(), batch, buffers_.forward, rates_);
-      Se2Backward backward{*network_,         stream_.get(), values_.data(), operands_.data(),
-                           gradients_.data(), rates_,        batch,          buffers_};
+      network_->forward(stream_.get(), parameters_.values(), operands_.data(), batch, buffers_.forward, rates_);
+      Se2Backward backward{*network_,         stream_.get(), parameters_.values(), operands_.data(),
+                           parameters_.gradients(), rates_,        batch,          buffers_};
       backward.run(cells, pairs, losses_.data(), ready);
     };
     // Sums over processes begin between the launches: those are not captured.
@@ -298,9 +221,7 @@ class Se2TrainerRunner {
   DropoutRates rates_;
   OwnStream stream_;
   std::unique_ptr<Se2Network> network_;
-  std::map<std::string, std::size_t> number_;
-  std::vector<State> states_;
-  DeviceArray<float> values_, m_, v_, gradients_;
+  FlatParameters parameters_;
   DeviceArray<std::byte> operands_, workspace_;
   DeviceArray<double> losses_;
   GraphCache graphs_;

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// Pieces of parameters: what one block of the optimizer works on.
+/// Where parameters lie, and pieces of them: what one block of the optimizer works on.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace stofm::kernels {
+
+/// A parameter in a flat buffer, by its released name.
+struct ParameterPlace {
+  std::string name;
+  std::int64_t offset = 0, count = 0;
+};
 
 struct OptimizerPolicy {
   static constexpr int threads = 256;

@@ -8,7 +8,6 @@
 #include "stofm/backend/cuda/pair_attention.hpp"
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/dropout.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/common/tile_product.cuh"
 #include "stofm/kernels/pair_attention/policy.hpp"
 

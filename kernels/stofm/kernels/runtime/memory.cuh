@@ -4,6 +4,7 @@
 /// Device memory from the stream-ordered pool of the device, which keeps what is given back.
 
 #include <atomic>
+#include <vector>
 
 #include "stofm/backend/cuda/memory.hpp"
 #include "stofm/kernels/runtime/stream.cuh"
@@ -67,6 +68,9 @@ class DeviceArray {
         count_(count),
         data_(static_cast<T*>(
             allocate(device, checked_mul(count, static_cast<std::int64_t>(sizeof(T)), "elements")))) {}
+  DeviceArray(Cuda device, const T* host, std::int64_t count) : DeviceArray(device, count) {
+    upload(host, count);
+  }
   DeviceArray(DeviceArray&& other) noexcept
       : device_(other.device_),
         count_(std::exchange(other.count_, 0)),
@@ -79,9 +83,9 @@ class DeviceArray {
   }
   ~DeviceArray() { release(device_, data_); }
 
-  T* data() { return data_; }
-  const T* data() const { return data_; }
+  T* data() const { return data_; }
   std::int64_t size() const { return count_; }
+  std::int64_t bytes() const { return count_ * static_cast<std::int64_t>(sizeof(T)); }
   /// At least `count` elements; what was there is lost if it grows.
   void reserve(Cuda device, std::int64_t count) {
     if (count > count_) {
@@ -90,10 +94,51 @@ class DeviceArray {
     }
   }
 
+  /// Queues the copy. `host` may be written again when this returns, unless it is pinned.
+  void upload(const T* host, std::int64_t count) const {
+    const std::int64_t size = count * static_cast<std::int64_t>(sizeof(T));
+    backend::copy_rows(device_, data_, size, host, size, size, 1, backend::CopyDirection::to_device);
+  }
+  /// Waits.
+  void download(T* host, std::int64_t count) const {
+    const std::int64_t size = count * static_cast<std::int64_t>(sizeof(T));
+    backend::copy_rows(device_, host, size, data_, size, size, 1, backend::CopyDirection::to_host);
+    backend::synchronize(device_, thread_stream(device_));
+  }
+  std::vector<T> to_host() const {
+    std::vector<T> host(static_cast<std::size_t>(count_));
+    if (count_ > 0) download(host.data(), count_);
+    return host;
+  }
+
  private:
   Cuda device_{};
   std::int64_t count_ = 0;
   T* data_ = nullptr;
+};
+
+/// Cuts one block of memory into arrays, 256-byte aligned. Without memory it only counts.
+class Arena {
+ public:
+  explicit Arena(void* base = nullptr) : base_(static_cast<std::byte*>(base)) {}
+  std::byte* bytes(std::int64_t count) {
+    std::byte* const at = base_ != nullptr ? base_ + used_ : nullptr;
+    used_ = checked_add(used_, (count + 255) / 256 * 256, "workspace");
+    return at;
+  }
+  template <class T>
+  T* take(std::int64_t count) {
+    return reinterpret_cast<T*>(bytes(checked_mul(count, static_cast<std::int64_t>(sizeof(T)), "workspace")));
+  }
+  template <class T>
+  void take(T*& to, std::int64_t count) {
+    to = take<T>(count);
+  }
+  std::int64_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::int64_t used_ = 0;
 };
 
 }  // namespace stofm::kernels

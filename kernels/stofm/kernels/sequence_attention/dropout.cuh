@@ -7,7 +7,7 @@
 
 #include "stofm/kernels/common/dropout.cuh"
 #include "stofm/kernels/common/warp.cuh"
-#include "stofm/kernels/sequence_attention/plan.hpp"
+#include "stofm/kernels/sequence_attention/request.hpp"
 
 namespace stofm::kernels {
 

@@ -11,7 +11,6 @@
 
 #include "stofm/kernels/common/block.cuh"
 #include "stofm/kernels/common/launch.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/encoder_block/operand_store.cuh"
 #include "stofm/kernels/sequence_attention/policy.hpp"
 

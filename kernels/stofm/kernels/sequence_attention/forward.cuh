@@ -13,7 +13,6 @@
 /// backend/cpu/varlen_attention.hpp.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
 #include "stofm/kernels/encoder_block/operand_store.cuh"
 #include "stofm/kernels/sequence_attention/dropout.cuh"
 #include "stofm/kernels/sequence_attention/tile.cuh"

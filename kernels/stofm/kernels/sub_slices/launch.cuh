@@ -4,19 +4,15 @@
 /// From a slice on the host to its pieces: what stands behind the functions of backend/cuda/sub_slices.hpp.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "stofm/backend/cuda/sub_slices.hpp"
-#include "stofm/kernels/knn_2d/bounding_box_launch.cuh"
-#include "stofm/kernels/sub_slices/split_forward.cuh"
+#include "stofm/kernels/runtime/memory.cuh"
+#include "stofm/kernels/sort/sort.hpp"
 #include "stofm/kernels/sub_slices/sub_slices_forward.cuh"
 
 namespace stofm::kernels::sub_slices {
-
-/// One thread an item, 256 a block.
-inline LaunchConfig per_item(std::int64_t items, CudaStream stream, const char* name) {
-  return {.grid = {blocks(items, 256)}, .block = {256}, .shared_bytes = 0, .stream = stream, .name = name};
-}
 
 // ---- squares ----
 
@@ -61,10 +57,10 @@ inline backend::SlicePieces run_split(Cuda device, TensorView<const double> xy, 
         throw DataError({"STOFM-4205", "", concat("coordinates, row ", i), concat(xy.row(i)[a]),
                          "finite x and y", "Drop this cell (--drop-bad-coords) or mend the file."});
   const CudaStream stream = backend::current_stream(device);
-  const TransferArray<double> points(device, 2 * n);
+  const DeviceArray<double> points(device, 2 * n);
   backend::copy_rows(device, points.data(), 16, xy.data, xy.stride(0) * 8, 16, n,
                      backend::CopyDirection::to_device);
-  const TransferArray<knn_2d::Box> boxes(device, knn_2d::most_box_blocks);
+  const DeviceArray<knn_2d::Box> boxes(device, knn_2d::most_box_blocks);
   knn_2d::launch_bounding_box(points.data(), n, boxes.data(), stream);
   knn_2d::Box box;
   boxes.download(&box, 1);
@@ -72,16 +68,12 @@ inline backend::SlicePieces run_split(Cuda device, TensorView<const double> xy, 
   choose_squares(box, n, split_num, axis);
   const std::uint64_t squares =
       static_cast<std::uint64_t>(checked_mul(axis[0].count, axis[1].count, "squares of the slice"));
-  const TransferArray<std::uint64_t> keys(device, n);
-  const TransferArray<std::uint32_t> cells(device, n);
+  const DeviceArray<std::uint64_t> keys(device, n);
+  const DeviceArray<std::uint32_t> cells(device, n);
   launch(squares_of_cells<double>, per_item(n, stream, "squares_of_cells"),
          {points.data(), keys.data(), cells.data(), n, axis[0], axis[1]});
-  WorkspaceCutter count;
-  (void)counting_sort::cut_radix_workspace(count, n);
-  const TransferArray<unsigned char> memory(device, count.bytes());
-  WorkspaceCutter cutter(memory.data());
-  counting_sort::launch_radix_sort(keys.data(), cells.data(), key_bytes(squares),
-                                   counting_sort::cut_radix_workspace(cutter, n), stream);
+  sort_pairs(device, keys.data(), cells.data(), n,
+             (std::max)(1, static_cast<int>(std::bit_width(squares - 1))));
   const std::vector<std::uint32_t> sorted = cells.to_host();
   const std::vector<std::uint64_t> square = keys.to_host();
   std::copy(sorted.begin(), sorted.end(), pieces.cells.begin());
@@ -166,25 +158,24 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
   out.token_types = tensor(std::int32_t{}, {nodes});
   out.xy = tensor(double{}, {nodes, 2});
   out.row_offsets = tensor(std::int64_t{}, {nodes + 1});
-  backend::fill_bytes(device, out.row_offsets.data(), 0, 8);
+  backend::fill_bytes(device, out.row_offsets.data() + nodes, 0, 8);  // what the sums end with
   backend::copy_rows(device, out.device_node_offsets.data(), 8, out.node_offsets.data(), 8, 8 * (pieces + 1),
                      1, backend::CopyDirection::to_device);
   if (nodes == 0) return out;
 
-  const TransferArray<std::int64_t> cell_offsets(device, in.offsets.data(), pieces + 1),
-      cells(device, in.cells.data(), static_cast<std::int64_t>(in.cells.size())),
-      block_sums(device, ceil_div(nodes, values_per_block));
-  const TransferArray<std::int32_t> device_piece_of_row(device, piece_of_row.data(), nodes),
+  const DeviceArray<std::int64_t> cell_offsets(device, in.offsets.data(), pieces + 1),
+      cells(device, in.cells.data(), static_cast<std::int64_t>(in.cells.size()));
+  const DeviceArray<std::int32_t> device_piece_of_row(device, piece_of_row.data(), nodes),
       zeros(device, nodes);
-  const TransferArray<double> xy(device, 2 * in.xy.dim(0)), virtual_xy(device, 2 * in.virtual_xy.dim(0));
-  const auto upload = [device](const TransferArray<double>& to, const TensorView<const double>& from) {
+  const DeviceArray<double> xy(device, 2 * in.xy.dim(0)), virtual_xy(device, 2 * in.virtual_xy.dim(0));
+  const auto upload = [device](const DeviceArray<double>& to, const TensorView<const double>& from) {
     if (from.dim(0) > 0)
       backend::copy_rows(device, to.data(), 16, from.data, from.dim(0) > 1 ? from.stride(0) * 8 : 16, 16,
                          from.dim(0), backend::CopyDirection::to_device);
   };
   upload(xy, in.xy);
   upload(virtual_xy, in.virtual_xy);
-  const TransferArray<Threshold> thresholds(device, nodes);
+  const DeviceArray<Threshold> thresholds(device, nodes);
   const Pieces on_device{
       cell_offsets.data(), out.device_node_offsets.data(), device_piece_of_row.data(), pieces, nodes,
       out.virtual_cells};
@@ -208,15 +199,14 @@ inline backend::DeviceSubSlices run_build(Cuda device, const BuildInput& in) {
                  zeros.data(), nullptr,       nullptr,           in.settings.stable_geometry};
   const LaunchConfig per_row{.grid = {blocks(nodes, row_warps)},
                              .block = {row_warps * warp_size},
-                             .shared_bytes = 0,
                              .stream = stream,
                              .name = "list_rows"};
   launch(list_rows<false, row_warps>, per_row, rows);
-  launch_sums(out.row_offsets.data(), block_sums.data(), nodes, stream);
-  const TransferArray<PieceCounts> counts(device, pieces);
+  running_sums(device, out.row_offsets.data(), nodes);
+  const DeviceArray<PieceCounts> counts(device, pieces);
   launch(count_pieces<PieceCountStorage>,
          {.grid = {blocks(pieces)},
-          .block = {sum_threads},
+          .block = {count_threads},
           .shared_bytes = sizeof(PieceCountStorage),
           .stream = stream,
           .name = "count_pieces"},

@@ -14,21 +14,22 @@
 ///   place_nodes     a thread a node: cell, type, coordinates
 ///   find_thresholds a warp a cell: all nodes of its piece go past a buffer of the nearest (knn_2d)
 ///   list_rows       a warp a row: 32 columns at a time; one pass counts, the next one writes
-///   sums            offsets of the rows from their counts
+///   running_sums    offsets of the rows from their counts (sort/)
 /// Limiter: double units, about 3 passes of 8 operations over the n^2 pairs of each piece; listed pairs are
-/// written once. No barriers of the block but in the sums, no atomics; deterministic.
+/// written once. No barriers of the block but where a piece is counted, no atomics; deterministic.
 
 #include "stofm/kernels/common/block.cuh"
-#include "stofm/kernels/common/shared.cuh"
+#include "stofm/kernels/knn_2d/bounding_box.cuh"
 #include "stofm/kernels/knn_2d/nearest_buffer.cuh"
-#include "stofm/kernels/sub_slices/policy.hpp"
-#include "stofm/kernels/sub_slices/running_sums.cuh"
 
 namespace stofm::kernels::sub_slices {
 
 /// Numbers of pipeline::NodeType.
 inline constexpr std::int32_t type_cell = 0, type_cls = 1, type_virtual_cell = 2;
 inline constexpr float far_value = 100.0F;
+
+/// Rows of distances a block lists, one warp each; threads that count a piece.
+inline constexpr int row_warps = 8, count_threads = 256;
 
 struct Pieces {
   const std::int64_t* cell_offsets;  // [pieces + 1] into cells
@@ -188,7 +189,7 @@ struct PieceCountParams {
   PieceCounts* counts;              // [pieces]
 };
 struct PieceCountStorage {
-  std::int64_t warp_sums[sum_threads / warp_size];
+  std::int64_t warp_sums[count_threads / warp_size];
 };
 /// Grid: a block of 256 threads per piece.
 template <class Storage>
@@ -196,10 +197,51 @@ static __global__ void count_pieces(const PieceCountParams p) {
   auto& shared = shared_memory<Storage>();
   const std::int64_t piece = blockIdx.x, end = p.pieces.node_offsets[piece + 1];
   std::int64_t sum = 0;
-  for (std::int64_t node = p.pieces.node_offsets[piece] + threadIdx.x; node < end; node += sum_threads)
+  for (std::int64_t node = p.pieces.node_offsets[piece] + threadIdx.x; node < end; node += count_threads)
     sum += p.zeros[node];
   sum = block_sum(sum, shared.warp_sums);
   if (threadIdx.x == 0) p.counts[piece] = {p.row_offsets[end], sum / 2};
+}
+
+// ---- The squares of a slice (pipeline/split_cells.hpp): which square each cell is in, by the comparisons of the
+// definition with the CPU's roundings; the host chose the grid from the bounding box. Cells are then sorted by
+// (column, row), stable, so that each square has its cells in ascending order. Limiter: bytes, 16 read and 12
+// written a cell.
+
+/// Squares along one side: [low + i step, low + (i + 1) step), i < count. One square if step is 0.
+struct Axis {
+  double low = 0, step = 0;
+  std::int64_t count = 1;
+};
+
+/// As pipeline::detail::SquareAxis::index_of.
+__device__ __forceinline__ std::int64_t square_of(const Axis& axis, double v) {
+  if (!(axis.step > 0)) return 0;
+  auto i = static_cast<std::int64_t>(floor(rounded_add(v, -axis.low) / axis.step));
+  i = minimum(maximum<std::int64_t>(i, 0), axis.count - 1);
+  const auto border = [&axis](std::int64_t at) {
+    return rounded_add(axis.low, rounded_multiply(static_cast<double>(at), axis.step));
+  };
+  while (i > 0 && v < border(i)) --i;
+  while (i + 1 < axis.count && v >= border(i + 1)) ++i;
+  return i;
+}
+
+struct SquareParams {
+  const double* xy;      // [n, 2]
+  std::uint64_t* keys;   // [n] column * rows + row
+  std::uint32_t* cells;  // [n] 0, 1, ...
+  std::int64_t n;
+  Axis x, y;
+};
+/// Grid: a thread per cell.
+template <class T>
+static __global__ void squares_of_cells(const SquareParams p) {
+  const std::int64_t i = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= p.n) return;
+  p.keys[i] =
+      static_cast<std::uint64_t>(square_of(p.x, p.xy[2 * i]) * p.y.count + square_of(p.y, p.xy[2 * i + 1]));
+  p.cells[i] = static_cast<std::uint32_t>(i);
 }
 
 }  // namespace stofm::kernels::sub_slices
