@@ -2,6 +2,7 @@
 // The arithmetic of the pair attention tiles, and the index of a batch: host C++, no kernel.
 #include <doctest/doctest.h>
 
+#include <deque>
 #include <random>
 
 #include "stofm/backend/cuda/pair_attention.hpp"
@@ -103,30 +104,64 @@ TEST_CASE("widths are padded to those with kernels") {
   CHECK(pair_padded_width(65) == 0);
 }
 
-TEST_CASE("a batch lists every pair once by row and once by column") {
+namespace {
+/// Lists of one sub-slice, kept while a plan points to them.
+struct Lists {
+  std::vector<std::int64_t> offsets{0}, rows, columns;
+  std::vector<std::int32_t> listed;
+};
+/// One pair in five is listed, none in row 3. Mirrored: each with its mirror, and pairs asked for by row,
+/// some twice, each with its mirror, too; else any pairs in any order, with repeats.
+Lists random_lists(std::int64_t n, bool mirrored, std::mt19937& bits) {
+  const auto size = static_cast<std::size_t>(n);
+  std::vector<std::vector<bool>> chosen(size, std::vector<bool>(size)), asked = chosen;
+  for (std::size_t i = 0; i < size; ++i)
+    for (std::size_t j = 0; j < size; ++j) {
+      const bool take = bits() % 5 == 0, ask = bits() % 9 == 0;
+      if (mirrored && j > i) continue;
+      if (i != 3 && (!mirrored || j != 3)) chosen[i][j] = take;
+      asked[i][j] = ask;
+      if (mirrored) {
+        chosen[j][i] = chosen[i][j];
+        asked[j][i] = ask;
+      }
+    }
+  Lists lists;
+  for (std::size_t i = 0; i < size; ++i) {
+    for (std::size_t j = 0; j < size; ++j) {
+      if (chosen[i][j]) lists.listed.push_back(static_cast<std::int32_t>(j));
+      for (std::size_t times = mirrored && asked[i][j] ? 1 + (i + j) % 2 : 0; times > 0; --times) {
+        lists.rows.push_back(static_cast<std::int64_t>(i));
+        lists.columns.push_back(static_cast<std::int64_t>(j));
+      }
+    }
+    lists.offsets.push_back(static_cast<std::int64_t>(lists.listed.size()));
+    if (mirrored) continue;
+    lists.rows.push_back(static_cast<std::int64_t>(bits() % static_cast<unsigned>(n)) / 2);
+    lists.columns.push_back(static_cast<std::int64_t>(bits() % static_cast<unsigned>(n)) / 3);
+  }
+  return lists;
+}
+
+void check_batch(bool mirrored) {
   std::mt19937 bits(3);
   PairBatchPlan plan;
+  std::deque<Lists> kept;
   std::vector<std::vector<Pair>> listed, asked;
   std::int64_t entry = 0, number = 0;
   for (const std::int64_t n : {5, 0, 1, 64, 65, 130}) {
-    std::vector<std::int64_t> offsets{0}, rows, columns;
-    std::vector<std::int32_t> listed_columns;
+    const Lists& lists = kept.emplace_back(random_lists(n, mirrored, bits));
     listed.emplace_back();
     asked.emplace_back();
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < n; ++j)
-        if (bits() % 5 == 0 && i != 3) {
-          listed_columns.push_back(static_cast<std::int32_t>(j));
-          listed.back().push_back({i, j, entry++});
-        }
-      offsets.push_back(static_cast<std::int64_t>(listed_columns.size()));
-    }
-    for (std::int64_t p = 0; p < n; ++p) {  // any order, with repeats
-      rows.push_back(static_cast<std::int64_t>(bits() % static_cast<unsigned>(n)) / 2);
-      columns.push_back(static_cast<std::int64_t>(bits() % static_cast<unsigned>(n)) / 3);
-      asked.back().push_back({rows.back(), columns.back(), number++});
-    }
-    plan.add(offsets, listed_columns, rows, columns);
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t p = lists.offsets[static_cast<std::size_t>(i)];
+           p < lists.offsets[static_cast<std::size_t>(i) + 1]; ++p)
+        listed.back().push_back({i, lists.listed[static_cast<std::size_t>(p)], entry++});
+    for (std::size_t p = 0; p < lists.rows.size(); ++p)
+      asked.back().push_back({lists.rows[p], lists.columns[p], number++});
+    plan.add(lists.offsets, lists.listed, lists.rows, lists.columns);
+    std::vector<std::int32_t> mirrors(lists.listed.size() + 1);
+    CHECK(backend::detail::find_mirrors(lists.offsets, lists.listed, mirrors.data()) == (mirrored || n < 2));
   }
   CHECK(plan.slices() == 6);
   CHECK(plan.nodes() == 265);
@@ -153,10 +188,16 @@ TEST_CASE("a batch lists every pair once by row and once by column") {
   plan.clear();
   CHECK(plan.nodes() == 0);
 }
+}  // namespace
+
+TEST_CASE("a batch lists every pair once by row and once by column") { check_batch(false); }
+
+TEST_CASE("a batch of pairs with mirrors, asked for by row, lists the same") { check_batch(true); }
 
 TEST_CASE("a batch without listed pairs has no strips") {
   PairBatchPlan plan;
-  plan.add(std::vector<std::int64_t>(11, 0), std::vector<std::int32_t>{});
+  const std::vector<std::int64_t> offsets(11, 0);
+  plan.add(offsets, std::vector<std::int32_t>{});
   std::vector<std::uint64_t> store(static_cast<std::size_t>(plan.bytes() / 8));
   plan.write(reinterpret_cast<std::byte*>(store.data()));
   const auto batch = plan.view(reinterpret_cast<const std::byte*>(store.data()));

@@ -23,6 +23,7 @@
 #include "stofm/pipeline/cuda_geometry.hpp"
 #include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/model.hpp"
+#include "stofm/pipeline/numbered_distances.hpp"
 
 namespace stofm::pipeline {
 
@@ -31,29 +32,6 @@ struct CudaEncoderOptions {
   backend::Precision precision = backend::Precision::split_bf16;
   std::int64_t pieces_per_batch = 0;  ///< 0: as many as fit, at most 64
 };
-
-/// The distances of the listed pairs, each once, and which one each pair has.
-struct NumberedDistances {
-  std::vector<float> distances;           ///< ascending
-  std::vector<std::int32_t> distance_of;  ///< [entries]
-  std::vector<std::int32_t> offsets;      ///< [distances + 1] into `entries`
-  std::vector<std::int32_t> entries;      ///< [entries] by distance, else in their order
-};
-
-/// \throws DataError STOFM-1330 for a distance that is negative or not finite, as model::distinct_distances.
-inline NumberedDistances number_distances(const PairDistances& distances) {
-  model::DistinctDistances distinct = model::distinct_distances(distances);
-  NumberedDistances result;
-  result.distance_of.resize(distances.columns.size());
-  for (std::size_t d = 0; d < distinct.values.size(); ++d)
-    for (std::int32_t i = distinct.offsets[d]; i < distinct.offsets[d + 1]; ++i)
-      result.distance_of[static_cast<std::size_t>(distinct.entries[static_cast<std::size_t>(i)])] =
-          static_cast<std::int32_t>(d);
-  result.distances = std::move(distinct.values);
-  result.offsets = std::move(distinct.offsets);
-  result.entries = std::move(distinct.entries);
-  return result;
-}
 
 /// One piece as the device takes it. All arguments must outlive the result.
 inline backend::Se2Slice device_slice(TensorView<const float> features, const PairDistances& distances,

@@ -52,9 +52,9 @@ enum class PairSides { rows, rows_and_columns };
 /// of it without columns.
 class PairBatchPlan {
  public:
-  /// Appends sub-slices, which are sorted side by side on all threads. Entries and pairs of later ones are
-  /// numbered on. \throws ResourceError STOFM-6051 beyond 2^31 - 1 nodes, entries or pairs in one batch.
-  /// *Deterministic* at any thread count.
+  /// Appends sub-slices; their lists must lie where they are until they are written. Entries and pairs of
+  /// later ones are numbered on. \throws ResourceError STOFM-6051 beyond 2^31 - 1 nodes, entries or pairs in
+  /// one batch.
   void add(std::span<const SlicePairs> slices, PairSides sides = PairSides::rows_and_columns);
   /// Appends one.
   void add(std::span<const std::int64_t> row_offsets, std::span<const std::int32_t> columns,
@@ -81,7 +81,8 @@ class PairBatchPlan {
     layout(place);
     return place.at;
   }
-  /// Writes them to host memory (pinned, if the copy is to overlap), 8-byte aligned, on all threads.
+  /// Writes them to host memory (pinned, if the copy is to overlap), 8-byte aligned: sub-slices are put in
+  /// order side by side on all threads. *Deterministic* at any thread count.
   void write(std::byte* to) const;
   /// The batch, once those bytes stand at `device` (8-byte aligned).
   PairBatch view(const std::byte* device) const {
@@ -93,12 +94,17 @@ class PairBatchPlan {
  private:
   /// \throws ResourceError STOFM-6051 if so much more does not fit a batch.
   void check_room(std::int64_t n, std::int64_t listed, std::int64_t asked) const;
-  /// Where the sub-slice stands in the batch, and its strips: listed by row, by column, asked by row, by
-  /// column.
+  /// A sub-slice and where it stands in the batch.
   struct Part {
+    SlicePairs slice;
     std::int64_t strips = 0, entries = 0, pairs = 0;
-    detail::SliceStrips of[4];
   };
+  /// Strips of one sub-slice in a section of the copy; none if the section is not there.
+  static detail::StripPlaces places(const PairStrips& section, std::int64_t strips, std::int64_t before) {
+    if (section.offsets == nullptr) return {};
+    return {writable(section.offsets) + strips + 1, writable(section.positions) + before,
+            writable(section.entries) + before};
+  }
   template <class V>
   static V* writable(const V* place) {  // in the memory that `write` was given
     return const_cast<V*>(place);
@@ -165,40 +171,23 @@ inline void PairBatchPlan::add_nodes(std::int64_t n) {
     tile_first_.push_back(static_cast<std::int32_t>(first));
   }
   first_strip_.push_back(strips_);
-  parts_.emplace_back();
-  parts_.back().strips = strips_;
-  parts_.back().entries = entries_;
-  parts_.back().pairs = pairs_;
-  strips_ += (n + pair_strip_rows - 1) / pair_strip_rows * ((n + pair_tile - 1) / pair_tile);
+  parts_.push_back({{}, strips_, entries_, pairs_});
+  strips_ += strip_count(n);
   node_offsets_.push_back(static_cast<std::int32_t>(nodes() + n));
 }
 
 inline void PairBatchPlan::add(std::span<const SlicePairs> slices, PairSides sides) {
   sides_ = sides;
-  const std::size_t first = parts_.size();
   for (const SlicePairs& slice : slices) {
-    const auto n = static_cast<std::int64_t>(slice.row_offsets.size()) - 1;
     const auto listed = static_cast<std::int64_t>(slice.columns.size()),
                asked = static_cast<std::int64_t>(slice.asked_rows.size());
+    const auto n = static_cast<std::int64_t>(slice.row_offsets.size()) - 1;
     check_room(n, listed, asked);
     add_nodes(n);
+    parts_.back().slice = slice;
     entries_ += listed;
     pairs_ += asked;
   }
-  const bool columns = sides == PairSides::rows_and_columns;
-  parallel_for(static_cast<std::int64_t>(slices.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      const SlicePairs& slice = slices[i];
-      Part& part = parts_[first + i];
-      const detail::PairLists listed{slice.row_offsets, slice.columns};
-      part.of[0] = detail::SliceStrips(listed);
-      if (columns) part.of[1] = detail::SliceStrips(detail::transposed(listed).view());
-      const detail::OwnPairLists by_column = detail::asked_by_column(slice),
-                                 by_row = detail::transposed(by_column.view());
-      part.of[2] = detail::SliceStrips(by_row.view());
-      if (columns) part.of[3] = detail::SliceStrips(detail::transposed(by_row.view()).view());
-    }
-  });
 }
 
 inline void PairBatchPlan::write(std::byte* to) const {
@@ -214,20 +203,18 @@ inline void PairBatchPlan::write(std::byte* to) const {
   for (const PairStrips& section : sections)
     if (section.offsets != nullptr) *writable(section.offsets) = 0;
   parallel_for(slices(), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
-      for (std::size_t kind = 0; kind < 4; ++kind) {
-        const PairStrips& section = sections[kind];
-        if (section.offsets == nullptr) continue;
-        const Part& part = parts_[i];
-        const detail::SliceStrips& strips = part.of[kind];
-        const std::int64_t before = kind < 2 ? part.entries : part.pairs;
-        auto* const ends = writable(section.offsets) + part.strips + 1;
-        for (std::size_t s = 0; s < strips.ends.size(); ++s) ends[s] = strips.ends[s] + before;
-        std::copy(strips.positions.begin(), strips.positions.end(), writable(section.positions) + before);
-        auto* const entries = writable(section.entries) + before;
-        for (std::size_t e = 0; e < strips.entries.size(); ++e)
-          entries[e] = strips.entries[e] + static_cast<std::int32_t>(before);
-      }
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const Part& part = parts_[i];
+      const auto write = [&](const detail::PairLists& by_row, std::int64_t before, const PairStrips& rows,
+                             const PairStrips& columns) {
+        detail::write_strips(by_row, before, places(rows, part.strips, before),
+                             places(columns, part.strips, before));
+      };
+      if (at.bias_by_row.offsets != nullptr)
+        write({part.slice.row_offsets, part.slice.columns}, part.entries, at.bias_by_row, at.bias_by_column);
+      if (at.pairs_by_row.offsets != nullptr)
+        write(detail::asked_by_row(part.slice).view(), part.pairs, at.pairs_by_row, at.pairs_by_column);
+    }
   });
 }
 

@@ -184,13 +184,15 @@ inline void Se2BatchBuffer::check(const Se2Slice& slice, std::size_t number, boo
         concat(slice.distances.size() + 1, " of ", slice.columns.size()));
   for (const std::int32_t type : slice.types)
     if (type < 0 || type > 2) refuse(concat("node type ", type), "0 cell, 1 CLS or 2 virtual cell");
-  const auto distances = static_cast<std::int32_t>(slice.distances.size());
-  for (const std::int32_t d : slice.distance_of)
-    if (d < 0 || d >= distances) refuse(concat("distance number ", d), concat("0 to ", distances - 1));
-  for (const std::int32_t e : slice.entries_by_distance)
-    if (e < 0 || e >= entries) refuse(concat("entry ", e, " by distance"), concat("0 to ", entries - 1));
-  for (const std::int32_t c : slice.columns)
-    if (c < 0 || c >= nodes) refuse(concat("column ", c), concat("0 to ", nodes - 1));
+  const auto check_below = [&](std::span<const std::int32_t> values, std::int64_t bound, const char* what) {
+    std::uint32_t largest = 0;  // of all, without a branch; a negative one is larger than any bound
+    for (const std::int32_t v : values) largest = (std::max)(largest, static_cast<std::uint32_t>(v));
+    if (!values.empty() && largest >= bound)
+      refuse(concat(what, " ", static_cast<std::int32_t>(largest)), concat("0 to ", bound - 1));
+  };
+  check_below(slice.distance_of, static_cast<std::int64_t>(slice.distances.size()), "distance number");
+  check_below(slice.entries_by_distance, entries, "entry by distance");
+  check_below(slice.columns, nodes, "column");
 }
 
 inline void Se2BatchBuffer::fill(Cuda device, std::int64_t input_dim, std::span<const Se2Slice> slices,
