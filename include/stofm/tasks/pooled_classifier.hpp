@@ -14,7 +14,7 @@
 
 namespace stofm::tasks {
 
-/// Neighbours that smoothing is chosen from where nothing else is said. Source: ours, each twice the last.
+/// Neighbours that smoothing is chosen from where nothing else is said. *Source* ours: each twice the last.
 inline const std::vector<std::int64_t>& smoothing_choices() {
   static const std::vector<std::int64_t> counts{0, 5, 10, 20, 40};
   return counts;
@@ -26,7 +26,7 @@ inline std::string heads_for_regions(std::span<const io::Slice* const> slices) {
   constexpr std::int64_t most = 20'000'000;
   std::int64_t values = 0;
   for (const io::Slice* slice : slices) values += slice->cells * slice->genes();
-  return values <= most ? "stofm,pca+rings,pca,genes" : "stofm,pca+rings,pca";
+  return values <= most ? "stofm+pca+nbr,pca,genes" : "stofm+pca+nbr,pca";
 }
 
 /// What the fit does not know.

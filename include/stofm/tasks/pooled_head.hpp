@@ -69,7 +69,7 @@ STOFM_INLINE PooledHead fit_pooled_head(std::span<const HeadRows> features,
 namespace stofm::tasks::detail {
 
 /// Labelled cells of all slices, one below the other.
-struct PooledCells {
+struct JudgedCells {
   std::vector<std::pair<std::size_t, std::int64_t>> place;  ///< slice and cell
   std::vector<std::int32_t> labels, fold, judged;           ///< judged: the label, -1 where it can't be
   std::vector<std::int32_t> learnt;  ///< the label, -1 where the cell is not learnt from while choosing
@@ -83,9 +83,9 @@ struct PooledCells {
   }
 };
 
-inline PooledCells pooled_cells(std::span<const std::vector<std::int32_t>> labels, const LabelFolds& folds,
+inline JudgedCells judged_cells(std::span<const std::vector<std::int32_t>> labels, const LabelFolds& folds,
                                 std::int64_t choosing, const RandomKey& key) {
-  PooledCells cells;
+  JudgedCells cells;
   cells.folds = folds.count;
   for (std::size_t s = 0; s < labels.size(); ++s)
     for (std::size_t i = 0; i < labels[s].size(); ++i)
@@ -115,7 +115,7 @@ inline PooledCells pooled_cells(std::span<const std::vector<std::int32_t>> label
   return cells;
 }
 
-inline Tensor<float> pooled_rows(HeadRows rows, const PooledCells& cells) {
+inline Tensor<float> judged_rows(HeadRows rows, const JudgedCells& cells) {
   const std::int64_t width = rows.empty() ? 0 : rows[0].dim(1);
   Tensor<float> joined({static_cast<std::int64_t>(cells.place.size()), width});
   for (std::size_t i = 0; i < cells.place.size(); ++i) {
@@ -126,7 +126,7 @@ inline Tensor<float> pooled_rows(HeadRows rows, const PooledCells& cells) {
 }
 
 /// Probabilities [N, classes] of each cell by a head that learnt from the other parts; 0 where none could.
-inline Tensor<double> out_of_fold(TensorView<const float> rows, const PooledCells& cells, std::int64_t classes,
+inline Tensor<double> out_of_fold(TensorView<const float> rows, const JudgedCells& cells, std::int64_t classes,
                                   LogisticRegressionOptions regression) {
   Tensor<double> result = Tensor<double>::zeros({rows.dim(0), classes});
   const double strength = regression.c;
@@ -157,7 +157,7 @@ inline Tensor<double> out_of_fold(TensorView<const float> rows, const PooledCell
 
 /// How many neighbours to smooth the predictions for held-out cells over.
 inline void choose_smoothing(const Tensor<double>& mixed, std::span<const io::Slice* const> slices,
-                             const PooledCells& cells, std::int64_t classes,
+                             const JudgedCells& cells, std::int64_t classes,
                              std::span<const std::int64_t> counts, PooledHead& head) {
   std::vector<std::vector<std::int32_t>> found(counts.size());
   std::vector<std::int32_t> truth;
@@ -207,7 +207,7 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
   std::vector<TensorView<const double>> xy;
   for (const io::Slice* slice : slices) xy.push_back(slice->coordinates.view());
   const LabelFolds folds = fold_labels(xy, labels);
-  const detail::PooledCells cells = detail::pooled_cells(labels, folds, options.choosing_cells, key);
+  const detail::JudgedCells cells = detail::judged_cells(labels, folds, options.choosing_cells, key);
   const bool judged =
       std::any_of(cells.judged.begin(), cells.judged.end(), [](std::int32_t label) { return label >= 0; });
   PooledHead head;
@@ -227,7 +227,7 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
     head.strengths.push_back(choose_strength || options.strengths.size() == 1 ? options.strengths.front()
                                                                               : usual);
     if (!choose_strength && !choose_weights && !choose_neighbours) continue;
-    const Tensor<float> rows = detail::pooled_rows(features[m], cells);
+    const Tensor<float> rows = detail::judged_rows(features[m], cells);
     double least = std::numeric_limits<double>::infinity();
     for (const double strength :
          choose_strength ? options.strengths : std::vector<double>{head.strengths.back()}) {
@@ -251,7 +251,7 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
     LogisticRegression& fitted = head.heads.emplace_back();
     if (head.weights[m] == 0) continue;
     regression.c = head.strengths[m];
-    const Tensor<float> rows = detail::pooled_rows(features[m], cells);
+    const Tensor<float> rows = detail::judged_rows(features[m], cells);
     fitted = fit_logistic_regression(std::as_const(rows).view(), cells.labels, classes, regression);
   }
   return head;
