@@ -51,7 +51,24 @@ CHOOSE = {  # what is learnt from in the rows above, and slices that judge nothi
     "embryo z2 cell type by place": ("annotate", "cell_type", [], ["seqfish_embryo2_z2"]),
 }
 AS_IS = "--center=off"
-INPUTS = {  # name: options; AS_IS: features are not centred, whatever the panels are
+INPUTS = {  # name: options; AS_IS: features are not centred, whatever the panels are; smoothed only where it is said
+    "default": [],
+    "default, not smoothed": ["--smooth", "0"],
+    "stofm,pca+rings,pca": ["--use", "stofm,pca+rings,pca", "--smooth", "auto"],
+    "stofm,pca+rings,pca,genes": ["--use", "stofm,pca+rings,pca,genes", "--smooth", "auto"],
+    "pca+nbr,pca,genes": ["--use", "pca+nbr,pca,genes", "--smooth", "auto"],
+    "pca+rings,pca,genes": ["--use", "pca+rings,pca,genes", "--smooth", "auto"],
+    "stofm+pca+nbr,pca+rings,pca,genes": ["--use", "stofm+pca+nbr,pca+rings,pca,genes", "--smooth", "auto"],
+    "stofm+pca+nbr,pca,genes": ["--use", "stofm+pca+nbr,pca,genes", "--smooth", "auto"],
+    "stofm+pca+nbr,pca": ["--use", "stofm+pca+nbr,pca", "--smooth", "auto"],
+    "stofm+pca+nbr, smoothed": ["--use", "stofm+pca+nbr", "--smooth", "auto"],
+    "stofm, smoothed": ["--use", "stofm", "--smooth", "auto"],
+    "pca+nbr, smoothed": ["--use", "pca+nbr", "--smooth", "auto"],
+    "pca+rings, smoothed": ["--use", "pca+rings", "--smooth", "auto"],
+    "pca+rings,pca, smoothed": ["--use", "pca+rings,pca", "--smooth", "auto"],
+    "cells+genes,genes": ["--use", "cells+genes,genes"],
+    "cells,genes": ["--use", "cells,genes"],
+    "cells+genes,genes,pca": ["--use", "cells+genes,genes,pca"],
     "stofm": ["--use", "stofm", AS_IS],
     "stofm, centred": ["--use", "stofm", "--center"],
     "stofm, components": ["--use", "stofm", "--features", "pca", AS_IS],
@@ -107,6 +124,8 @@ def command_of(arguments, task, seed, options):
     command = [arguments.stofm, verb, *(path_of(arguments, name) for name in judged), "--label", column, "--seed",
                str(seed), "--json", "-q", "--overwrite", "--no-floors", "--min-coverage", "0", "--accept-noninteger",
                "--threads", str(arguments.threads), "--output-dir", str(arguments.work), *options, "--ignore-labels", *IGNORED]
+    if verb == "segment" and "--use" in options and "--smooth" not in options:
+        command += ["--smooth", "0"]
     if arguments.weights:
         command += ["--weights", arguments.weights]
     if train == "others":
@@ -130,6 +149,8 @@ def run(arguments, task, seed, options):
     summary = json.loads(done.stdout)
     return {"seed": seed, "parts": [{key: part[key] for key in keep} for part in summary["runs"]],
             "penalties": [head["penalty_c"] for head in summary["heads"]],
+            "heads": [{"smooth": head.get("smooth", 0), "weights": {one["use"]: round(one["weight"], 3) for one in head.get("members", [])}}
+                      for head in summary["heads"]],
             "processor_seconds": round(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, 2)}
 
 

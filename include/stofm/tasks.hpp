@@ -21,6 +21,7 @@
 #include "stofm/tasks/logistic_regression.hpp"
 #include "stofm/tasks/neighbour_vote.hpp"
 #include "stofm/tasks/neighbours.hpp"
+#include "stofm/tasks/pooled_classifier.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
 #include "stofm/tasks/pretraining_components.hpp"
 #include "stofm/tasks/principal_components.hpp"

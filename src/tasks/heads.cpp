@@ -16,6 +16,15 @@
 #undef STOFM_BODIES
 #define STOFM_BODIES 0
 #include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/head_weights.hpp"
+#include "stofm/tasks/label_folds.hpp"
+#include "stofm/tasks/smoothed_probabilities.hpp"
+
+#undef STOFM_BODIES
+#define STOFM_BODIES 1
+#include "stofm/tasks/pooled_head.hpp"
+#undef STOFM_BODIES
+#define STOFM_BODIES 0
 #include "stofm/train/training_loop.hpp"
 
 #undef STOFM_BODIES

@@ -41,11 +41,40 @@ class Across(EmbedCase):
         self.assertEqual(one, (self.dir / "2.h5ad").read_bytes())
         self.assertEqual(one, (self.dir / "5.h5ad").read_bytes())
 
+    def test_several_heads_are_weighed_and_smoothed_by_held_out_labels(self):
+        for threads in (1, 2, 5):
+            done = self.ok("segment", RIGHT, *TRAIN, "--no-floors", "--threads", threads, "--json", "-o", f"{threads}.h5ad")
+        one = (self.dir / "1.h5ad").read_bytes()
+        self.assertEqual(one, (self.dir / "2.h5ad").read_bytes())
+        self.assertEqual(one, (self.dir / "5.h5ad").read_bytes())
+        self.assertIn("weights of the heads: stofm", done.stderr)
+        self.assertIn("held out by place", done.stderr)
+        found = json.loads(done.stdout)
+        self.assertEqual(found["learnt"], "a mixture of logistic regressions on stofm+pca+nbr,pca,genes")
+        head = found["heads"][0]
+        self.assertEqual([member["use"] for member in head["members"]], ["stofm+pca+nbr", "pca", "genes"])
+        self.assertAlmostEqual(sum(member["weight"] for member in head["members"]), 1)
+        self.assertIn(head["smooth"], (0, 5, 10, 20, 40))
+        for word in (b"chosen_macro_f1", b"places held out in turn", b"smooth"):
+            self.assertIn(word, one)
+        # Above the largest class alone, 200 of 420, by far.
+        self.assertGreater(found["runs"][0]["accuracy"], 0.8)
+
+    def test_several_slices_are_held_out_in_turn(self):
+        third = self.dir / "third.h5ad"
+        third.write_bytes(LEFT.read_bytes())
+        done = self.ok("segment", third, "--train", LEFT, RIGHT, "--label", "region", "--use", "pca,genes", "--no-floors", "-o",
+                       "out.h5ad")
+        self.assertIn("held out slice by slice", done.stderr)
+        self.assertIn(b"slices held out in turn", (self.dir / "out.h5ad").read_bytes())
+
     def test_saved_head_says_the_same(self):
         for name, options in (("tuned", QUICK), ("frozen", ["--tune", "none", "--no-floors"]),
                               ("genes", ["--tune", "none", "--use", "genes", "--no-floors"]),
                               ("pca", ["--tune", "none", "--use", "pca+nbr", "--no-floors"]),
                               ("both", ["--tune", "none", "--use", "cells+genes", "--no-floors"]),
+                              ("several", ["--no-floors"]),
+                              ("given", ["--use", "stofm+pca+nbr,pca+rings,genes", "--smooth", "7", "--no-floors"]),
                               ("components", [*QUICK, "--features", "pca"]),
                               ("centred", [*QUICK, "--center"])):
             with self.subTest(name):
@@ -89,6 +118,13 @@ class Across(EmbedCase):
         found = self.summary("segment", RIGHT, *TRAIN, "--tune", "none", "--no-floors", "--label-share", "0.05", "-o",
                              "share.h5ad")
         self.assertEqual(found["heads"][0]["labelled_cells"], 9 + 6 + 4 + 1)
+        rough = self.summary("segment", RIGHT, *TRAIN, "--use", "genes", "--no-floors", "--smooth", "0", "-o", "rough.h5ad")
+        found = self.summary("segment", RIGHT, *TRAIN, "--use", "genes", "--no-floors", "--smooth", "10", "-o", "ten.h5ad")
+        self.assertGreater(found["runs"][0]["macro_f1"], rough["runs"][0]["macro_f1"] + 0.05)
+        chosen = self.summary("segment", RIGHT, *TRAIN, "--use", "genes", "--no-floors", "-o", "auto.h5ad")
+        self.assertGreater(chosen["heads"][0]["smooth"], 0)
+        kept = self.summary("annotate", RIGHT, "--train", LEFT, "--label", "cell_type", "--no-floors", "-o", "kept.h5ad")
+        self.assertEqual(kept["heads"][0]["smooth"], 0)
         smooth = self.ok("segment", RIGHT, *TRAIN, "--tune", "none", "--no-floors", "--smooth", "10",
                          "--unassigned-below", "0.5", "-o", "smooth.h5ad")
         self.assertIn("unassigned", smooth.stderr)
@@ -111,6 +147,9 @@ class Refusals(EmbedCase):
         refused(2, ("STOFM-2081",), RIGHT, "--label", "region")
         refused(2, ("not offered", "stofm adapt"), RIGHT, *TRAIN, "--tune", "all", "--tune-cell-encoder")
         refused(2, ("SE(2) Transformer",), RIGHT, *TRAIN, "--tune", "cells")
+        refused(2, ("--smooth", "auto or 0 to 999"), RIGHT, *TRAIN, "--smooth", "many")
+        refused(2, ("--use", "joined by + or ,"), RIGHT, *TRAIN, "--use", "stofm,,pca")
+        refused(2, ("STOFM-2088", "linear-context"), RIGHT, *TRAIN, "--use", "pca,linear-context", "--save", "s.head")
         refused(2, ("STOFM-2088", "two bases"), RIGHT, *TRAIN, "--use", "stofm+pca+nbr", "--features", "pca", "--save", "s.head")
         refused(2, ("STOFM-2086",), RIGHT, "--leave-one-out", "--label", "region")
         most = ["Layer 4", "Layer 5", "Layer 6"]

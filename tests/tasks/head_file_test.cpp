@@ -122,7 +122,7 @@ TEST_CASE("files that are no heads are refused, and say what they are") {
   };
   CHECK(write({}) == "STOFM-4744");
   CHECK(write({{"format", "stofm-bundle"}}) == "STOFM-4744");
-  CHECK(write({{"format", "stofm-head"}, {"format_version", "2"}}) == "STOFM-4745");
+  CHECK(write({{"format", "stofm-head"}, {"format_version", "3"}}) == "STOFM-4745");
   CHECK(write({{"format", "stofm-head"}, {"format_version", "1"}}) == "STOFM-4744");
   const auto manifest = [&](const std::string& text) {
     return write({{"format", "stofm-head"},

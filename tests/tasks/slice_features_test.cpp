@@ -186,6 +186,20 @@ TEST_CASE("slice features: neighbours' means stay inside a slice and a library")
   for (std::int64_t k = 0; k < 5; ++k)  // two others are all there are
     CHECK(found.rows[1](0, 5 + k) ==
           doctest::Approx(0.5 * (found.rows[1](1, k) + found.rows[1](2, k))).epsilon(1e-5));
+  SliceFeatureOptions rings;
+  rings.kind = FeatureKind::pca_rings;
+  rings.components = 5;
+  rings.rings = {4, 9};
+  const auto wide = tasks::slice_features(std::vector<io::Slice>{a, b}, nullptr, rings);
+  CHECK(wide.name.ends_with("and their means over 4 and 9 neighbours"));
+  REQUIRE(wide.rows[0].shape() == Shape{50, 15});
+  const std::array<std::int64_t, 1> nine{9};
+  const Tensor<float> ninth = tasks::neighbour_means(a, tasks::detail::first_columns(found.rows[0], 5).view(), nine);
+  for (std::int64_t i = 0; i < 50; ++i)
+    for (std::int64_t k = 0; k < 5; ++k) {
+      CHECK(wide.rows[0](i, 5 + k) == found.rows[0](i, 5 + k));
+      CHECK(wide.rows[0](i, 10 + k) == ninth(i, k));
+    }
   const std::array<std::int64_t, 2> falling{10, 3};
   CHECK(refusal_code([&] { tasks::neighbour_means(a, found.rows[0].view(), falling); }) == "STOFM-4706");
 }

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,7 +27,7 @@
 #include "stofm/tasks/group_colours.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/head_rows.hpp"
-#include "stofm/tasks/neighbour_vote.hpp"
+#include "stofm/tasks/pooled_classifier.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
 #include "stofm/tasks/shared_classes.hpp"
 #include "stofm/tasks/shared_genes.hpp"
@@ -72,7 +73,8 @@ std::unique_ptr<LoadedHead> load_head(const std::string& path) {
 }
 
 bool words_need_model(const std::string& use) {
-  const std::vector<std::string> parts = tasks::parts_of_use(use);
+  if (use == "auto") return true;
+  const std::vector<std::string> parts = tasks::words_of_use(use);
   return std::any_of(parts.begin(), parts.end(),
                      [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); });
 }
@@ -93,14 +95,14 @@ struct ClassifyTask {
   std::vector<io::SliceLabels> labels;  ///< of the labelled ones
   const pipeline::Model* model = nullptr;
   pipeline::EmbedOptions embed;
-  std::vector<std::string> use, ignore;
-  std::string use_text;  ///< `use` as given
+  std::vector<std::string> ignore;
+  std::string use;  ///< as the program's --use
   std::string verb, label, model_name;
   std::string save;                  ///< file for the head; empty: none is written
   const LoadedHead* head = nullptr;  ///< in place of learning
   bool tune = false, balanced = true;
   std::string centre;
-  std::int64_t epochs = 20, smooth = 0;
+  std::int64_t epochs = 20, smooth = 0;  ///< smooth -1: chosen on held-out labels
 };
 
 struct ClassifyAnswer {
@@ -174,57 +176,90 @@ void save_head(const ClassifyTask& task, std::int64_t labelled, const ClassifyAn
   tasks::save_classifier(task.save, classifier, true);
 }
 
-/// Logistic regression on features that stay as they are.
+/// Logistic regressions on features that stay as they are, one a head of `use`.
 void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::int32_t>>& codes,
                   const pipeline::Progress& progress, ClassifyAnswer& answer) {
-  std::vector<Tensor<float>> rows;
-  std::vector<tasks::SliceFeatures> parts;
-  for (const std::string& use : task.use) {
-    tasks::SliceFeatures made = features_of(task, use, progress, answer.notices);
-    answer.features += (answer.features.empty() ? "" : " + ") + made.name;
-    if (rows.empty())
-      rows = std::move(made.rows);
-    else
-      for (std::size_t s = 0; s < rows.size(); ++s)
-        rows[s] = tasks::columns_beside("use", rows[s], made.rows[s]);
-    made.rows.clear();
-    parts.push_back(std::move(made));
-  }
+  const std::vector<std::string> uses =
+      tasks::heads_of_use(task.use == "auto" ? tasks::heads_for_regions(task.slices) : task.use);
   // As `stofm annotate --center auto`.
   answer.centred = task.centre == "on" ||
                    (task.centre == "auto" && tasks::panel_overlap(task.slices, task.model).differ());
-  if (answer.centred)
-    for (Tensor<float>& one : rows) one = tasks::standardised_by_slice(std::as_const(one).view());
-  progress.check();
-  const std::int64_t width = rows.front().dim(1);
-  std::vector<std::int32_t> targets;
-  std::vector<float> chosen;
-  for (std::size_t s = 0; s < task.labelled; ++s)
-    for (std::size_t i = 0; i < codes[s].size(); ++i)
-      if (codes[s][i] >= 0) {
-        targets.push_back(codes[s][i]);
-        const float* row = rows[s].data() + static_cast<std::int64_t>(i) * width;
-        chosen.insert(chosen.end(), row, row + width);
+  std::map<std::string, tasks::SliceFeatures> made;  // by word: heads may share some
+  std::vector<std::vector<Tensor<float>>> rows;      // by head
+  tasks::PooledClassifierParts parts;
+  parts.classes = answer.names;
+  for (const std::string& use : uses) {
+    std::vector<Tensor<float>> beside;
+    std::vector<tasks::SliceFeatures> of_head;
+    for (const std::string& word : tasks::parts_of_use(use)) {
+      auto known = made.find(word);
+      if (known == made.end()) {
+        known = made.emplace(word, features_of(task, word, progress, answer.notices)).first;
+        answer.features += (answer.features.empty() ? "" : " + ") + known->second.name;
       }
-  const auto joined =
-      Tensor<float>::from({static_cast<std::int64_t>(targets.size()), width}, std::span<const float>(chosen));
-  tasks::FrozenHeadOptions options;
+      if (beside.empty())
+        beside = known->second.rows;
+      else
+        for (std::size_t s = 0; s < beside.size(); ++s)
+          beside[s] = tasks::columns_beside("use", beside[s], known->second.rows[s]);
+      of_head.push_back(known->second);
+    }
+    if (answer.centred)
+      for (Tensor<float>& one : beside) one = tasks::standardised_by_slice(std::as_const(one).view());
+    rows.push_back(std::move(beside));
+    parts.inputs.push_back(head_input(task, tasks::parts_of_use(use), of_head, answer));
+    progress.check();
+  }
+  const std::vector<tasks::HeadRows> features(rows.begin(), rows.end());
+  std::vector<std::vector<std::int32_t>> labels = codes;
+  std::int64_t labelled = 0;
+  for (const auto& one : codes)
+    labelled += std::count_if(one.begin(), one.end(), [](std::int32_t label) { return label >= 0; });
+  for (std::size_t s = task.labelled; s < task.slices.size(); ++s)
+    labels.emplace_back(static_cast<std::size_t>(task.slices[s]->cells), -1);
+  tasks::PooledHeadOptions options;
   options.regression.class_weights =
       task.balanced ? tasks::ClassWeights::balanced : tasks::ClassWeights::none;
-  const tasks::FrozenHead head =  // the key is that of the program's first head
-      tasks::fit_frozen_head(joined.view(), targets, static_cast<std::int64_t>(answer.names.size()),
-                             RandomKey{task.embed.seed, 0x636c6173U}.child(0), options);
-  for (std::size_t s = task.labelled; s < rows.size(); ++s) {
-    progress.check();
-    answer.probabilities.push_back(tasks::predict_probabilities(head.model, std::as_const(rows[s]).view()));
+  options.smoothing = task.smooth < 0 ? tasks::smoothing_choices() : std::vector<std::int64_t>{task.smooth};
+  const auto classes = static_cast<std::int64_t>(answer.names.size());
+  const RandomKey key = RandomKey{task.embed.seed, 0x636c6173U}.child(0);  // of the program's first head
+  tasks::PooledHead pooled;
+  if (uses.size() == 1 && task.smooth == 0) {  // as there: nothing but the penalty is to be chosen
+    std::vector<std::int32_t> targets;
+    std::vector<float> chosen;
+    const std::int64_t width = rows.front().front().dim(1);
+    for (std::size_t s = 0; s < task.labelled; ++s)
+      for (std::size_t i = 0; i < codes[s].size(); ++i)
+        if (codes[s][i] >= 0) {
+          targets.push_back(codes[s][i]);
+          const float* row = rows.front()[s].data() + static_cast<std::int64_t>(i) * width;
+          chosen.insert(chosen.end(), row, row + width);
+        }
+    const auto joined = Tensor<float>::from({static_cast<std::int64_t>(targets.size()), width},
+                                            std::span<const float>(chosen));
+    tasks::FrozenHeadOptions penalties;
+    penalties.regression.class_weights = options.regression.class_weights;
+    tasks::FrozenHead frozen = tasks::fit_frozen_head(joined.view(), targets, classes, key, penalties);
+    pooled = {{std::move(frozen.model)}, {frozen.strength}, {1.0}};
+  } else {
+    pooled = tasks::fit_pooled_head(features, task.slices, labels, classes, key, options);
   }
-  tasks::Classifier classifier;
-  classifier.kind = tasks::ClassifierKind::logistic;
-  classifier.classes = answer.names;
-  classifier.input = head_input(task, task.use, parts, answer);
-  classifier.logistic = head.model;
-  classifier.present = head.model.present;
-  save_head(task, static_cast<std::int64_t>(targets.size()), answer, classifier);
+  if (!task.save.empty() && task.model != nullptr) {
+    parts.model_identity = tasks::model_identity(*task.model);
+    parts.model_name = task.model_name;
+  }
+  for (std::size_t s = task.labelled; s < task.slices.size(); ++s) {
+    progress.check();
+    std::vector<Tensor<double>> said(uses.size());
+    for (std::size_t m = 0; m < uses.size(); ++m)
+      if (pooled.weights[m] > 0)
+        said[m] = tasks::predict_probabilities(pooled.heads[m], std::as_const(rows[m][s]).view());
+    const Tensor<double> mixed = tasks::mixed_probabilities(said, pooled.weights);
+    answer.probabilities.push_back(tasks::smoothed_probabilities(
+        *task.slices[s], std::as_const(mixed).view(), pooled.smooth));
+  }
+  tasks::Classifier classifier = tasks::pooled_classifier(pooled, parts);
+  save_head(task, labelled, answer, classifier);
 }
 
 /// The SE(2) Transformer trained with the head.
@@ -254,9 +289,11 @@ void learn_tuned(const ClassifyTask& task, const std::vector<std::vector<std::in
   tasks::FineTuneResult tuned =
       tasks::fine_tune_classifier(*task.model, labelled, answer.names, options, progress);
   answer.notices.insert(answer.notices.end(), tuned.notices.begin(), tuned.notices.end());
+  if (task.smooth > 0) tuned.classifier.smooth = task.smooth;
   for (std::size_t s = task.labelled; s < prepared.size(); ++s)
-    answer.probabilities.push_back(
-        tasks::predict_classes(tuned.classifier, *task.model, prepared[s], progress));
+    answer.probabilities.push_back(tasks::smoothed_by_head(
+        tuned.classifier, *task.slices[s],
+        tasks::predict_classes(tuned.classifier, *task.model, prepared[s], progress)));
   save_head(task, tuned.labelled, answer, tuned.classifier);
 }
 
@@ -279,19 +316,21 @@ void ask_head(const ClassifyTask& task, const pipeline::Progress& progress, Clas
       answer.notices.insert(answer.notices.end(), made.notices.begin(), made.notices.end());
       return made;
     };
-    const Tensor<float> rows =
-        tasks::rows_for_head(head, *slice, task.model, task.embed, make, answer.notices);
-    progress.check();
-    answer.probabilities.push_back(head.kind == tasks::ClassifierKind::logistic
-                                       ? tasks::predict_classes(head, std::as_const(rows).view())
-                                       : tasks::predict_classes(head, *task.model,
-                                                                tasks::prepare_rows(*slice, rows, task.embed),
-                                                                progress));
+    Tensor<double> said;
+    if (head.kind != tasks::ClassifierKind::fine_tuned) {
+      said = tasks::frozen_probabilities(head, *slice, task.model, task.embed, make, answer.notices);
+    } else {
+      const Tensor<float> rows =
+          tasks::rows_for_head(head, *slice, task.model, task.embed, make, answer.notices);
+      progress.check();
+      said = tasks::predict_classes(head, *task.model, tasks::prepare_rows(*slice, rows, task.embed), progress);
+    }
+    answer.probabilities.push_back(tasks::smoothed_by_head(head, *slice, std::move(said)));
   }
 }
 
 void learn(const ClassifyTask& task, const pipeline::Progress& progress, ClassifyAnswer& answer) {
-  if (const std::string why = tasks::unsaved_features(task.use_text);
+  if (const std::string why = tasks::unsaved_features(task.use);
       !task.save.empty() && !task.tune && !why.empty())
     throw UsageError({"STOFM-2088", task.save, "save", why, "other features",
                       "Choose other features with use, or leave save out."});
@@ -320,13 +359,8 @@ ClassifyAnswer run_classify(const ClassifyTask& task, const pipeline::Progress& 
     ask_head(task, progress, answer);
   else
     learn(task, progress, answer);
-  for (std::size_t k = 0; k < answer.probabilities.size(); ++k) {
-    std::vector<std::int32_t> found = tasks::most_probable(answer.probabilities[k].view());
-    if (task.smooth > 0)
-      found =
-          tasks::vote_of_neighbours(task.slices[task.labelled + k]->coordinates.view(), found, task.smooth);
-    answer.labels.push_back(std::move(found));
-  }
+  for (const Tensor<double>& one : answer.probabilities)
+    answer.labels.push_back(tasks::most_probable(one.view()));
   return answer;
 }
 
@@ -355,8 +389,8 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
   task.label = value_or<std::string>(given, "label", "");
   task.save = value_or<std::string>(given, "save", "");
   task.model_name = value_or<std::string>(given, "model_name", "");
-  task.use_text = value_or<std::string>(given, "use", "stofm");
-  task.use = tasks::parts_of_use(task.use_text);
+  task.use = value_or<std::string>(given, "use", "stofm");
+  if (task.use != "auto") (void)tasks::words_of_use(task.use);
   task.ignore = value_or<std::vector<std::string>>(given, "ignore", {});
   task.tune = value_or(given, "tune", false);
   task.balanced = value_or(given, "balanced", true);

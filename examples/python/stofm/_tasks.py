@@ -143,7 +143,7 @@ def _classify(task, adata, train, label, model, *, head, save, key_added, tune, 
     reading = {"layer": layer, "use_raw": use_raw, "spatial_key": spatial_key, "library_key": library_key,
                "gene_key": gene_key, "counts_scale": counts_scale, "overlay": overlay}
     learning = {"verb": task, "label": label, "save": "" if save is None else os.fspath(save), "use": use, "ignore": list(ignore_labels), "tune": tune == "all", "center": center,
-                "balanced": class_weights == "balanced", "epochs": int(epochs), "smooth": int(smooth)}
+                "balanced": class_weights == "balanced", "epochs": int(epochs), "smooth": -1 if smooth == "auto" else int(smooth)}
     with threads_set(threads):
         head = None if head is None else _stofm.load_head(os.fspath(head))
         needed = tune == "all" or _stofm.use_needs_model(use) if head is None else head.needs_model
@@ -207,8 +207,9 @@ _CLASSIFY = """
         ``"none"``: logistic regression on `use`. ``"all"``: the SE(2) Transformer is trained with the head, `epochs`
         times through the labelled slices.
     use : str
-        What a head is given of each cell: stofm, cells, context, genes, pca or pca+nbr; several joined by ``+``.
-        Not used with ``tune="all"``.
+        What a head is given of each cell: stofm, cells, context, genes, pca, pca+nbr or pca+rings; several joined by
+        ``+``; after commas a head each, weighed by what it says of held-out labels; ``"auto"``: such a list. Not used
+        with ``tune="all"``.
     epochs : int
         Passes of fine-tuning; the best on held-out labels is kept.
     class_weights : {{"balanced", "none"}}
@@ -216,8 +217,9 @@ _CLASSIFY = """
     center : {{"auto", "on", "off"}}
         Centre and scale features in each slice; by itself where panels differ. With ``tune="all"`` only if
         "on", and centred alone.
-    smooth : int
-        Give each cell the label that most of itself and its `smooth` nearest cells have.
+    smooth : int or "auto"
+        Mean of the probabilities of each cell and its `smooth` nearest cells; "auto": a number chosen on held-out labels
+        (with ``tune="all"`` and with `head` nothing is chosen: a head smooths as it was saved).
     unassigned_below : float
         Cells whose highest probability is below are "unassigned".
     ignore_labels : sequence of str
@@ -254,7 +256,7 @@ def annotate(adata, train=None, label="cell_type", model=None, *, head=None, sav
 
 def segment(adata, train=None, label="region", model=None, *, head=None, save=None, key_added="stofm_region",
             tune="none",
-            use="stofm+pca+nbr", epochs=20, class_weights="balanced", center="auto", smooth=0, unassigned_below=0.0,
+            use="auto", epochs=20, class_weights="balanced", center="auto", smooth="auto", unassigned_below=0.0,
             ignore_labels=(), spatial_key="spatial", layer=None, use_raw=False, library_key=None, gene_key=None,
             species="auto", min_coverage=0.1, counts_scale="auto", overlay=False, seed=0, threads=None, max_memory=None,
             progress=None, copy=False):

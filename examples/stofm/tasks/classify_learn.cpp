@@ -12,6 +12,7 @@
 #include "stofm/tasks/frozen_head.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/head_rows.hpp"
+#include "stofm/tasks/pooled_classifier.hpp"
 #include "stofm/tasks/prepare_rows.hpp"
 #include "stofm/tasks/shared_genes.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
@@ -91,24 +92,23 @@ void check_head_model(const tasks::Classifier& head, const LoadedModel& model) {
   tasks::require_model_of(head, model.model);
 }
 
-Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
-                            const TaskArguments& task, Notices& notices) {
-  return tasks::rows_for_head(
-      head, slice.slice, model == nullptr ? nullptr : &model->model,
-      task_embed_options(task, task_memory(task)),
-      [&](const tasks::SliceFeatureOptions& options) {
-        return task_features(std::span(&slice, 1), model, task, options);
-      },
-      notices);
-}
-
-Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const Tensor<float>& rows,
-                        const LoadedModel* model, const TaskArguments& task) {
-  if (head.kind == tasks::ClassifierKind::logistic)
-    return tasks::predict_classes(head, std::as_const(rows).view());
+Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
+                        const TaskArguments& task, Notices& notices) {
+  const pipeline::Model* weights = model == nullptr ? nullptr : &model->model;
+  const pipeline::EmbedOptions embed = task_embed_options(task, task_memory(task));
+  const tasks::FeatureMaker make = [&](const tasks::SliceFeatureOptions& options) {
+    return task_features(std::span(&slice, 1), model, task, options);
+  };
+  if (head.kind != tasks::ClassifierKind::fine_tuned)
+    return tasks::frozen_probabilities(head, slice.slice, weights, embed, make, notices);
+  const Tensor<float> rows = tasks::rows_for_head(head, slice.slice, weights, embed, make, notices);
   return tasks::predict_classes(head, model->model,
                                 tasks::prepare_rows(slice.slice, rows, task_embed_options(task, 0)),
                                 classify_progress());
+}
+
+std::string usual_heads(std::span<const TaskSlice> slices) {
+  return tasks::heads_for_regions(classify_slices(slices));
 }
 
 ClassifyLearner::ClassifyLearner(const ClassifyArguments& arguments, std::span<const TaskSlice> slices,
@@ -149,7 +149,9 @@ pipeline::Model ClassifyLearner::start_model() const {
 }
 
 std::string ClassifyLearner::what() const {
-  if (arguments_.tune == "none") return concat("logistic regression on ", use_);
+  if (arguments_.tune == "none")
+    return use_.find(',') == std::string::npos ? concat("logistic regression on ", use_)
+                                               : concat("a mixture of logistic regressions on ", use_);
   const std::string layers = arguments_.tune == "all"
                                  ? std::string("all layers")
                                  : concat("the last ", arguments_.tune.substr(5), " layers");
@@ -178,9 +180,9 @@ const std::vector<train::PreparedSlice>& ClassifyLearner::prepared() {
   return prepared_;
 }
 
-std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
+std::vector<Tensor<float>> ClassifyLearner::frozen_rows(const std::string& use) {
   std::vector<Tensor<float>> rows;
-  for (const std::string& part : tasks::parts_of_use(use_)) {
+  for (const std::string& part : tasks::parts_of_use(use)) {
     const tasks::SliceFeatures& made = features(part);
     if (rows.empty())
       rows = made.rows;
@@ -193,15 +195,15 @@ std::vector<Tensor<float>> ClassifyLearner::frozen_rows() {
   return rows;
 }
 
-tasks::ClassifierInput ClassifyLearner::input() {
+tasks::ClassifierInput ClassifyLearner::input(const std::string& use) {
   tasks::ClassifierInput input;
   const bool frozen = arguments_.tune == "none";
   const std::vector<std::string> parts =
-      frozen ? tasks::parts_of_use(use_) : std::vector<std::string>{"cells"};
+      frozen ? tasks::parts_of_use(use) : std::vector<std::string>{"cells"};
   input.kind = frozen ? tasks::feature_kind(parts.front()) : tasks::FeatureKind::stofm;
   input.cells = arguments_.task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
-  input.name = what();
-  input.settings["use"] = frozen ? use_ : "cells";
+  input.name = frozen ? concat("logistic regression on ", use) : what();
+  input.settings["use"] = frozen ? use : "cells";
   input.settings["center"] = centred_;
   if (!centre_.empty()) input.settings["centre"] = centre_;
   for (const std::string& part : parts) {
@@ -216,23 +218,13 @@ tasks::ClassifierInput ClassifyLearner::input() {
 ClassifyHead ClassifyLearner::learn(const std::vector<tasks::CellRoles>& roles, std::uint64_t number) {
   const ClassifyArguments& a = arguments_;
   const auto labels = training_labels(classes_, roles);
-  const auto classes = static_cast<std::int64_t>(names_.size());
   ClassifyHead head;
   for (const auto& one : labels)
     head.labelled += std::count_if(one.begin(), one.end(), [](std::int32_t label) { return label >= 0; });
-  if (a.tune != "none") (void)prepared();  // the input tells what features were centred to
-  const tasks::ClassifierInput of = input();
   if (a.tune == "none") {
-    const tasks::FrozenHead frozen =
-        fit_rows(frozen_rows(), labels, classes, classify_penalties(a), a.task.geometry.seed, number);
-    head.classifier.kind = tasks::ClassifierKind::logistic;
-    head.classifier.classes = names_;
-    head.classifier.input = of;
-    if (of.needs_model()) head.classifier.model_identity = tasks::model_identity(model_->model);
-    head.classifier.logistic = frozen.model;
-    head.classifier.present = frozen.model.present;
-    head.strength = frozen.strength;
+    learn_frozen(labels, number, head);
   } else {
+    (void)prepared();  // the input tells what features were centred to
     const std::vector<train::PreparedSlice>& slices = prepared();
     std::vector<tasks::LabelledSlice> labelled;
     for (std::size_t s = 0; s < slices.size(); ++s)
@@ -244,7 +236,7 @@ ClassifyHead ClassifyLearner::learn(const std::vector<tasks::CellRoles>& roles, 
     options.class_weights = classify_penalties(a).regression.class_weights;
     options.epochs = a.epochs;
     options.seed = RandomKey{a.task.geometry.seed, number}.child(number).stream ^ a.task.geometry.seed;
-    options.input = of;
+    options.input = input({});
     if (!a.work.empty()) options.checkpoints = std::filesystem::path(a.work) / concat("run-", number);
     options.resume = a.resume;
     options.after_epoch = [](const tasks::FineTuneEpoch& epoch) {
@@ -264,14 +256,76 @@ ClassifyHead ClassifyLearner::learn(const std::vector<tasks::CellRoles>& roles, 
     head.notices = std::move(result.notices);
   }
   if (model_ != nullptr && head.classifier.input.needs_model()) head.classifier.model_name = model_->name;
+  if (a.smooth > 0) head.classifier.smooth = a.smooth;
   return head;
 }
 
+/// One head for each set of features, weighed and smoothed by what held-out labels say.
+void ClassifyLearner::learn_frozen(const std::vector<std::vector<std::int32_t>>& labels, std::uint64_t number,
+                                   ClassifyHead& head) {
+  const ClassifyArguments& a = arguments_;
+  const auto classes = static_cast<std::int64_t>(names_.size());
+  tasks::PooledClassifierParts parts{names_, {}, {}, {}};
+  if (model_ != nullptr) {
+    parts.model_identity = tasks::model_identity(model_->model);
+    parts.model_name = model_->name;
+  }
+  head.uses = tasks::heads_of_use(use_);
+  std::vector<tasks::HeadRows> features;
+  for (const std::string& use : head.uses) {
+    std::vector<Tensor<float>>& rows = asked_[use];
+    if (rows.empty()) rows = frozen_rows(use);
+    features.emplace_back(rows);
+    parts.inputs.push_back(input(use));
+  }
+  if (head.uses.size() == 1 && a.smooth == 0) {  // nothing but the penalty is to be chosen
+    const tasks::FrozenHead frozen =
+        fit_rows(asked_[use_], labels, classes, classify_penalties(a), a.task.geometry.seed, number);
+    head.classifier = tasks::pooled_classifier({{frozen.model}, {frozen.strength}, {1.0}}, parts);
+    head.strength = frozen.strength;
+    head.strengths = {frozen.strength};
+    head.weights = {1.0};
+    return;
+  }
+  tasks::PooledHeadOptions options;
+  options.regression.class_weights = classify_penalties(a).regression.class_weights;
+  options.smoothing = a.smooth < 0 ? tasks::smoothing_choices() : std::vector<std::int64_t>{a.smooth};
+  const auto slices = classify_slices(slices_);
+  const tasks::PooledHead pooled =
+      tasks::fit_pooled_head(features, slices, labels, classes,
+                             RandomKey{a.task.geometry.seed, 0x636c6173U}.child(number), options);
+  head.classifier = tasks::pooled_classifier(pooled, parts);
+  head.strength = pooled.strengths.front();
+  head.strengths = pooled.strengths;
+  head.weights = pooled.weights;
+  head.held_out_f1 = pooled.held_out_f1;
+  head.by_slice = pooled.by_slice;
+  std::string said;
+  for (std::size_t m = 0; m < head.uses.size() && head.uses.size() > 1; ++m)
+    said += concat(said.empty() ? "weights of the heads: " : ", ", head.uses[m], " ",
+                   format_number(head.weights[m], 2));
+  if (a.smooth < 0)
+    said += concat(said.empty() ? "" : "; ", "probabilities smoothed over ", pooled.smooth, " neighbours");
+  if (!said.empty())
+    Console::get().say(concat(said, " (chosen on labels held out ", pooled.by_slice ? "slice by slice" : "by place",
+                              ": macro F1 ", format_number(pooled.held_out_f1, 3), ")"));
+}
+
 Tensor<double> ClassifyLearner::ask(const ClassifyHead& head, std::size_t slice) {
+  const auto smoothed = [&](Tensor<double> probabilities) {
+    return tasks::smoothed_by_head(head.classifier, slices_[slice].slice, std::move(probabilities));
+  };
   if (head.classifier.kind == tasks::ClassifierKind::fine_tuned)
-    return tasks::predict_classes(head.classifier, model_->model, prepared()[slice], classify_progress());
-  if (asked_.empty()) asked_ = frozen_rows();
-  return tasks::predict_classes(head.classifier, std::as_const(asked_[slice]).view());
+    return smoothed(
+        tasks::predict_classes(head.classifier, model_->model, prepared()[slice], classify_progress()));
+  const auto said = [&](const tasks::Classifier& one) {
+    const std::vector<Tensor<float>>& rows = asked_.at(one.input.settings.at("use").get<std::string>());
+    return tasks::predict_classes(one, rows[slice].view());
+  };
+  if (head.classifier.kind == tasks::ClassifierKind::logistic) return smoothed(said(head.classifier));
+  std::vector<Tensor<double>> each;
+  for (const tasks::Classifier& one : head.classifier.members) each.push_back(said(one));
+  return smoothed(tasks::mixed_probabilities(each, head.classifier.weights));
 }
 
 std::vector<ClassifyFloor> ClassifyLearner::floors(const std::vector<tasks::CellRoles>& roles,

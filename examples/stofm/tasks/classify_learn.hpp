@@ -33,7 +33,12 @@ struct ClassifyHead {
   std::int64_t best_epoch = 0;
   std::int64_t labelled = 0;    ///< cells it learnt from, validation included
   std::int64_t validation = 0;  ///< of these, cells that chose the epoch
-  double strength = 0;          ///< penalty of the frozen head
+  double strength = 0;          ///< penalty of the frozen head, of several the first
+  std::vector<std::string> uses;   ///< features of each of several frozen heads
+  std::vector<double> strengths;   ///< their penalties
+  std::vector<double> weights;     ///< and what each weighs
+  double held_out_f1 = 0;          ///< macro F1 on the labels that chose these
+  bool by_slice = false;           ///< which were held out slice by slice
   Notices notices;
 };
 
@@ -44,13 +49,13 @@ void write_head(const std::string& path, const tasks::Classifier& head, bool ove
 /// Refuses a head that was learnt with other weights. \throws UsageError (STOFM-4747)
 void check_head_model(const tasks::Classifier& head, const LoadedModel& model);
 
-/// Rows of one slice as the head was given them (tasks::rows_for_head), an embedding of the file among them.
-Tensor<float> rows_for_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
-                            const TaskArguments& task, Notices& notices);
+/// Probabilities [cells, classes of the head] of a slice, not smoothed; an embedding of the file is used
+/// (tasks::rows_for_head).
+Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const LoadedModel* model,
+                        const TaskArguments& task, Notices& notices);
 
-/// Probabilities [cells, classes of the head] of a slice, from the rows that rows_for_head gives.
-Tensor<double> ask_head(const tasks::Classifier& head, const TaskSlice& slice, const Tensor<float>& rows,
-                        const LoadedModel* model, const TaskArguments& task);
+/// What --use auto stands for.
+std::string usual_heads(std::span<const TaskSlice> slices);
 
 /// A floor: what logistic regression makes of plain features with the same labels.
 struct ClassifyFloor {
@@ -62,8 +67,8 @@ struct ClassifyFloor {
 class ClassifyLearner {
  public:
   /// What it is given must outlive it. \param model may be null where nothing needs one
-  /// \param names classes that heads know, the first of `classes` \param use features of the frozen head:
-  /// --use, or "A+B"
+  /// \param names classes that heads know, the first of `classes` \param use features of the frozen heads:
+  /// --use, "A+B" or "A,B+C"
   ClassifyLearner(const ClassifyArguments& arguments, std::span<const TaskSlice> slices,
                   const LoadedModel* model, std::vector<std::string> names, tasks::SharedClasses classes,
                   std::string use);
@@ -84,8 +89,10 @@ class ClassifyLearner {
  private:
   const tasks::SliceFeatures& features(const std::string& use, bool plain = false);
   const std::vector<train::PreparedSlice>& prepared();
-  std::vector<Tensor<float>> frozen_rows();
-  tasks::ClassifierInput input();
+  std::vector<Tensor<float>> frozen_rows(const std::string& use);
+  tasks::ClassifierInput input(const std::string& use);
+  void learn_frozen(const std::vector<std::vector<std::int32_t>>& labels, std::uint64_t number,
+                    ClassifyHead& head);
   pipeline::Model start_model() const;
   void decide_to_centre();
 
@@ -97,7 +104,7 @@ class ClassifyLearner {
   std::string use_;
   std::map<std::string, tasks::SliceFeatures> features_;
   std::vector<train::PreparedSlice> prepared_;
-  std::vector<Tensor<float>> asked_;  ///< rows of the frozen head
+  std::map<std::string, std::vector<Tensor<float>>> asked_;  ///< rows of the frozen heads, by their features
   bool centred_ = false;              ///< --center, or panels that differ
   std::vector<double> centre_;        ///< what cell features are centred to, with --center
 };

@@ -86,6 +86,19 @@ std::map<std::string, io::H5adValue> provenance_of(const ClassifyWork& work) {
   if (head.labelled > 0) values["labelled_cells"] = head.labelled;
   if (head.best_epoch > 0) values["best_epoch"] = head.best_epoch;
   if (head.strength > 0) values["penalty_c"] = head.strength;
+  const tasks::Classifier& classifier = head.classifier;
+  values["smooth"] = classifier.smooth;
+  if (classifier.kind == tasks::ClassifierKind::pooled) {
+    std::vector<std::string> members;
+    for (std::size_t m = 0; m < classifier.members.size(); ++m)
+      members.push_back(concat(classifier.members[m].input.settings.value("use", std::string()), ": ",
+                               format_number(classifier.weights[m], 3)));
+    values["heads"] = members;
+  }
+  if (head.held_out_f1 > 0) {
+    values["chosen_macro_f1"] = head.held_out_f1;
+    values["chosen_on"] = std::string(head.by_slice ? "slices held out in turn" : "places held out in turn");
+  }
   const std::vector<ScoreRow> rows = score_rows(work);
   const char* keys[] = {"", "_genes", "_pca", "_pca_nbr"};
   for (std::size_t r = 0; r < rows.size() && !work.scores.empty(); ++r) {
@@ -130,11 +143,18 @@ nlohmann::json summary_of(const ClassifyWork& work) {
       summary["pooled"]["f1"][work.classes.names[c]] = pooled.by_class[c].f1;
   }
   summary["heads"] = nlohmann::json::array();
-  for (std::size_t h = 0; h < work.heads.size(); ++h)
-    summary["heads"].push_back({{"name", work.run_names[h]},
-                                {"labelled_cells", work.heads[h].labelled},
-                                {"best_epoch", work.heads[h].best_epoch},
-                                {"penalty_c", work.heads[h].strength}});
+  for (std::size_t h = 0; h < work.heads.size(); ++h) {
+    const ClassifyHead& head = work.heads[h];
+    nlohmann::json one = {{"name", work.run_names[h]},
+                          {"labelled_cells", head.labelled},
+                          {"best_epoch", head.best_epoch},
+                          {"penalty_c", head.strength},
+                          {"smooth", head.classifier.smooth}};
+    for (std::size_t m = 0; m < head.uses.size(); ++m)
+      one["members"].push_back(
+          {{"use", head.uses[m]}, {"penalty_c", head.strengths[m]}, {"weight", head.weights[m]}});
+    summary["heads"].push_back(std::move(one));
+  }
   return summary;
 }
 

@@ -11,8 +11,8 @@
 #include "console.hpp"
 #include "output_plan.hpp"
 #include "signals.hpp"
+#include "stofm/tasks/group_colours.hpp"
 #include "stofm/tasks/head_rows.hpp"
-#include "stofm/tasks/neighbour_vote.hpp"
 #include "stofm/version.hpp"
 #include "tasks/classify_plan.hpp"
 
@@ -35,13 +35,16 @@ void check_classify(const ClassifyArguments& a, const ClassifyWords& words) {
     throw UsageError({"STOFM-2088", a.save, "--save", why, "other features",
                       "Choose other features with --use, or leave --save out."});
   // --features pca fits as many components as the model is wide, --use pca thirty; a head stores one basis.
-  const std::vector<std::string> parts = tasks::parts_of_use(a.task.use);
-  const auto any = [&parts](auto&& is) { return std::any_of(parts.begin(), parts.end(), is); };
-  if (!a.save.empty() && a.tune == "none" && a.task.features == "pca" &&
-      any([](const std::string& part) { return part.starts_with("pca"); }) &&
-      any([](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); }))
-    throw UsageError({"STOFM-2088", a.save, "--save", "a head on two bases of components", "one",
-                      "Leave --features pca or the pca of --use out, or leave --save out."});
+  if (a.save.empty() || a.tune != "none" || a.task.features != "pca" || a.task.use == "auto") return;
+  for (const std::string& use : tasks::heads_of_use(a.task.use)) {
+    const std::vector<std::string> parts = tasks::parts_of_use(use);
+    const auto any = [&parts](auto&& is) { return std::any_of(parts.begin(), parts.end(), is); };
+    if (any([](const std::string& part) { return part.starts_with("pca"); }) &&
+        any([](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); }))
+      throw UsageError({"STOFM-2088", a.save, "--save", "a head on two bases of components", "one",
+                        "Leave --features pca or the pca of --use out, write a comma in place of the plus, or "
+                        "leave --save out."});
+  }
 }
 
 std::string classify_place(const std::string& path) {
@@ -80,18 +83,12 @@ tasks::SharedClasses classes_of(std::span<const TaskSlice> slices, const Classif
   return tasks::share_classes(labels, cells, none, first);
 }
 
-/// Most probable class of each row, smoothed as asked for.
-std::vector<std::int32_t> classify_labels(const Tensor<double>& probabilities, const TaskSlice& slice,
-                                          const ClassifyArguments& a) {
+/// Most probable class of each row.
+std::vector<std::int32_t> classify_labels(const Tensor<double>& probabilities) {
   std::vector<std::int32_t> labels = tasks::most_probable(probabilities.view());
   for (std::size_t i = 0; i < labels.size(); ++i)
     if (std::isnan(probabilities.view().row(static_cast<std::int64_t>(i))[0])) labels[i] = -1;
-  if (a.smooth == 0) return labels;
-  std::vector<std::int32_t> voted =
-      tasks::vote_of_neighbours(slice.slice.coordinates.view(), labels, a.smooth);
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    if (labels[i] < 0) voted[i] = -1;
-  return voted;
+  return labels;
 }
 
 /// Sums of probabilities of one input over the runs that predict it.
@@ -100,7 +97,7 @@ struct ClassifySum {
   std::vector<std::int64_t> times;  ///< [cells]
 };
 
-ClassifyResult result_of(const ClassifySum& sum, const TaskSlice& slice, const ClassifyArguments& a) {
+ClassifyResult result_of(const ClassifySum& sum, const ClassifyArguments& a) {
   const std::int64_t n = sum.sum.dim(0), classes = sum.sum.dim(1);
   Tensor<double> mean({n, classes});
   ClassifyResult result;
@@ -113,7 +110,7 @@ ClassifyResult result_of(const ClassifySum& sum, const TaskSlice& slice, const C
       mean.data()[i * classes + c] = value;
       result.probabilities.data()[i * classes + c] = static_cast<float>(value);
     }
-  result.labels = classify_labels(mean, slice, a);
+  result.labels = classify_labels(mean);
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int32_t label = result.labels[static_cast<std::size_t>(i)];
     const double* row = mean.data() + i * classes;
@@ -171,8 +168,7 @@ void set_colours(ClassifyWork& work) {
 }
 
 void finish(ClassifyWork& work, const std::vector<ClassifySum>& sums) {
-  for (std::size_t k = 0; k < sums.size(); ++k)
-    work.results.push_back(result_of(sums[k], work.inputs()[k], work.options()));
+  for (const ClassifySum& sum : sums) work.results.push_back(result_of(sum, work.options()));
 }
 
 /// Labelled slices and inputs; an input that is also named by --train is an input.
@@ -204,6 +200,7 @@ int predict_by_head(ClassifyWork& work) {
   const ClassifyArguments& a = work.options();
   ClassifyHead head;
   head.classifier = read_head(a.head);
+  if (a.smooth_given && a.smooth >= 0) head.classifier.smooth = a.smooth;
   const tasks::Classifier& c = head.classifier;
   const std::string verb = c.provenance.value("verb", work.words.verb);
   if (verb != work.words.verb)
@@ -213,7 +210,7 @@ int predict_by_head(ClassifyWork& work) {
   open_classify(work);
   std::optional<LoadedModel> model;
   const std::vector<std::string> parts =
-      tasks::parts_of_use(c.input.settings.value("use", std::string("stofm")));
+      tasks::words_of_use(c.input.settings.value("use", std::string("stofm")));
   if (c.kind == tasks::ClassifierKind::fine_tuned ||
       std::any_of(parts.begin(), parts.end(),
                   [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); })) {
@@ -233,10 +230,11 @@ int predict_by_head(ClassifyWork& work) {
   for (std::size_t s = 0; s < work.slices.size(); ++s) {
     run.roles.push_back(tasks::role_of_labelled(work.classes.codes[s], CellRole::test));
     run.predict.push_back(s);
-    const Tensor<float> rows = rows_for_head(c, work.slices[s], work.model, a.task, work.notices);
-    const Tensor<double> found = ask_head(c, work.slices[s], rows, work.model, a.task);
+    const Tensor<double> found =
+        tasks::smoothed_by_head(c, work.slices[s].slice,
+                                ask_head(c, work.slices[s], work.model, a.task, work.notices));
     add_prediction(sums[s], found, run, s, work.classes.codes[s]);
-    labels.push_back(classify_labels(found, work.slices[s], a));
+    labels.push_back(classify_labels(found));
   }
   score_run(work, run, labels, {});
   finish(work, sums);
@@ -277,9 +275,9 @@ int run_classify(const Arguments& arguments, const ClassifyWords& words) {
   open_classify(work);
   if (!a.save.empty()) check_one_output(a.save, a.train, a.task.overwrite);
 
-  const std::string use = a.task.use;
+  const std::string use = a.task.use == "auto" ? usual_heads(work.slices) : a.task.use;
   std::optional<LoadedModel> model;
-  const std::vector<std::string> parts = tasks::parts_of_use(use);
+  const std::vector<std::string> parts = tasks::words_of_use(use);
   if (a.tune != "none" || std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
         return tasks::needs_model(tasks::feature_kind(part));
       })) {
@@ -313,7 +311,7 @@ int run_classify(const Arguments& arguments, const ClassifyWords& words) {
     for (const std::size_t s : run.predict) {
       const Tensor<double> found = learner.ask(head, s);
       add_prediction(sums[s - work.first_input], found, run, s, work.classes.codes[s]);
-      labels.push_back(classify_labels(found, work.slices[s], a));
+      labels.push_back(classify_labels(found));
       judged = judged || std::count(run.roles[s].begin(), run.roles[s].end(), CellRole::test) > 0;
     }
     score_run(work, run, labels,

@@ -8,11 +8,11 @@ namespace stofm::program {
 
 void add_annotate(CLI::App& app, ClassifyArguments& a) {
   add_classify(app, a,
-               "Give each cell the type that most of itself and its N nearest cells have (0: none; it votes "
-               "rare types away)");
-  // Both verbs fill one struct: only the verb that runs may set its default.
-  app.preparse_callback([&a](std::size_t) { a.task.use = "cells+genes"; });
-  app.get_option("--use")->default_str("cells+genes");
+               {.use = "cells+genes",
+                .use_help = "cells+genes",
+                .smooth = 0,
+                .smooth_help = "Mean of the probabilities of each cell and its N nearest cells (0: none; it "
+                               "takes rare types away); auto: N chosen on held-out labels"});
 }
 
 }  // namespace stofm::program

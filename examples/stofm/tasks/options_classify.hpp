@@ -7,7 +7,14 @@
 
 namespace stofm::program {
 
-/// Defined in options_segment.cpp. \param smooth what the help says of --smooth
-void add_classify(CLI::App& app, ClassifyArguments& a, const char* smooth);
+/// What a verb does where nothing else is said, and the help of it.
+struct ClassifyDefaults {
+  std::string use, use_help;
+  std::int64_t smooth = 0;
+  std::string smooth_help;
+};
+
+/// Defined in options_segment.cpp.
+void add_classify(CLI::App& app, ClassifyArguments& a, const ClassifyDefaults& defaults);
 
 }  // namespace stofm::program

@@ -33,20 +33,17 @@ void allow_several_features(CLI::App& app) {
       "With --tune none: stofm: the model's embedding; cells: its cell encoder alone; context: each cell as "
       "the model predicts it from its surroundings; fitted-context: that prediction and means of neighbours, "
       "fitted to the components of these slices; genes, pca, pca+nbr, linear-context: without the model; "
-      "several side by side: cells+genes");
+      "several side by side: cells+genes; pca+rings: components and their means over 3, 10, 30 and 100 "
+      "neighbours; after commas a head each, weighed by what it says of held-out labels: stofm+pca+nbr,pca; "
+      "auto: such a list");
   use->check(CLI::Validator(
       [](std::string& text) {
-        std::string rest = text + "+";
-        while (!rest.empty()) {
-          std::size_t longest = 0;
-          for (const auto& word : tasks::feature_words) {
-            const std::string known = std::string(word.first) + "+";
-            if (rest.starts_with(known)) longest = std::max(longest, known.size());
-          }
-          if (longest == 0)
-            return "found " + stofm::quoted(text) + ", expected one of " + task_feature_list(", ") +
-                   ", or several joined by +";
-          rest.erase(0, longest);
+        if (text == "auto") return std::string();
+        try {
+          (void)tasks::words_of_use(text);
+        } catch (const UsageError&) {
+          return "found " + stofm::quoted(text) + ", expected auto, one of " + task_feature_list(", ") +
+                 ", or several joined by + or ,";
         }
         return std::string();
       },
@@ -111,7 +108,19 @@ void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
 
 }  // namespace
 
-void add_classify(CLI::App& app, ClassifyArguments& a, const char* smooth) {
+CLI::Validator classify_smoothing_words() {
+  return CLI::Validator(
+      [](std::string& text) {
+        const bool number = !text.empty() && text.size() < 4 &&
+                            text.find_first_not_of("0123456789") == std::string::npos;
+        if (text == "auto") text = "-1";
+        return number || text == "-1" ? std::string()
+                                      : "found " + stofm::quoted(text) + ", expected auto or 0 to 999";
+      },
+      "");
+}
+
+void add_classify(CLI::App& app, ClassifyArguments& a, const ClassifyDefaults& defaults) {
   add_task(app, a.task);
   allow_several_features(app);
   const char* group = "Labels";
@@ -151,23 +160,32 @@ void add_classify(CLI::App& app, ClassifyArguments& a, const char* smooth) {
       ->excludes(split);
   add_classify_learning(app, a);
   const char* result = "Result";
-  option(app, result, "--smooth", a.smooth, smooth, "N")->check(integer(0, 1000))->capture_default_str();
+  option(app, result, "--smooth", a.smooth, defaults.smooth_help.c_str(), "N|auto")
+      ->transform(classify_smoothing_words())
+      ->each([&a](const std::string&) { a.smooth_given = true; })
+      ->default_str(defaults.smooth < 0 ? "auto" : std::to_string(defaults.smooth));
   option(app, result, "--unassigned-below", a.unassigned_below,
          "Cells whose highest probability is below get no class but \"unassigned\"", "P")
       ->check(number_between(0, 1, "a number from 0 to 1"))
       ->capture_default_str();
   flag(app, result, "--no-floors", a.no_floors,
        "Leave out the scores of logistic regression on genes, PCA and PCA with neighbours");
+  // Both verbs fill one struct: only the verb that runs may set its defaults.
+  app.preparse_callback([&a, use = defaults.use, smooth = defaults.smooth](std::size_t) {
+    a.task.use = use;
+    a.smooth = smooth;
+  });
+  app.get_option("--use")->default_str(defaults.use_help);
 }
 
 void add_segment(CLI::App& app, ClassifyArguments& a) {
   add_classify(
       app, a,
-      "Give each cell the region that most of itself and its N nearest cells have (0: none; 10 makes "
-      "borders smooth)");
-  // As in add_annotate.
-  app.preparse_callback([&a](std::size_t) { a.task.use = "stofm+pca+nbr"; });
-  app.get_option("--use")->default_str("stofm+pca+nbr, with --features pca stofm");
+      {.use = "auto",
+       .use_help = "auto: stofm+pca+nbr,pca and, of 20 million values at most, genes; with --features pca stofm",
+       .smooth = -1,
+       .smooth_help = "Mean of the probabilities of each cell and its N nearest cells (0: none); auto: of 0, 5, "
+                      "10, 20 and 40 what predicts held-out labels best"});
   app.final_callback([&app, &a] {
     if (a.task.features == "pca" && app.count("--use") == 0) a.task.use = "stofm";
   });

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// A trained classifier of cells: regions, cell types, whatever its classes are. Two kinds behind one type
+/// A trained classifier of cells: regions, cell types, whatever its classes are. Three kinds behind one type
 /// and one file (tasks/head_file.hpp):
 ///
 ///     fine_tuned   the SE(2) Transformer as it was tuned, and a head (tasks/classifier_head.hpp)
 ///     logistic     logistic regression on features that stay as they are (tasks/logistic_regression.hpp)
+///     pooled       several logistic ones, whose probabilities are mixed (tasks/pooled_head.hpp)
 
 #include <cmath>
 #include <cstdint>
@@ -26,7 +27,7 @@
 
 namespace stofm::tasks {
 
-enum class ClassifierKind { fine_tuned, logistic };
+enum class ClassifierKind { fine_tuned, logistic, pooled };
 
 /// Where rows are genes, or components of genes: what makes the same rows of another slice.
 struct ClassifierGenes {
@@ -63,6 +64,10 @@ struct Classifier {
   model::NamedTensors<float> head;  ///< fine_tuned: "hidden.weight", "output.bias", "cell_mean", "cell_scale"
   HeadOptions head_options;         ///< fine_tuned
   LogisticRegression logistic;      ///< logistic
+
+  std::vector<Classifier> members;  ///< pooled: logistic ones with the same classes
+  std::vector<double> weights;      ///< pooled: of the members, sum 1
+  std::int64_t smooth = 0;          ///< nearest cells that the probabilities are smoothed over; 0: none
 };
 
 /// What a model computes, as 64 hex digits: SHA-256 over configurations and weights of both encoders, by

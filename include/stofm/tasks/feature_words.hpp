@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// What heads and graphs are given of a cell, by the words that users write: "stofm", or several joined by
-/// plus signs, "cells+genes".
+/// What heads and graphs are given of a cell, by the words that users write: "stofm", several joined by plus
+/// signs, which stand side by side, "cells+genes", or several of these after commas, a head each:
+/// "stofm,pca+rings".
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,8 @@ enum class FeatureKind {
   pca,             ///< principal components of these
   pca_neighbours,  ///< the same and the mean of the nearest cells of the slice
   linear_context,  ///< principal components as a ridge regression predicts them from the surroundings
-  fitted_context   ///< the same with the model's prediction (context) among what it predicts from
+  fitted_context,  ///< the same with the model's prediction (context) among what it predicts from
+  pca_rings        ///< principal components and their means over the nearest 3, 10, 30 and 100 cells
 };
 
 /// Each word and what it means.
@@ -34,7 +36,8 @@ inline constexpr std::array feature_words{std::pair{"stofm", FeatureKind::stofm}
                                           std::pair{"pca", FeatureKind::pca},
                                           std::pair{"pca+nbr", FeatureKind::pca_neighbours},
                                           std::pair{"linear-context", FeatureKind::linear_context},
-                                          std::pair{"fitted-context", FeatureKind::fitted_context}};
+                                          std::pair{"fitted-context", FeatureKind::fitted_context},
+                                          std::pair{"pca+rings", FeatureKind::pca_rings}};
 
 /// \throws UsageError (STOFM-2053) a word that is not among them
 inline FeatureKind feature_kind(std::string_view word) {
@@ -47,19 +50,40 @@ inline FeatureKind feature_kind(std::string_view word) {
                     "Name one of them."});
 }
 
-/// The words between plus signs; "pca+nbr" is one. \throws as feature_kind
+/// The words between plus signs; "pca+nbr" and "pca+rings" are one. \throws as feature_kind
 inline std::vector<std::string> parts_of_use(std::string_view use) {
   std::vector<std::string> words;
   for (std::size_t at = 0; at <= use.size();) {
     const std::size_t end = (std::min)(use.find('+', at), use.size());
     words.emplace_back(use.substr(at, end - at));
-    if (words.size() > 1 && words.back() == "nbr" && words[words.size() - 2] == "pca") {
+    if (words.size() > 1 && (words.back() == "nbr" || words.back() == "rings") &&
+        words[words.size() - 2] == "pca") {
+      const std::string around = words.back();
       words.pop_back();
-      words.back() = "pca+nbr";
+      words.back() += "+" + around;
     }
     at = end + 1;
   }
   for (const std::string& word : words) (void)feature_kind(word);
+  return words;
+}
+
+/// What each head is given: the texts between commas.
+inline std::vector<std::string> heads_of_use(std::string_view use) {
+  std::vector<std::string> heads;
+  for (std::size_t at = 0; at <= use.size();) {
+    const std::size_t end = (std::min)(use.find(',', at), use.size());
+    heads.emplace_back(use.substr(at, end - at));
+    at = end + 1;
+  }
+  return heads;
+}
+
+/// The words of all heads, in order, some more than once. \throws as feature_kind
+inline std::vector<std::string> words_of_use(std::string_view use) {
+  std::vector<std::string> words;
+  for (const std::string& head : heads_of_use(use))
+    for (std::string& word : parts_of_use(head)) words.push_back(std::move(word));
   return words;
 }
 

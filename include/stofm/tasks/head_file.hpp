@@ -6,9 +6,12 @@
 /// Metadata: "format" = "stofm-head", "format_version" = "1", "manifest" = JSON text {kind, classes, present,
 /// input, model_identity, model_name, provenance, head, se2_config, tensors: {name: sha256}},
 /// "manifest_sha256" = its SHA-256. Tensors: "se2/...", "head/..." (float32) of a fine-tuned one,
-/// "logistic/..." (float64) of a logistic one, "genes/..." (float64) where rows come from genes. Any flipped
-/// bit, cut or replaced part is found on load, and the part is named.
+/// "logistic/..." (float64) of a logistic one, "genes/..." (float64) where rows come from genes. A pooled or a
+/// smoothed one has version "2" (who knows "1" alone must not overlook it) and in the manifest smooth, weights
+/// and members, a manifest each, whose tensors are "member/0/logistic/..." and so on. Any flipped bit, cut or
+/// replaced part is found on load, and the part is named.
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -25,6 +28,7 @@ namespace stofm::tasks {
 
 inline constexpr const char* head_format = "stofm-head";
 inline constexpr const char* head_format_version = "1";
+inline constexpr const char* pooled_head_format_version = "2";
 
 /// Writes the file, whole or not at all. The same classifier gives the same bytes.
 /// \throws as write_safetensors: UsageError for a file that is there already unless `overwrite`,
@@ -53,9 +57,10 @@ inline nlohmann::json se2_config_json(const model::Se2Config& c) {
 }
 
 /// Names of the kinds in files; their order is that of the enums.
-inline constexpr std::array<const char*, 2> classifier_kind_names{"fine_tuned", "logistic"};
-inline constexpr std::array<const char*, 8> feature_kind_names{
-    "stofm", "cells", "context", "genes", "pca", "pca_neighbours", "linear_context", "fitted_context"};
+inline constexpr std::array<const char*, 3> classifier_kind_names{"fine_tuned", "logistic", "pooled"};
+inline constexpr std::array<const char*, 9> feature_kind_names{
+    "stofm",          "cells",          "context",  "genes", "pca", "pca_neighbours",
+    "linear_context", "fitted_context", "pca_rings"};
 inline constexpr std::array<const char*, 2> cell_input_names{"encoder", "pca"};
 inline constexpr std::array<const char*, 3> activation_kind_names{"identity", "relu", "gelu"};
 
@@ -97,27 +102,34 @@ inline void put_numbers(std::vector<io::SafetensorsEntry>& entries, const std::s
   entries.push_back(
       io::safetensors_entry(name, Tensor<double>::from({static_cast<std::int64_t>(values.size())}, values)));
 }
-inline std::vector<double> numbers_of(const io::SafetensorsFile& file, const char* name) {
+inline std::vector<double> numbers_of(const io::SafetensorsFile& file, const std::string& name) {
   const Tensor<double> tensor = file.read<double>(name);
   return {tensor.data(), tensor.data() + tensor.numel()};
 }
 
-inline std::vector<io::SafetensorsEntry> head_entries(const Classifier& c) {
+inline std::string member_prefix(std::size_t member) { return concat("member/", member, "/"); }
+
+/// Tensors of a head. \param prefix of the names: of a member of a pooled head
+inline std::vector<io::SafetensorsEntry> head_entries(const Classifier& c, const std::string& prefix = {}) {
   std::vector<io::SafetensorsEntry> entries;
+  for (std::size_t m = 0; m < c.members.size(); ++m)
+    for (io::SafetensorsEntry& entry : head_entries(c.members[m], prefix + member_prefix(m)))
+      entries.push_back(std::move(entry));
+  if (c.kind == ClassifierKind::pooled) return entries;
   if (c.kind == ClassifierKind::fine_tuned) {
     for (const auto& [name, tensor] : c.se2) entries.push_back(io::safetensors_entry("se2/" + name, tensor));
     for (const auto& [name, tensor] : c.head)
       entries.push_back(io::safetensors_entry("head/" + name, tensor));
   } else {
-    entries.push_back(io::safetensors_entry("logistic/coefficients", c.logistic.coefficients));
-    put_numbers(entries, "logistic/intercepts", c.logistic.intercepts);
-    put_numbers(entries, "logistic/mean", c.logistic.standardisation.mean);
-    put_numbers(entries, "logistic/scale", c.logistic.standardisation.scale);
+    entries.push_back(io::safetensors_entry(prefix + "logistic/coefficients", c.logistic.coefficients));
+    put_numbers(entries, prefix + "logistic/intercepts", c.logistic.intercepts);
+    put_numbers(entries, prefix + "logistic/mean", c.logistic.standardisation.mean);
+    put_numbers(entries, prefix + "logistic/scale", c.logistic.standardisation.scale);
   }
   for (const auto& [name, tensor] : {std::pair{"genes/mean", &c.input.genes.mean},
                                      {"genes/scale", &c.input.genes.scale},
                                      {"genes/loadings", &c.input.genes.loadings}})
-    if (tensor->numel() > 0) entries.push_back(io::safetensors_entry(name, *tensor));
+    if (tensor->numel() > 0) entries.push_back(io::safetensors_entry(prefix + name, *tensor));
   return entries;
 }
 
@@ -129,6 +141,7 @@ inline std::string head_tensor_hash(io::Dtype dtype, const Shape& shape, std::st
   return hash.hex();
 }
 
+/// \param entries whose hashes it has; of a member none: they are in that of the whole
 inline nlohmann::json head_manifest(const Classifier& c, const std::vector<io::SafetensorsEntry>& entries) {
   nlohmann::json hashes = nlohmann::json::object();
   for (const io::SafetensorsEntry& entry : entries)
@@ -153,6 +166,12 @@ inline nlohmann::json head_manifest(const Classifier& c, const std::vector<io::S
     manifest["head"] = {{"hidden", c.head_options.hidden},
                         {"activation", name_of(activation_kind_names, c.head_options.activation)},
                         {"dropout", c.head_options.dropout}};
+  }
+  if (c.smooth > 0) manifest["smooth"] = c.smooth;
+  if (c.kind == ClassifierKind::pooled) {
+    manifest["weights"] = c.weights;
+    manifest["members"] = nlohmann::json::array();
+    for (const Classifier& member : c.members) manifest["members"].push_back(head_manifest(member, {}));
   }
   return manifest;
 }
@@ -179,19 +198,29 @@ inline Classifier classifier_of(const nlohmann::json& manifest, const std::strin
                       enum_of<ops::Activation>(activation_kind_names, head.at("activation")),
                       head.at("dropout").get<double>()};
   }
+  c.smooth = manifest.value("smooth", std::int64_t{0});
+  if (c.kind == ClassifierKind::pooled) {
+    c.weights = manifest.at("weights").get<std::vector<double>>();
+    for (const nlohmann::json& member : manifest.at("members"))
+      c.members.push_back(classifier_of(member, file));
+  }
   return c;
 }
 
-inline void read_head_tensors(const io::SafetensorsFile& file, Classifier& c) {
+inline void read_head_tensors(const io::SafetensorsFile& file, Classifier& c, const std::string& prefix = {}) {
+  for (std::size_t m = 0; m < c.members.size(); ++m)
+    read_head_tensors(file, c.members[m], prefix + member_prefix(m));
+  if (c.kind == ClassifierKind::pooled) return;
   if (c.kind == ClassifierKind::fine_tuned) {
     for (const std::string& name : file.names()) {
       if (name.starts_with("se2/")) c.se2.emplace(name.substr(4), file.read<float>(name));
       if (name.starts_with("head/")) c.head.emplace(name.substr(5), file.read<float>(name));
     }
   } else {
-    c.logistic.coefficients = file.read<double>("logistic/coefficients");
-    c.logistic.intercepts = numbers_of(file, "logistic/intercepts");
-    c.logistic.standardisation = {numbers_of(file, "logistic/mean"), numbers_of(file, "logistic/scale")};
+    c.logistic.coefficients = file.read<double>(prefix + "logistic/coefficients");
+    c.logistic.intercepts = numbers_of(file, prefix + "logistic/intercepts");
+    c.logistic.standardisation = {numbers_of(file, prefix + "logistic/mean"),
+                                  numbers_of(file, prefix + "logistic/scale")};
     c.logistic.features = static_cast<std::int64_t>(c.logistic.standardisation.mean.size());
     c.logistic.classes = static_cast<std::int64_t>(c.classes.size());
     c.logistic.present = c.present;
@@ -199,7 +228,7 @@ inline void read_head_tensors(const io::SafetensorsFile& file, Classifier& c) {
   for (const auto& [name, tensor] : {std::pair{"genes/mean", &c.input.genes.mean},
                                      {"genes/scale", &c.input.genes.scale},
                                      {"genes/loadings", &c.input.genes.loadings}})
-    if (file.contains(name)) *tensor = file.read<double>(name);
+    if (file.contains(prefix + name)) *tensor = file.read<double>(prefix + name);
 }
 
 /// Whether what was read can be used: sizes that fit each other.
@@ -209,7 +238,12 @@ inline bool head_fits(const Classifier& c) {
     if (c.present[i] < 0 || c.present[i] >= static_cast<std::int32_t>(c.classes.size()) ||
         (i > 0 && c.present[i] <= c.present[i - 1]))
       return false;
-  if (classes < 2) return false;
+  if (classes < 2 || c.smooth < 0) return false;
+  if (c.kind == ClassifierKind::pooled)
+    return !c.members.empty() && c.members.size() == c.weights.size() &&
+           std::all_of(c.members.begin(), c.members.end(), [&c](const Classifier& member) {
+             return member.kind == ClassifierKind::logistic && member.classes == c.classes && head_fits(member);
+           });
   if (c.kind == ClassifierKind::logistic) {
     const std::int64_t rows = classes == 2 ? 1 : classes;
     return c.logistic.coefficients.shape() == Shape{rows, c.logistic.features} &&
@@ -241,7 +275,9 @@ STOFM_INLINE auto tasks::save_classifier(const std::filesystem::path& path, cons
     const std::string manifest = detail::head_manifest(classifier, entries).dump(-1, ' ', true);
     io::write_safetensors(path, entries,
                           {{"format", head_format},
-                           {"format_version", head_format_version},
+                           {"format_version", classifier.kind == ClassifierKind::pooled || classifier.smooth > 0
+                                                  ? pooled_head_format_version
+                                                  : head_format_version},
                            {"manifest", manifest},
                            {"manifest_sha256", io::sha256_hex(manifest)}},
                           {.overwrite = overwrite});
@@ -256,9 +292,11 @@ STOFM_INLINE auto tasks::load_classifier(const std::filesystem::path& path) -> C
                           stofm::quoted(head_format),
                           "Give a head that was saved; a bundle of weights is given as the model.");
     if (const std::string& version = detail::head_text(file, "format_version");
-        version != head_format_version)
+        version != head_format_version && version != pooled_head_format_version)
       detail::refuse_head("STOFM-4745", file.path(), "__metadata__/format_version",
-                          stofm::quoted(version, 40), stofm::quoted(head_format_version),
+                          stofm::quoted(version, 40),
+                          concat(stofm::quoted(head_format_version), " or ",
+                                 stofm::quoted(pooled_head_format_version)),
                           "Use the version of stofm that wrote it, or train the head again.");
     const std::string& text = detail::head_text(file, "manifest");
     if (io::sha256_hex(text) != detail::head_text(file, "manifest_sha256"))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// What a saved head keeps of its features, so that other slices can be given the same, and these rows.
+/// What a saved head keeps of its features, so that other slices can be given the same, these rows, and what
+/// the head says of them.
 
 #include <cstdint>
 #include <functional>
@@ -12,8 +13,10 @@
 
 #include "stofm/tasks/classifier.hpp"
 #include "stofm/tasks/columns_beside.hpp"
+#include "stofm/tasks/head_weights.hpp"
 #include "stofm/tasks/slice_features.hpp"
 #include "stofm/tasks/slice_scaling.hpp"
+#include "stofm/tasks/smoothed_probabilities.hpp"
 
 namespace stofm::tasks {
 
@@ -165,6 +168,28 @@ inline Tensor<float> rows_for_head(const Classifier& head, const io::Slice& slic
   std::vector<double> centre = input.settings.value("centre", std::vector<double>());
   centre_by_slice(one, centre);
   return std::move(one.front());
+}
+
+/// Probabilities [cells, classes] of a slice by a head on features that stay as they are, logistic or pooled,
+/// before they are smoothed. \throws as rows_for_head and predict_classes
+inline Tensor<double> frozen_probabilities(const Classifier& head, const io::Slice& slice,
+                                           const pipeline::Model* model, const pipeline::EmbedOptions& embed,
+                                           const FeatureMaker& make, Notices& notices) {
+  if (head.kind != ClassifierKind::pooled) {
+    const Tensor<float> rows = rows_for_head(head, slice, model, embed, make, notices);
+    return predict_classes(head, std::as_const(rows).view());
+  }
+  std::vector<Tensor<double>> said;
+  for (const Classifier& member : head.members)
+    said.push_back(frozen_probabilities(member, slice, model, embed, make, notices));
+  return mixed_probabilities(said, head.weights);
+}
+
+/// `probabilities` of a slice as the head smooths them in space; as they are where it does not.
+inline Tensor<double> smoothed_by_head(const Classifier& head, const io::Slice& slice,
+                                       Tensor<double> probabilities) {
+  if (head.smooth == 0) return probabilities;
+  return smoothed_probabilities(slice, std::as_const(probabilities).view(), head.smooth);
 }
 
 }  // namespace stofm::tasks

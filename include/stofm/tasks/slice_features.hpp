@@ -4,7 +4,6 @@
 /// What a head, a graph or a map is given of each cell: the embedding of the model, one of its parts, or the
 /// plain things that it has to beat. Several slices at once, so that components and genes are shared.
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -36,11 +35,12 @@ struct SliceFeatureOptions {
   FeatureKind kind = FeatureKind::stofm;
   CellInput input = CellInput::encoder;  ///< of stofm, cells, context and fitted_context
   pipeline::EmbedOptions embed{};
-  std::int64_t components = 30;  ///< of pca, pca_neighbours, linear_context, fitted_context
+  std::int64_t components = 30;  ///< of pca, pca_neighbours, pca_rings, linear_context, fitted_context
   std::int64_t neighbours = 10;  ///< of pca_neighbours
+  std::vector<std::int64_t> rings = LinearContextOptions{}.rings;  ///< of pca_rings: ascending neighbours
   ContextOptions context{};
-  /// Components of an earlier fit, to be used in place of new ones (pca, pca_neighbours, input pca); must
-  /// outlive the call. Null: fitted on the slices at hand.
+  /// Components of an earlier fit, to be used in place of new ones (pca, pca_neighbours, pca_rings, input
+  /// pca); must outlive the call. Null: fitted on the slices at hand.
   const GeneComponents* fitted = nullptr;
 };
 
@@ -235,14 +235,19 @@ STOFM_INLINE auto tasks::slice_features(std::span<const io::Slice* const> slices
   result.rows = detail::component_features(slices, model, options, options.components, progress, result);
   result.name =
       concat(result.components->count(), " principal components of ", result.shared_genes, " genes");
-  if (options.kind == FeatureKind::pca_neighbours) {
-    const std::array counts{options.neighbours};
+  if (options.kind == FeatureKind::pca_neighbours || options.kind == FeatureKind::pca_rings) {
+    const std::vector<std::int64_t> counts = options.kind == FeatureKind::pca_rings
+                                                 ? options.rings
+                                                 : std::vector<std::int64_t>{options.neighbours};
     for (std::size_t s = 0; s < slices.size(); ++s)
       result.rows[s] =
           columns_beside("[slice_features]", result.rows[s],
                          neighbour_means(*slices[s], std::as_const(result.rows[s]).view(), counts),
-                         2 * result.components->count());
-    result.name += concat(" and their means over ", options.neighbours, " neighbours");
+                         (1 + static_cast<std::int64_t>(counts.size())) * result.components->count());
+    std::string listed;
+    for (std::size_t r = 0; r < counts.size(); ++r)
+      listed += concat(r == 0 ? "" : r + 1 < counts.size() ? ", " : " and ", counts[r]);
+    result.name += concat(" and their means over ", listed, " neighbours");
     result.own_columns = result.components->count();
   } else if (options.kind == FeatureKind::linear_context) {
     result.rows = linear_context(slices, result.rows);

@@ -16,16 +16,16 @@
 namespace stofm::tasks {
 
 struct SpatialBlockOptions {
-  double share = 0.2;               ///< of the cells to hold out: the tiles 1 in round(1 / share)
+  double share = 0.2;               ///< of the cells in a part: the tiles 1 in round(1 / share)
   std::int64_t cells_of_tile = 60;  ///< about; tiles are larger where the slice has more than 20 x 20 of them
 };
 
-/// Cells held out, [cells]: 1. `xy` [cells, 2]. No tile without cells; at equal places the row decides.
-/// \throws ShapeError (STOFM-4704); UsageError for a share outside (0, 0.5] (4774). *Cost* O(N log N).
+/// Which of round(1 / share) parts the tile of each cell belongs to, [cells], from 0. `xy` [cells, 2]. No tile
+/// without cells; at equal places the row decides. \throws ShapeError (STOFM-4704); UsageError for a share outside (0, 0.5] (4774). *Cost* O(N log N).
 /// *Deterministic* yes, nothing is drawn.
-inline std::vector<std::uint8_t> hold_out_tiles(TensorView<const double> xy,
-                                                const SpatialBlockOptions& options = {}) {
-  constexpr const char* op = "[hold_out_tiles]";
+inline std::vector<std::int32_t> tile_folds(TensorView<const double> xy,
+                                            const SpatialBlockOptions& options = {}) {
+  constexpr const char* op = "[tile_folds]";
   detail::require_rows(op, xy);
   if (!(options.share > 0 && options.share <= 0.5) || options.cells_of_tile < 1)
     throw UsageError({"STOFM-4774", "", op,
@@ -47,19 +47,27 @@ inline std::vector<std::uint8_t> hold_out_tiles(TensorView<const double> xy,
       return x < y || (x == y && a < b);
     });
   };
-  std::vector<std::uint8_t> held(static_cast<std::size_t>(n), 0);
+  std::vector<std::int32_t> part(static_cast<std::size_t>(n), 0);
   sort_by(0, n, 0);
   for (std::int64_t strip = 0; strip < side; ++strip) {
     const std::int64_t begin = n * strip / side, end = n * (strip + 1) / side;
     sort_by(begin, end, xy.dim(1) > 1 ? 1 : 0);
     for (std::int64_t tile = 0; tile < side; ++tile) {
-      if ((tile + step * strip) % every != 0) continue;
+      const auto number = static_cast<std::int32_t>((tile + step * strip) % every);
       const std::int64_t first = begin + (end - begin) * tile / side,
                          last = begin + (end - begin) * (tile + 1) / side;
       for (std::int64_t i = first; i < last; ++i)
-        held[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = 1;
+        part[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = number;
     }
   }
+  return part;
+}
+
+/// Cells held out, [cells]: 1 in the first of these parts. \throws, *cost* and *deterministic* as tile_folds.
+inline std::vector<std::uint8_t> hold_out_tiles(TensorView<const double> xy,
+                                                const SpatialBlockOptions& options = {}) {
+  std::vector<std::uint8_t> held;
+  for (const std::int32_t part : tile_folds(xy, options)) held.push_back(part == 0 ? 1 : 0);
   return held;
 }
 
