@@ -204,8 +204,8 @@ struct ClassifyArguments {
   bool resume = false;
   std::string center = "auto";        ///< auto|on|off: cell features centred per slice
   double unassigned_below = 0;        ///< probability below which no class is given
-  std::int64_t smooth = -1;           ///< neighbours whose probabilities count too; -1: chosen on held-out labels
-  bool smooth_given = false;          ///< not the default: counts for a saved head, too
+  std::int64_t smooth = -1;   ///< neighbours whose probabilities count too; -1: chosen on held-out labels
+  bool smooth_given = false;  ///< not the default: counts for a saved head, too
   double label_share = 1;             ///< of the training labels
   std::int64_t labels_per_class = 0;  ///< 0: all
   std::vector<std::string> ignore;    ///< labels that count as none

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random.hpp"
@@ -44,8 +45,7 @@ std::vector<std::int32_t> bands() {
 std::vector<std::int32_t> speckles() {
   Random random(7);
   std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < side * side; ++i)
-    labels.push_back(static_cast<std::int32_t>(random.below(3)));
+  for (std::int64_t i = 0; i < side * side; ++i) labels.push_back(static_cast<std::int32_t>(random.below(3)));
   return labels;
 }
 /// Features that say the class, under `noise`.
@@ -138,7 +138,8 @@ TEST_CASE("smoothed probabilities: means over the nearest cells that have a say,
         if (i == silent) continue;
         std::vector<std::pair<double, std::int64_t>> near;
         for (std::int64_t j = 0; j < side * side; ++j)
-          if (j != i && slice.library[static_cast<std::size_t>(j)] == slice.library[static_cast<std::size_t>(i)])
+          if (j != i &&
+              slice.library[static_cast<std::size_t>(j)] == slice.library[static_cast<std::size_t>(i)])
             near.emplace_back(std::pow(slice.coordinates(i, 0) - slice.coordinates(j, 0), 2) +
                                   std::pow(slice.coordinates(i, 1) - slice.coordinates(j, 1), 2),
                               j);
@@ -170,8 +171,7 @@ TEST_CASE("head weights: the mixture that says most of the labels") {
     double best = std::numeric_limits<double>::infinity(), at = 0;
     for (int step = 0; step <= 1000; ++step) {
       const std::vector<double> tried{step / 1000.0, 1 - step / 1000.0};
-      const double loss =
-          tasks::log_loss(tasks::mixed_probabilities(heads, tried).view(), labels, balance);
+      const double loss = tasks::log_loss(tasks::mixed_probabilities(heads, tried).view(), labels, balance);
       if (loss < best) best = loss, at = tried[0];
     }
     CHECK(found[0] == doctest::Approx(at).epsilon(0.01));
@@ -210,7 +210,8 @@ TEST_CASE("pooled head: what leaks inside a slice is found out by another slice"
   std::vector<std::int32_t> across;
   for (std::int64_t i = 0; i < side * side; ++i) across.push_back(static_cast<std::int32_t>(i % side / 8));
   Case of{{grid_slice(), grid_slice()}, {bands(), across}, {}};
-  of.features = {{hints(bands(), 0.7, 1), hints(across, 0.7, 2)}, {hints(bands(), 0.1, 3), hints(bands(), 0.1, 4)}};
+  of.features = {{hints(bands(), 0.7, 1), hints(across, 0.7, 2)},
+                 {hints(bands(), 0.1, 3), hints(bands(), 0.1, 4)}};
   const tasks::PooledHead head = of.fit();
   CHECK(head.by_slice);
   CHECK(head.weights[0] > 0.9);
@@ -285,11 +286,28 @@ TEST_CASE("a pooled head as a file, and heads that need nothing of it") {
   fitted.smooth = 0;
   tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);
   CHECK(version() == "1");
+  // What no program of ours writes is refused, though its hash is right.
+  fitted.weights = {0.5, 0.5};
+  for (const std::int64_t smooth : {std::int64_t{-1}, tasks::most_smoothing + 1}) {
+    fitted.smooth = smooth;
+    tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);
+    CHECK(refusal_code([&] { tasks::load_classifier(path); }) == "STOFM-4746");
+  }
+  fitted.smooth = 0;
+  fitted.weights = {1.5, -0.5};
+  tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);
+  CHECK(refusal_code([&] { tasks::load_classifier(path); }) == "STOFM-4746");
+}
+
+TEST_CASE("heads of which each has little weight are not all dropped") {
+  const std::vector<std::int32_t> labels{0, 1};
+  const std::vector<Tensor<double>> heads(60, Tensor<double>::full({2, 2}, 0.5));
+  const auto found = tasks::head_weights(heads, labels, tasks::ClassWeights::none);
+  CHECK(std::accumulate(found.begin(), found.end(), 0.0) == doctest::Approx(1.0));
 }
 
 TEST_CASE("feature words: plus stands side by side, a comma is a head each") {
-  CHECK(tasks::heads_of_use("stofm,pca+rings,pca") ==
-        std::vector<std::string>{"stofm", "pca+rings", "pca"});
+  CHECK(tasks::heads_of_use("stofm,pca+rings,pca") == std::vector<std::string>{"stofm", "pca+rings", "pca"});
   CHECK(tasks::words_of_use("stofm+pca+rings,genes+pca+nbr+pca") ==
         std::vector<std::string>{"stofm", "pca+rings", "genes", "pca+nbr", "pca"});
   CHECK(refusal_code([] { tasks::words_of_use("stofm,,pca"); }) == "STOFM-2053");

@@ -194,7 +194,8 @@ TEST_CASE("slice features: neighbours' means stay inside a slice and a library")
   CHECK(wide.name.ends_with("and their means over 4 and 9 neighbours"));
   REQUIRE(wide.rows[0].shape() == Shape{50, 15});
   const std::array<std::int64_t, 1> nine{9};
-  const Tensor<float> ninth = tasks::neighbour_means(a, tasks::detail::first_columns(found.rows[0], 5).view(), nine);
+  const Tensor<float> ninth =
+      tasks::neighbour_means(a, tasks::detail::first_columns(found.rows[0], 5).view(), nine);
   for (std::int64_t i = 0; i < 50; ++i)
     for (std::int64_t k = 0; k < 5; ++k) {
       CHECK(wide.rows[0](i, 5 + k) == found.rows[0](i, 5 + k));

@@ -255,8 +255,8 @@ void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::i
       if (pooled.weights[m] > 0)
         said[m] = tasks::predict_probabilities(pooled.heads[m], std::as_const(rows[m][s]).view());
     const Tensor<double> mixed = tasks::mixed_probabilities(said, pooled.weights);
-    answer.probabilities.push_back(tasks::smoothed_probabilities(
-        *task.slices[s], std::as_const(mixed).view(), pooled.smooth));
+    answer.probabilities.push_back(
+        tasks::smoothed_probabilities(*task.slices[s], std::as_const(mixed).view(), pooled.smooth));
   }
   tasks::Classifier classifier = tasks::pooled_classifier(pooled, parts);
   save_head(task, labelled, answer, classifier);
@@ -323,7 +323,8 @@ void ask_head(const ClassifyTask& task, const pipeline::Progress& progress, Clas
       const Tensor<float> rows =
           tasks::rows_for_head(head, *slice, task.model, task.embed, make, answer.notices);
       progress.check();
-      said = tasks::predict_classes(head, *task.model, tasks::prepare_rows(*slice, rows, task.embed), progress);
+      said =
+          tasks::predict_classes(head, *task.model, tasks::prepare_rows(*slice, rows, task.embed), progress);
     }
     answer.probabilities.push_back(tasks::smoothed_by_head(head, *slice, std::move(said)));
   }

@@ -291,9 +291,8 @@ void ClassifyLearner::learn_frozen(const std::vector<std::vector<std::int32_t>>&
   options.regression.class_weights = classify_penalties(a).regression.class_weights;
   options.smoothing = a.smooth < 0 ? tasks::smoothing_choices() : std::vector<std::int64_t>{a.smooth};
   const auto slices = classify_slices(slices_);
-  const tasks::PooledHead pooled =
-      tasks::fit_pooled_head(features, slices, labels, classes,
-                             RandomKey{a.task.geometry.seed, 0x636c6173U}.child(number), options);
+  const tasks::PooledHead pooled = tasks::fit_pooled_head(
+      features, slices, labels, classes, RandomKey{a.task.geometry.seed, 0x636c6173U}.child(number), options);
   head.classifier = tasks::pooled_classifier(pooled, parts);
   head.strength = pooled.strengths.front();
   head.strengths = pooled.strengths;
@@ -307,8 +306,9 @@ void ClassifyLearner::learn_frozen(const std::vector<std::vector<std::int32_t>>&
   if (a.smooth < 0)
     said += concat(said.empty() ? "" : "; ", "probabilities smoothed over ", pooled.smooth, " neighbours");
   if (!said.empty())
-    Console::get().say(concat(said, " (chosen on labels held out ", pooled.by_slice ? "slice by slice" : "by place",
-                              ": macro F1 ", format_number(pooled.held_out_f1, 3), ")"));
+    Console::get().say(concat(said, " (chosen on labels held out ",
+                              pooled.by_slice ? "slice by slice" : "by place", ": macro F1 ",
+                              format_number(pooled.held_out_f1, 3), ")"));
 }
 
 Tensor<double> ClassifyLearner::ask(const ClassifyHead& head, std::size_t slice) {

@@ -34,11 +34,11 @@ struct ClassifyHead {
   std::int64_t labelled = 0;    ///< cells it learnt from, validation included
   std::int64_t validation = 0;  ///< of these, cells that chose the epoch
   double strength = 0;          ///< penalty of the frozen head, of several the first
-  std::vector<std::string> uses;   ///< features of each of several frozen heads
-  std::vector<double> strengths;   ///< their penalties
-  std::vector<double> weights;     ///< and what each weighs
-  double held_out_f1 = 0;          ///< macro F1 on the labels that chose these
-  bool by_slice = false;           ///< which were held out slice by slice
+  std::vector<std::string> uses;  ///< features of each of several frozen heads
+  std::vector<double> strengths;  ///< their penalties
+  std::vector<double> weights;    ///< and what each weighs
+  double held_out_f1 = 0;         ///< macro F1 on the labels that chose these
+  bool by_slice = false;          ///< which were held out slice by slice
   Notices notices;
 };
 

@@ -41,9 +41,10 @@ void check_classify(const ClassifyArguments& a, const ClassifyWords& words) {
     const auto any = [&parts](auto&& is) { return std::any_of(parts.begin(), parts.end(), is); };
     if (any([](const std::string& part) { return part.starts_with("pca"); }) &&
         any([](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); }))
-      throw UsageError({"STOFM-2088", a.save, "--save", "a head on two bases of components", "one",
-                        "Leave --features pca or the pca of --use out, write a comma in place of the plus, or "
-                        "leave --save out."});
+      throw UsageError(
+          {"STOFM-2088", a.save, "--save", "a head on two bases of components", "one",
+           "Leave --features pca or the pca of --use out, write a comma in place of the plus, or "
+           "leave --save out."});
   }
 }
 
@@ -230,9 +231,8 @@ int predict_by_head(ClassifyWork& work) {
   for (std::size_t s = 0; s < work.slices.size(); ++s) {
     run.roles.push_back(tasks::role_of_labelled(work.classes.codes[s], CellRole::test));
     run.predict.push_back(s);
-    const Tensor<double> found =
-        tasks::smoothed_by_head(c, work.slices[s].slice,
-                                ask_head(c, work.slices[s], work.model, a.task, work.notices));
+    const Tensor<double> found = tasks::smoothed_by_head(
+        c, work.slices[s].slice, ask_head(c, work.slices[s], work.model, a.task, work.notices));
     add_prediction(sums[s], found, run, s, work.classes.codes[s]);
     labels.push_back(classify_labels(found));
   }

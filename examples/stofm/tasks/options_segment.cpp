@@ -111,8 +111,8 @@ void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
 CLI::Validator classify_smoothing_words() {
   return CLI::Validator(
       [](std::string& text) {
-        const bool number = !text.empty() && text.size() < 4 &&
-                            text.find_first_not_of("0123456789") == std::string::npos;
+        const bool number =
+            !text.empty() && text.size() < 4 && text.find_first_not_of("0123456789") == std::string::npos;
         if (text == "auto") text = "-1";
         return number || text == "-1" ? std::string()
                                       : "found " + stofm::quoted(text) + ", expected auto or 0 to 999";
@@ -182,10 +182,12 @@ void add_segment(CLI::App& app, ClassifyArguments& a) {
   add_classify(
       app, a,
       {.use = "auto",
-       .use_help = "auto: stofm+pca+nbr,pca and, of 20 million values at most, genes; with --features pca stofm",
+       .use_help =
+           "auto: stofm+pca+nbr,pca and, of 20 million values at most, genes; with --features pca stofm",
        .smooth = -1,
-       .smooth_help = "Mean of the probabilities of each cell and its N nearest cells (0: none); auto: of 0, 5, "
-                      "10, 20 and 40 what predicts held-out labels best"});
+       .smooth_help =
+           "Mean of the probabilities of each cell and its N nearest cells (0: none); auto: of 0, 5, "
+           "10, 20 and 40 what predicts held-out labels best"});
   app.final_callback([&app, &a] {
     if (a.task.features == "pca" && app.count("--use") == 0) a.task.use = "stofm";
   });

@@ -6,10 +6,10 @@
 /// Metadata: "format" = "stofm-head", "format_version" = "1", "manifest" = JSON text {kind, classes, present,
 /// input, model_identity, model_name, provenance, head, se2_config, tensors: {name: sha256}},
 /// "manifest_sha256" = its SHA-256. Tensors: "se2/...", "head/..." (float32) of a fine-tuned one,
-/// "logistic/..." (float64) of a logistic one, "genes/..." (float64) where rows come from genes. A pooled or a
-/// smoothed one has version "2" (who knows "1" alone must not overlook it) and in the manifest smooth, weights
-/// and members, a manifest each, whose tensors are "member/0/logistic/..." and so on. Any flipped bit, cut or
-/// replaced part is found on load, and the part is named.
+/// "logistic/..." (float64) of a logistic one, "genes/..." (float64) where rows come from genes. A pooled or
+/// a smoothed one has version "2" (who knows "1" alone must not overlook it) and in the manifest smooth,
+/// weights and members, a manifest each, whose tensors are "member/0/logistic/..." and so on. Any flipped
+/// bit, cut or replaced part is found on load, and the part is named.
 
 #include <algorithm>
 #include <filesystem>
@@ -29,6 +29,8 @@ namespace stofm::tasks {
 inline constexpr const char* head_format = "stofm-head";
 inline constexpr const char* head_format_version = "1";
 inline constexpr const char* pooled_head_format_version = "2";
+/// Nearest cells that a head may smooth over: memory of the search is this many numbers a cell.
+inline constexpr std::int64_t most_smoothing = 1000;
 
 /// Writes the file, whole or not at all. The same classifier gives the same bytes.
 /// \throws as write_safetensors: UsageError for a file that is there already unless `overwrite`,
@@ -59,8 +61,8 @@ inline nlohmann::json se2_config_json(const model::Se2Config& c) {
 /// Names of the kinds in files; their order is that of the enums.
 inline constexpr std::array<const char*, 3> classifier_kind_names{"fine_tuned", "logistic", "pooled"};
 inline constexpr std::array<const char*, 9> feature_kind_names{
-    "stofm",          "cells",          "context",  "genes", "pca", "pca_neighbours",
-    "linear_context", "fitted_context", "pca_rings"};
+    "stofm",          "cells",          "context",        "genes",    "pca",
+    "pca_neighbours", "linear_context", "fitted_context", "pca_rings"};
 inline constexpr std::array<const char*, 2> cell_input_names{"encoder", "pca"};
 inline constexpr std::array<const char*, 3> activation_kind_names{"identity", "relu", "gelu"};
 
@@ -207,7 +209,8 @@ inline Classifier classifier_of(const nlohmann::json& manifest, const std::strin
   return c;
 }
 
-inline void read_head_tensors(const io::SafetensorsFile& file, Classifier& c, const std::string& prefix = {}) {
+inline void read_head_tensors(const io::SafetensorsFile& file, Classifier& c,
+                              const std::string& prefix = {}) {
   for (std::size_t m = 0; m < c.members.size(); ++m)
     read_head_tensors(file, c.members[m], prefix + member_prefix(m));
   if (c.kind == ClassifierKind::pooled) return;
@@ -238,11 +241,13 @@ inline bool head_fits(const Classifier& c) {
     if (c.present[i] < 0 || c.present[i] >= static_cast<std::int32_t>(c.classes.size()) ||
         (i > 0 && c.present[i] <= c.present[i - 1]))
       return false;
-  if (classes < 2 || c.smooth < 0) return false;
+  if (classes < 2 || c.smooth < 0 || c.smooth > most_smoothing) return false;
   if (c.kind == ClassifierKind::pooled)
     return !c.members.empty() && c.members.size() == c.weights.size() &&
+           std::all_of(c.weights.begin(), c.weights.end(), [](double w) { return w > 0 && w <= 1; }) &&
            std::all_of(c.members.begin(), c.members.end(), [&c](const Classifier& member) {
-             return member.kind == ClassifierKind::logistic && member.classes == c.classes && head_fits(member);
+             return member.kind == ClassifierKind::logistic && member.classes == c.classes &&
+                    head_fits(member);
            });
   if (c.kind == ClassifierKind::logistic) {
     const std::int64_t rows = classes == 2 ? 1 : classes;
@@ -273,14 +278,15 @@ STOFM_INLINE auto tasks::save_classifier(const std::filesystem::path& path, cons
   io::detail::with_memory_errors(path, [&] {
     const auto entries = detail::head_entries(classifier);
     const std::string manifest = detail::head_manifest(classifier, entries).dump(-1, ' ', true);
-    io::write_safetensors(path, entries,
-                          {{"format", head_format},
-                           {"format_version", classifier.kind == ClassifierKind::pooled || classifier.smooth > 0
-                                                  ? pooled_head_format_version
-                                                  : head_format_version},
-                           {"manifest", manifest},
-                           {"manifest_sha256", io::sha256_hex(manifest)}},
-                          {.overwrite = overwrite});
+    io::write_safetensors(
+        path, entries,
+        {{"format", head_format},
+         {"format_version", classifier.kind == ClassifierKind::pooled || classifier.smooth > 0
+                                ? pooled_head_format_version
+                                : head_format_version},
+         {"manifest", manifest},
+         {"manifest_sha256", io::sha256_hex(manifest)}},
+        {.overwrite = overwrite});
   });
 }
 
@@ -293,11 +299,10 @@ STOFM_INLINE auto tasks::load_classifier(const std::filesystem::path& path) -> C
                           "Give a head that was saved; a bundle of weights is given as the model.");
     if (const std::string& version = detail::head_text(file, "format_version");
         version != head_format_version && version != pooled_head_format_version)
-      detail::refuse_head("STOFM-4745", file.path(), "__metadata__/format_version",
-                          stofm::quoted(version, 40),
-                          concat(stofm::quoted(head_format_version), " or ",
-                                 stofm::quoted(pooled_head_format_version)),
-                          "Use the version of stofm that wrote it, or train the head again.");
+      detail::refuse_head(
+          "STOFM-4745", file.path(), "__metadata__/format_version", stofm::quoted(version, 40),
+          concat(stofm::quoted(head_format_version), " or ", stofm::quoted(pooled_head_format_version)),
+          "Use the version of stofm that wrote it, or train the head again.");
     const std::string& text = detail::head_text(file, "manifest");
     if (io::sha256_hex(text) != detail::head_text(file, "manifest_sha256"))
       detail::refuse_damaged_head(file.path(), "the manifest");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 /// \file
-/// How much each of several heads is trusted: the mixture of their probabilities that says most of cells which
-/// none of them learnt from ("stacking").
+/// How much each of several heads is trusted: the mixture of their probabilities that says most of cells
+/// which none of them learnt from ("stacking").
 ///
 ///     w = argmax over w >= 0, sum w = 1 of  sum_i b_i log sum_m w_m p_m(i, y_i)
 ///
@@ -84,7 +84,8 @@ inline std::vector<double> head_weights(std::span<const Tensor<double>> probabil
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0) continue;
     cell.push_back(weight[i]);
-    for (const Tensor<double>& one : probabilities) said.push_back(detail::of_label(one.view(), i, labels[i]));
+    for (const Tensor<double>& one : probabilities)
+      said.push_back(detail::of_label(one.view(), i, labels[i]));
   }
   if (cell.empty()) return trust;
   for (int round = 0; round < rounds; ++round) {
@@ -96,6 +97,7 @@ inline std::vector<double> head_weights(std::span<const Tensor<double>> probabil
     }
     trust = share;
   }
+  least = (std::min)(least, *std::max_element(trust.begin(), trust.end()));  // of many heads all may be small
   double kept = 0;
   for (double& w : trust) kept += w < least ? (w = 0) : w;
   for (double& w : trust) w /= kept;

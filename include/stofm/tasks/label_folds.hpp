@@ -52,8 +52,8 @@ inline double share_known_elsewhere(std::span<const std::vector<std::int32_t>> l
 
 /// Parts of the cells with a label (-1: none) of slices at `xy` (by slice [cells, 2]). One slice is one part
 /// where at least two have labels and nine tenths of these cells have a class that another slice knows; else
-/// each slice is cut into five parts of tiles, over its labelled cells. \throws ShapeError (STOFM-4700, 4704).
-/// *Cost* O(N log N). *Deterministic* yes, nothing is drawn.
+/// each slice is cut into five parts of tiles, over its labelled cells. \throws ShapeError (STOFM-4700,
+/// 4704). *Cost* O(N log N). *Deterministic* yes, nothing is drawn.
 inline LabelFolds fold_labels(std::span<const TensorView<const double>> xy,
                               std::span<const std::vector<std::int32_t>> labels) {
   constexpr const char* op = "[fold_labels]";

@@ -40,7 +40,8 @@ struct PooledClassifierParts {
 /// a pooled one is of the first head that needs the model, if any does, and says all uses. \throws ShapeError
 /// (STOFM-4700). *Cost* copies coefficients.
 inline Classifier pooled_classifier(const PooledHead& head, const PooledClassifierParts& parts) {
-  detail::require_same_count("[pooled_classifier]", head.heads.size(), parts.inputs.size(), "heads and inputs");
+  detail::require_same_count("[pooled_classifier]", head.heads.size(), parts.inputs.size(),
+                             "heads and inputs");
   Classifier all;
   std::string use;
   for (std::size_t m = 0; m < head.heads.size(); ++m) {

@@ -55,8 +55,8 @@ using HeadRows = std::span<const Tensor<float>>;
 /// label outside its part is not judged; where none is, heads weigh the same, the largest strength up to 0.1
 /// is taken and the first smoothing. Of equals the first wins. \throws as fit_logistic_regression; ShapeError
 /// (STOFM-4700); UsageError for no features or strengths, or nothing to smooth over (4792). *Cost* for each
-/// head parts times strengths fits of at most choosing_cells cells and one of all; memory that of the labelled
-/// rows of a head and 8 classes bytes a cell and head. *Deterministic* yes, any thread count.
+/// head parts times strengths fits of at most choosing_cells cells and one of all; memory that of the
+/// labelled rows of a head and 8 classes bytes a cell and head. *Deterministic* yes, any thread count.
 STOFM_INLINE PooledHead fit_pooled_head(std::span<const HeadRows> features,
                                         std::span<const io::Slice* const> slices,
                                         std::span<const std::vector<std::int32_t>> labels,
@@ -95,8 +95,8 @@ inline JudgedCells judged_cells(std::span<const std::vector<std::int32_t>> label
         cells.fold.push_back(folds.of[s][i]);
       }
   std::vector<CellRoles> roles{role_of_labelled(cells.labels, CellRole::train)};
-  const double share = static_cast<double>(choosing) /
-                       static_cast<double>((std::max<std::size_t>)(cells.labels.size(), 1));
+  const double share =
+      static_cast<double>(choosing) / static_cast<double>((std::max<std::size_t>)(cells.labels.size(), 1));
   if (share < 1) {
     const std::vector<std::vector<std::int32_t>> all{cells.labels};
     keep_some_labels(roles, all, {.share = share}, key.child(1));
@@ -126,8 +126,8 @@ inline Tensor<float> judged_rows(HeadRows rows, const JudgedCells& cells) {
 }
 
 /// Probabilities [N, classes] of each cell by a head that learnt from the other parts; 0 where none could.
-inline Tensor<double> out_of_fold(TensorView<const float> rows, const JudgedCells& cells, std::int64_t classes,
-                                  LogisticRegressionOptions regression) {
+inline Tensor<double> out_of_fold(TensorView<const float> rows, const JudgedCells& cells,
+                                  std::int64_t classes, LogisticRegressionOptions regression) {
   Tensor<double> result = Tensor<double>::zeros({rows.dim(0), classes});
   const double strength = regression.c;
   for (std::int32_t part = 0; part < cells.folds; ++part) {
@@ -164,8 +164,8 @@ inline void choose_smoothing(const Tensor<double>& mixed, std::span<const io::Sl
   for (std::size_t s = 0, first = 0, last = 0; s < slices.size(); ++s, first = last) {
     while (last < cells.place.size() && cells.place[last].first == s) ++last;
     if (first == last) continue;
-    Tensor<double> map = Tensor<double>::full({slices[s]->cells, classes},
-                                              std::numeric_limits<double>::quiet_NaN());
+    Tensor<double> map =
+        Tensor<double>::full({slices[s]->cells, classes}, std::numeric_limits<double>::quiet_NaN());
     for (std::size_t i = first; i < last; ++i)
       if (cells.judged[i] >= 0)
         std::copy_n(mixed.data() + static_cast<std::int64_t>(i) * classes, classes,
@@ -174,8 +174,7 @@ inline void choose_smoothing(const Tensor<double>& mixed, std::span<const io::Sl
     for (std::size_t k = 0; k < counts.size(); ++k) {
       const std::vector<std::int32_t> labels = most_probable(smooth[k].view());
       for (std::size_t i = first; i < last; ++i)
-        if (cells.judged[i] >= 0)
-          found[k].push_back(labels[static_cast<std::size_t>(cells.place[i].second)]);
+        if (cells.judged[i] >= 0) found[k].push_back(labels[static_cast<std::size_t>(cells.place[i].second)]);
     }
     for (std::size_t i = first; i < last; ++i)
       if (cells.judged[i] >= 0) truth.push_back(cells.judged[i]);
@@ -202,7 +201,8 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
   constexpr const char* op = "[fit_pooled_head]";
   if (features.empty() || options.strengths.empty() || options.smoothing.empty())
     throw UsageError({"STOFM-4792", "", op, "no features, no strength or nothing to smooth over",
-                      "at least one of each", "Give features, LogisticRegressionOptions::c, and 0 neighbours."});
+                      "at least one of each",
+                      "Give features, LogisticRegressionOptions::c, and 0 neighbours."});
   detail::require_same_count(op, slices.size(), labels.size(), "slices with and without labels");
   std::vector<TensorView<const double>> xy;
   for (const io::Slice* slice : slices) xy.push_back(slice->coordinates.view());
@@ -232,10 +232,8 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
     for (const double strength :
          choose_strength ? options.strengths : std::vector<double>{head.strengths.back()}) {
       regression.c = strength;
-      Tensor<double> predicted =
-          detail::out_of_fold(std::as_const(rows).view(), cells, classes, regression);
-      const double loss =
-          log_loss(std::as_const(predicted).view(), cells.judged, regression.class_weights);
+      Tensor<double> predicted = detail::out_of_fold(std::as_const(rows).view(), cells, classes, regression);
+      const double loss = log_loss(std::as_const(predicted).view(), cells.judged, regression.class_weights);
       if (loss >= least) continue;
       least = loss;
       head.strengths.back() = strength;

@@ -19,10 +19,10 @@
 namespace stofm::tasks {
 
 /// `probabilities` [cells, classes] of one slice, smoothed over each of `counts` (ascending, >= 0) nearest
-/// cells; 0 changes nothing. A row that begins with NaN has no say and stays as it is. Neighbours are those of
-/// the same library; where it has fewer, each weighs more, k together. Means are taken in single precision.
-/// \throws as neighbour_means. *Cost* O(N log N + N k classes), k the last count. *Deterministic* yes, any
-/// thread count.
+/// cells; 0 changes nothing. A row that begins with NaN has no say and stays as it is. Neighbours are those
+/// of the same library; where it has fewer, each weighs more, k together. Means are taken in single
+/// precision. \throws as neighbour_means. *Cost* O(N log N + N k classes), k the last count. *Deterministic*
+/// yes, any thread count.
 inline std::vector<Tensor<double>> smoothed_probabilities(const io::Slice& slice,
                                                           TensorView<const double> probabilities,
                                                           std::span<const std::int64_t> counts) {
@@ -40,8 +40,8 @@ inline std::vector<Tensor<double>> smoothed_probabilities(const io::Slice& slice
   std::vector<std::int64_t> asked;
   for (const std::int64_t k : counts)
     if (k != 0) asked.push_back(k);
-  const Tensor<float> means = asked.empty() ? Tensor<float>({n, 0})
-                                            : neighbour_means(slice, std::as_const(votes).view(), asked);
+  const Tensor<float> means =
+      asked.empty() ? Tensor<float>({n, 0}) : neighbour_means(slice, std::as_const(votes).view(), asked);
   std::vector<Tensor<double>> result;
   std::size_t block = 0;
   for (const std::int64_t k : counts) {

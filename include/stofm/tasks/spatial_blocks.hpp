@@ -20,9 +20,9 @@ struct SpatialBlockOptions {
   std::int64_t cells_of_tile = 60;  ///< about; tiles are larger where the slice has more than 20 x 20 of them
 };
 
-/// Which of round(1 / share) parts the tile of each cell belongs to, [cells], from 0. `xy` [cells, 2]. No tile
-/// without cells; at equal places the row decides. \throws ShapeError (STOFM-4704); UsageError for a share outside (0, 0.5] (4774). *Cost* O(N log N).
-/// *Deterministic* yes, nothing is drawn.
+/// Which of round(1 / share) parts the tile of each cell belongs to, [cells], from 0. `xy` [cells, 2]. No
+/// tile without cells; at equal places the row decides. \throws ShapeError (STOFM-4704); UsageError for a
+/// share outside (0, 0.5] (4774). *Cost* O(N log N). *Deterministic* yes, nothing is drawn.
 inline std::vector<std::int32_t> tile_folds(TensorView<const double> xy,
                                             const SpatialBlockOptions& options = {}) {
   constexpr const char* op = "[tile_folds]";
