@@ -82,7 +82,7 @@ fs::path CorpusIndexer::fingerprint_path(const ManifestSlice& line) const {
 std::string CorpusIndexer::made_with(const std::string& species) const {
   const std::string text = concat("index 1\n", vocabulary_, "\n", reader_.identity, "\n",
                                   species.empty() ? a_.slice.species : species, "\n", a_.slice.min_coverage,
-                                  "\n", quoted(a_.donor_column));
+                                  "\n", stofm::quoted(a_.donor_column));
   return io::sha256_hex(text).substr(0, 16);
 }
 

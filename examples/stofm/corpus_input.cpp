@@ -88,7 +88,7 @@ std::vector<CorpusTableRow> read_corpus_table(const std::string& path) {
     else if (table.header(c) == "split")
       split = c;
     else
-      refuse_table(path, 1, "a column " + quoted(table.header(c), 40),
+      refuse_table(path, 1, "a column " + stofm::quoted(table.header(c), 40),
                    "file, donor, technology, species, split, tissue, licence", "Leave it out, or rename it.");
   }
   (void)table.column("file");
@@ -99,14 +99,14 @@ std::vector<CorpusTableRow> read_corpus_table(const std::string& path) {
     for (const Column& column : columns)
       if (column.at >= 0) row.*column.text = std::string(table.at(r, column.at));
     if (!row.species.empty() && row.species != "human" && row.species != "mouse")
-      refuse_table(path, row.line, "species " + quoted(row.species, 40), "human, mouse or nothing",
+      refuse_table(path, row.line, "species " + stofm::quoted(row.species, 40), "human, mouse or nothing",
                    "Map the genes of other species first.");
     const std::string word(split < 0 ? std::string_view() : table.at(r, split));
     const auto part = std::find(train::corpus_part_words.begin(), train::corpus_part_words.end(), word);
     if (part != train::corpus_part_words.end())
       row.part = static_cast<train::CorpusPart>(part - train::corpus_part_words.begin());
     else if (!word.empty())
-      refuse_table(path, row.line, "split " + quoted(word, 40), "train, validation, test or nothing",
+      refuse_table(path, row.line, "split " + stofm::quoted(word, 40), "train, validation, test or nothing",
                    "Use one of these words.");
   }
   return rows;
@@ -131,7 +131,7 @@ std::vector<const CorpusTableRow*> rows_of(const std::vector<CorpusTableRow>& ta
     if (which.empty() && names.contains(row.file)) which = names[row.file];
     if (which.size() != 1)
       refuse_table(
-          table_path, row.line, concat(quoted(row.file, 100), ", which is ", which.size(), " slices"),
+          table_path, row.line, concat(stofm::quoted(row.file, 100), ", which is ", which.size(), " slices"),
           "the path or the name of one slice of the corpus", "Give its path from the table's folder.");
     if (found[which.front()] != nullptr)
       refuse_table(table_path, row.line, concat("the slice of line ", found[which.front()]->line, " again"),
@@ -146,7 +146,7 @@ std::optional<TrainingSlices> corpus_slices(const std::vector<std::string>& inpu
   const fs::path path = inputs.size() == 1 ? train::manifest_of(inputs.front()) : fs::path();
   if (path.empty()) return std::nullopt;
   if (!validation.empty() && validation != "0")
-    throw UsageError({"STOFM-2067", path.string(), "--validation", quoted(validation, 60),
+    throw UsageError({"STOFM-2067", path.string(), "--validation", stofm::quoted(validation, 60),
                       "0 or nothing: a corpus has its own validation slices",
                       "Leave --validation out, or split the corpus anew with `stofm corpus build`."});
   const train::Manifest manifest = train::read_manifest(path);

@@ -68,7 +68,7 @@ void add_labels(ReportData& report, const io::Slice& slice) {
     groups.key = concat("label", i);
     groups.label = shortened(labels.name);
     groups.heading = from_file;
-    groups.note = concat("obs[", quoted(labels.name, 100), "] of your file.");
+    groups.note = concat("obs[", stofm::quoted(labels.name, 100), "] of your file.");
     groups.codes = labels.codes;
     for (const std::string& name : labels.categories) groups.names.push_back(shortened(name));
     groups.colours = labels.colours;
@@ -88,7 +88,8 @@ void add_libraries(ReportData& report, const io::Slice& slice, const std::string
   groups.key = "slices";
   groups.label = "slice";
   groups.heading = from_file;
-  groups.note = concat("obs[", quoted(key, 100), "]: these are embedded apart, and drawn side by side.");
+  groups.note =
+      concat("obs[", stofm::quoted(key, 100), "]: these are embedded apart, and drawn side by side.");
   groups.codes = slice.library;
   groups.names = report.libraries;
   report.groups.push_back(std::move(groups));
@@ -186,8 +187,8 @@ void add_sources(ReportData& report, const SliceJob& job, const io::Slice& slice
                                      ? a.slice.spatial_csv
                                      : slice.coordinates_source);
   if (report.libraries.size() > 1)
-    rows.emplace_back("slices in the file",
-                      concat(report.libraries.size(), ", by obs[", quoted(a.slice.library_key, 100), "]"));
+    rows.emplace_back("slices in the file", concat(report.libraries.size(), ", by obs[",
+                                                   stofm::quoted(a.slice.library_key, 100), "]"));
   if (slice.file_cells > slice.cells)
     rows.emplace_back("left out", concat(format_count(slice.file_cells - slice.cells), " of ",
                                          format_count(slice.file_cells), " cells: no finite position"));

@@ -160,8 +160,8 @@ Rows uses_of(const std::string& path) {
                              format_number(high[1] - low[1], 4), " in the unit of the file"));
     std::string labels;
     for (const auto& column : slice.labels)
-      labels +=
-          concat(labels.empty() ? "" : ", ", quoted(column.name, 60), " (", column.categories.size(), ")");
+      labels += concat(labels.empty() ? "" : ", ", stofm::quoted(column.name, 60), " (",
+                       column.categories.size(), ")");
     rows.emplace_back("labels", labels.empty() ? "none" : "in obs: " + labels);
     for (const Notice& notice : slice.notices) rows.emplace_back("note", with_flags(notice.text));
   } catch (const Error& error) {

@@ -47,15 +47,15 @@ TEST_CASE("C10: a moved-from tensor is empty, not dangling") {
 }
 
 TEST_CASE("C08: an error has its parts, one line of text, and the exit code of its kind") {
-  const FileError error({"STOFM-3999", "a.h5ad", "X/indices, row 3", quoted("bad\n\x1b[31m"), "column < 33",
-                         "Rewrite the file."});
+  const FileError error({"STOFM-3999", "a.h5ad", "X/indices, row 3", stofm::quoted("bad\n\x1b[31m"),
+                         "column < 33", "Rewrite the file."});
   CHECK(error.exit_code() == 3);
   CHECK(std::string(error.what()) ==
         "a.h5ad: X/indices, row 3: found \"bad\\x0a\\x1b[31m\", expected column < 33. Rewrite the file. "
         "[STOFM-3999]");
-  CHECK(quoted(std::string(300, 'x')).size() == 205);
-  CHECK(quoted("\xc3\xa9t\xc3\xa9") == "\"\xc3\xa9t\xc3\xa9\"");
-  CHECK(quoted("\xff\xc2\x9b") == "\"\\xff\\xc2\\x9b\"");
+  CHECK(stofm::quoted(std::string(300, 'x')).size() == 205);
+  CHECK(stofm::quoted("\xc3\xa9t\xc3\xa9") == "\"\xc3\xa9t\xc3\xa9\"");
+  CHECK(stofm::quoted("\xff\xc2\x9b") == "\"\\xff\\xc2\\x9b\"");
   CHECK(UsageError({}).exit_code() == 2);
   CHECK(DataError({}).exit_code() == 4);
   CHECK(ResourceError({}).exit_code() == 5);

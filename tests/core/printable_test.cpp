@@ -43,9 +43,9 @@ TEST_CASE("bytes that are no UTF-8 are shown one by one") {
 }
 
 TEST_CASE("quoted text can be told apart from its escapes") {
-  CHECK(quoted("\xff") == "\"\\xff\"");
-  CHECK(quoted("\\xff") == "\"\\\\xff\"");
-  CHECK(quoted("say \"no\"") == "\"say \\\"no\\\"\"");
-  CHECK(quoted("\xed\xa0\x80") == "\"\\xed\\xa0\\x80\"");
-  CHECK(quoted("abcdef", 3) == "\"abc\"...");
+  CHECK(stofm::quoted("\xff") == "\"\\xff\"");
+  CHECK(stofm::quoted("\\xff") == "\"\\\\xff\"");
+  CHECK(stofm::quoted("say \"no\"") == "\"say \\\"no\\\"\"");
+  CHECK(stofm::quoted("\xed\xa0\x80") == "\"\\xed\\xa0\\x80\"");
+  CHECK(stofm::quoted("abcdef", 3) == "\"abc\"...");
 }

@@ -23,7 +23,7 @@ namespace {
 void refuse(const std::string& text, const stofm::test::Refusal& expected) {
   const ScratchDir dir;
   write_bytes(dir / "cells.csv", text);
-  CAPTURE(quoted(text.substr(0, 80)));
+  CAPTURE(stofm::quoted(text.substr(0, 80)));
   check_refused(dir / "cells.csv", expected, [&] { (void)read_csv(dir / "cells.csv"); });
 }
 SpatialCsvResult spatial(const std::string& text, const std::vector<std::string>& cells) {

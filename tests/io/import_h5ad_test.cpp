@@ -89,15 +89,16 @@ TEST_CASE("import refuses: stores of zarr, with the line that converts them") {
   const Folder f;
   write_text(f / "a.zarr" / "zarr.json", "{}");
   std::filesystem::create_directories(f / "a.zarr" / "obs");
-  f.refused(f / "a.zarr", f / "a.zarr",
-            {"STOFM-3901", "", "a zarr store",
-             concat("anndata.read_zarr(", quoted((f / "a.zarr").string()), ").write_h5ad(\"out.h5ad\")")});
+  f.refused(
+      f / "a.zarr", f / "a.zarr",
+      {"STOFM-3901", "", "a zarr store",
+       concat("anndata.read_zarr(", stofm::quoted((f / "a.zarr").string()), ").write_h5ad(\"out.h5ad\")")});
   write_text(f / "s.zarr" / ".zattrs", "{}");
   for (const char* table : {"square_002um", "square_008um", "square_016um"})
     std::filesystem::create_directories(f / "s.zarr" / "tables" / table);
   f.refused(f / "s.zarr", f / "s.zarr",
             {"STOFM-3901", "", "a SpatialData store",
-             concat("spatialdata.read_zarr(", quoted((f / "s.zarr").string()),
+             concat("spatialdata.read_zarr(", stofm::quoted((f / "s.zarr").string()),
                     ").tables[\"square_008um\"].write_h5ad(\"out.h5ad\") (other tables: \"square_002um\", "
                     "\"square_016um\")")});
   std::filesystem::create_directories(f / "s.zarr" / "tables" / "cell_segmentations");

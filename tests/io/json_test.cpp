@@ -25,7 +25,7 @@ struct Bad {
 /// Refusing `text` names the code and the byte.
 void refuse(const std::string& text, const std::string& code, std::int64_t byte = -1,
             const std::string& word = "") {
-  CAPTURE(quoted(text.substr(0, 80)));
+  CAPTURE(stofm::quoted(text.substr(0, 80)));
   try {
     (void)parse_json(text, "config.json");
     FAIL_CHECK("accepted");
@@ -140,7 +140,7 @@ TEST_CASE("J01 y: every valid text is accepted with the value that nlohmann find
                                "[-123]"};
   CHECK(std::size(valid) >= 90);
   for (const std::string& text : valid) {
-    CAPTURE(quoted(text));
+    CAPTURE(stofm::quoted(text));
     CHECK(parse_json(text, "config.json") == nlohmann::json::parse(text));
     if (text != "-0")  // unsigned here, signed there; the value is the same
       CHECK(parse_json(text, "config.json").type() == nlohmann::json::parse(text).type());
@@ -316,7 +316,7 @@ TEST_CASE("J01 n: every invalid text is refused with its place") {
                                  "[\"asd]"};
   CHECK(std::size(invalid) >= 160);
   for (const std::string& text : invalid) {
-    CAPTURE(quoted(text));
+    CAPTURE(stofm::quoted(text));
     // The case itself is right (nlohmann stops at a NUL as at the end of the text).
     if (text.find('\0') == std::string::npos) CHECK_FALSE(nlohmann::json::accept(text));
     try {

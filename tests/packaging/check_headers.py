@@ -58,6 +58,7 @@ def main():
     names = [header.relative_to(include).as_posix() for header in headers]
     others = dict.fromkeys(other for header in headers for other in elsewhere(header, set()))
     everything = ("".join(f"#if __has_include(<{other}>)\n#include <{other}>\n#endif\n" for other in others) +
+                  "#include <iomanip>\n"  # std::quoted: ours must be called by its full name, or it loses
                   "#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n" + TRAPS +
                   "".join(f"#include <{name}>\n" for name in names) + "int main() {}\n")
     # clang compiles what many headers start with once, its templates among it; other compilers take minutes more.

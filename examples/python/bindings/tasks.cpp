@@ -137,8 +137,9 @@ void require_classes(const std::vector<std::vector<std::int32_t>>& codes, std::s
     throw DataError({"STOFM-2083", "", column, "no labelled cell to learn from", "labels of two classes",
                      "Check label and ignore_labels, or give another slice to train."});
   if (found < 2)
-    throw DataError({"STOFM-2084", "", column, "one class only to learn from: " + quoted(names.front(), 60),
-                     "at least two", "Add a slice where others are labelled to train."});
+    throw DataError({"STOFM-2084", "", column,
+                     "one class only to learn from: " + stofm::quoted(names.front(), 60), "at least two",
+                     "Add a slice where others are labelled to train."});
 }
 
 /// What a head keeps of its features. \param made the features, by part of `parts`
@@ -347,7 +348,7 @@ void learn(const ClassifyTask& task, const pipeline::Progress& progress, Classif
   answer.names = classes.names;
   answer.colours = tasks::with_usual_colours(classes.colours, classes.names.size());
   require_classes(classes.codes, classes.names.size(),
-                  concat("obs[", quoted(task.labels.front().name, 60), "]"), classes.names);
+                  concat("obs[", stofm::quoted(task.labels.front().name, 60), "]"), classes.names);
   if (task.tune)
     learn_tuned(task, classes.codes, progress, answer);
   else

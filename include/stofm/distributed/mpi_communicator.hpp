@@ -124,7 +124,7 @@ class MpiCommunicator final : public Communicator {
     int length = 0;
     MPI_Error_string(code, text, &length);
     throw DeviceError(
-        {"STOFM-4601", "", concat("[", name(), ", ", call, "]"), quoted(text), "all ranks at work",
+        {"STOFM-4601", "", concat("[", name(), ", ", call, "]"), stofm::quoted(text), "all ranks at work",
          "See the first error of the job; the last checkpoint resumes with any number of ranks."});
   }
   int rank_ = 0, size_ = 1, exceptions_;

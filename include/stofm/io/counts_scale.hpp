@@ -54,7 +54,7 @@ inline std::string to_string(CountsScale scale) {
 inline CountsScale parse_counts_scale(const std::string& word) {
   for (std::size_t i = 0; i < counts_scale_names.size(); ++i)
     if (word == counts_scale_names[i]) return static_cast<CountsScale>(i);
-  throw UsageError({"STOFM-3550", "", "counts scale", quoted(word, 60),
+  throw UsageError({"STOFM-3550", "", "counts scale", stofm::quoted(word, 60),
                     "auto, counts, linear, log1p, log2 or log10", "Name one of them."});
 }
 

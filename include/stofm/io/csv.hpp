@@ -51,13 +51,13 @@ class CsvTable {
     std::string list;
     for (std::int64_t i = 0; i < columns_; ++i) {
       if (header(i) == name && count++ == 0) found = i;
-      if (i < 10) list += (i ? ", " : "") + quoted(header(i), 30);
+      if (i < 10) list += (i ? ", " : "") + stofm::quoted(header(i), 30);
     }
     if (count != 1)
       throw FileError({"STOFM-3407", file_, "line 1",
                        count == 0 ? "the columns " + list + (columns_ > 10 ? ", ..." : "")
-                                  : concat(count, " columns named ", quoted(name, 40)),
-                       "one column " + quoted(name, 40), "Rename the column in the first line."});
+                                  : concat(count, " columns named ", stofm::quoted(name, 40)),
+                       "one column " + stofm::quoted(name, 40), "Rename the column in the first line."});
     return found;
   }
 

@@ -56,7 +56,9 @@ class JsonScanner {
   bool at_end() const { return at_ >= text_.size(); }
   char peek() const { return at_end() ? '\0' : text_[at_]; }
   std::int64_t position() const { return static_cast<std::int64_t>(at_); }
-  std::string here() const { return at_end() ? "the end of the text" : quoted(text_.substr(at_, 20), 20); }
+  std::string here() const {
+    return at_end() ? "the end of the text" : stofm::quoted(text_.substr(at_, 20), 20);
+  }
   [[noreturn]] void refuse(const char* code, std::string found, std::string expected) const {
     refuse_json(code, text_, position(), source_, std::move(found), std::move(expected));
   }
@@ -172,7 +174,7 @@ class JsonScanner {
         begin, keys_.end(), [](const Key& a, const Key& b) { return a.hash == b.hash && a.name == b.name; });
     if (twice == keys_.end()) return;
     refuse_json("STOFM-3206", text_, (twice + 1)->position, source_,
-                concat("the key ", quoted(twice->name), " twice: at ",
+                concat("the key ", stofm::quoted(twice->name), " twice: at ",
                        json_place(text_, twice->position, source_), " and again here"),
                 "each key once");
   }
@@ -297,7 +299,7 @@ class JsonScanner {
     if (parse_double(token.data(), end, value).ec == std::errc::result_out_of_range) {
       if (exceeds_one(token)) {
         at_ = first;
-        refuse("STOFM-3207", "the number " + quoted(token, 40), "a number that a double can hold");
+        refuse("STOFM-3207", "the number " + stofm::quoted(token, 40), "a number that a double can hold");
       }
       value = token.front() == '-' ? -0.0 : 0.0;  // closer to 0 than the smallest double
     }

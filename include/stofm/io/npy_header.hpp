@@ -52,7 +52,7 @@ class NpyDictParser {
       else if (key == "shape" && !has_shape_)
         has_shape_ = read_shape();
       else
-        refuse("the key " + quoted(key, 40), "descr, fortran_order and shape, each once");
+        refuse("the key " + stofm::quoted(key, 40), "descr, fortran_order and shape, each once");
       if (!take(',') && peek() != '}') refuse(here(), "\",\" or \"}\"");
     }
     skip_blanks();
@@ -72,7 +72,7 @@ class NpyDictParser {
                      std::move(found), std::move(expected), std::move(remedy)});
   }
   std::string here() const {
-    return at_ < text_.size() ? quoted(text_.substr(at_, 20), 20) : "the end of the header";
+    return at_ < text_.size() ? stofm::quoted(text_.substr(at_, 20), 20) : "the end of the header";
   }
   char peek() {
     skip_blanks();
@@ -108,7 +108,7 @@ class NpyDictParser {
       at_ = start;
       refuse(what, "a number type such as '<f4', '<f8', '<i4', '|u1'", "STOFM-3305", remedy);
     };
-    if (name.size() < 2) unsupported("the descr " + quoted(name, 20));
+    if (name.size() < 2) unsupported("the descr " + stofm::quoted(name, 20));
     const char order = name.front();
     if (order == '<' || order == '>' || order == '|' || order == '=') name.remove_prefix(1);
     if (name.front() == 'O') unsupported("objects (a pickle)");
@@ -132,10 +132,11 @@ class NpyDictParser {
       if (row.code == name) {
         header_.dtype = row.dtype;
         header_.big_endian = order == '>' && dtype_bytes(row.dtype) > 1;
-        if (order == '|' && dtype_bytes(row.dtype) > 1) unsupported("no byte order for " + quoted(name, 20));
+        if (order == '|' && dtype_bytes(row.dtype) > 1)
+          unsupported("no byte order for " + stofm::quoted(name, 20));
         return true;
       }
-    unsupported("the descr " + quoted(name, 20));
+    unsupported("the descr " + stofm::quoted(name, 20));
     return false;
   }
   bool read_order() {
@@ -198,7 +199,7 @@ inline NpyHeader parse_npy_header(std::string_view start, std::int64_t file_byte
     refuse("STOFM-3301", "byte 0", "a zip archive (.npz?)", "a .npy file",
            "Save one array with numpy.save instead of numpy.savez.");
   if (start.substr(0, magic.size()) != magic || start.size() < 10)
-    refuse("STOFM-3301", "byte 0", start.empty() ? "an empty file" : quoted(start.substr(0, 8)),
+    refuse("STOFM-3301", "byte 0", start.empty() ? "an empty file" : stofm::quoted(start.substr(0, 8)),
            "the magic \\x93NUMPY of a .npy file");
   const auto major = static_cast<unsigned char>(start[6]), minor = static_cast<unsigned char>(start[7]);
   if (major < 1 || major > 3 || minor != 0)

@@ -75,7 +75,7 @@ class SafetensorsHeaderReader {
                : name == "data_offsets" ? Field::offsets
                                         : Field::unknown;
       if (field_ == Field::unknown && ++unknown_fields_ == 1)
-        first_unknown_ = quoted(name, 40) + " of " + place();
+        first_unknown_ = stofm::quoted(name, 40) + " of " + place();
     }
   }
   void string(std::string_view value, std::int64_t) {
@@ -86,7 +86,7 @@ class SafetensorsHeaderReader {
       read_dtype(value);
       field_ = Field::none;
     } else {
-      scalar("the string " + quoted(value, 40));
+      scalar("the string " + stofm::quoted(value, 40));
     }
   }
   void integer(std::int64_t value, std::int64_t) {
@@ -212,9 +212,9 @@ class SafetensorsHeaderReader {
     for (const std::string_view known : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
                                          "F6_E2M3", "F6_E3M2", "F4", "F4_E2M1", "C64", "C128", "I4", "U4"})
       if (name == known)
-        refuse("STOFM-3115", place(), "dtype " + quoted(name), "one of " + dtype_list(),
+        refuse("STOFM-3115", place(), "dtype " + stofm::quoted(name), "one of " + dtype_list(),
                "Such elements are not computed with: convert to F32/F16/BF16.");
-    refuse("STOFM-3114", place(), "dtype " + quoted(name, 40), "one of " + dtype_list());
+    refuse("STOFM-3114", place(), "dtype " + stofm::quoted(name, 40), "one of " + dtype_list());
   }
   void finish_entry() {
     entry_ = Entry::none;

@@ -15,7 +15,7 @@
 namespace stofm::io::detail {
 
 /// "tensor \"a.weight\"".
-inline std::string tensor_place(std::string_view name) { return "tensor " + quoted(name, 100); }
+inline std::string tensor_place(std::string_view name) { return "tensor " + stofm::quoted(name, 100); }
 
 /// Rows S12 to S14: the ranges cover the data section exactly once, without holes.
 inline void check_safetensors_layout(const SafetensorsHeader& header, std::int64_t data_bytes,

@@ -74,7 +74,7 @@ inline void require_utf8(std::string_view text, const std::string& file, const s
   for (std::size_t i = 0; i < text.size();) {
     const int length = utf8_length(text, i);
     if (length == 0)
-      throw UsageError({"STOFM-3131", file, where, "invalid UTF-8: " + quoted(text, 40), "UTF-8 text",
+      throw UsageError({"STOFM-3131", file, where, "invalid UTF-8: " + stofm::quoted(text, 40), "UTF-8 text",
                         "Encode names and metadata as UTF-8."});
     i += static_cast<std::size_t>(length);
   }
@@ -92,7 +92,7 @@ inline void write_safetensors_file(const std::filesystem::path& path,
     const std::string& name = by_name[i]->name;
     require_utf8(name, file, "tensor name");
     if (name.empty() || name == "__metadata__" || (i > 0 && name == by_name[i - 1]->name))
-      throw UsageError({"STOFM-3130", file, "tensor " + quoted(name, 100),
+      throw UsageError({"STOFM-3130", file, "tensor " + stofm::quoted(name, 100),
                         "an empty, reserved or repeated name", "one name per tensor", "Rename the tensor."});
   }
   by_size = by_name;
@@ -112,7 +112,7 @@ inline void write_safetensors_file(const std::filesystem::path& path,
     bool first = true;
     for (const auto& [key, value] : metadata) {
       require_utf8(key, file, "metadata key");
-      require_utf8(value, file, "metadata " + quoted(key, 100));
+      require_utf8(value, file, "metadata " + stofm::quoted(key, 100));
       header += concat(first ? "" : ",", json_string(key), ":", json_string(value));
       first = false;
     }

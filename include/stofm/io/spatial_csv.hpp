@@ -152,7 +152,7 @@ inline std::array<std::int64_t, 2> find_place_columns(const CsvTable& table,
     return {table.column(pairs.front().x), table.column(pairs.front().y)};
   std::string list;
   for (std::size_t i = 0; i < (std::min<std::size_t>)(names.size(), 20); ++i)
-    list += (i > 0 ? ", " : "") + quoted(names[i], 30);
+    list += (i > 0 ? ", " : "") + stofm::quoted(names[i], 30);
   throw FileError(
       {"STOFM-3407", table.file(), "line 1", "the columns " + list + (names.size() > 20 ? ", ..." : ""),
        "columns of positions, spatial_1 and spatial_2 or the like",
@@ -199,8 +199,8 @@ STOFM_INLINE auto io::read_spatial_csv(const std::filesystem::path& path,
     if (field.empty() || field == "NA") return std::numeric_limits<double>::quiet_NaN();
     if (const auto value = parse_decimal(field)) return *value;
     throw FileError({"STOFM-3408", table.file(),
-                     concat("line ", table.line(row), ", column ", quoted(table.header(column), 40)),
-                     quoted(field, 40), "a number", "Write coordinates with a decimal point."});
+                     concat("line ", table.line(row), ", column ", stofm::quoted(table.header(column), 40)),
+                     stofm::quoted(field, 40), "a number", "Write coordinates with a decimal point."});
   };
   SpatialCsvResult result{Tensor<double>({cells, 2}), {}, {}};
   result.columns = concat(table.header(x), ", ", table.header(y), ", cells by ", names.header());
@@ -215,13 +215,14 @@ STOFM_INLINE auto io::read_spatial_csv(const std::filesystem::path& path,
     }
     std::int64_t& old = row_of[static_cast<std::size_t>(found->second)];
     if (old >= 0)
-      throw FileError({"STOFM-3410", table.file(), concat("line ", table.line(row)),
-                       concat("the cell ", quoted(name, 60), " again, first in line ", table.line(old)),
-                       "each cell once", "Remove the repeated line."});
+      throw FileError(
+          {"STOFM-3410", table.file(), concat("line ", table.line(row)),
+           concat("the cell ", stofm::quoted(name, 60), " again, first in line ", table.line(old)),
+           "each cell once", "Remove the repeated line."});
     old = row;
     if (name == first_twin)
       throw DataError({"STOFM-3411", table.file(), concat("line ", table.line(row)),
-                       concat("two cells of the slice named ", quoted(name, 60)),
+                       concat("two cells of the slice named ", stofm::quoted(name, 60)),
                        "unique cell names to join on", "Make the cell names of the slice unique."});
     result.coordinates(found->second, 0) = number(row, x);
     result.coordinates(found->second, 1) = number(row, y);
@@ -230,13 +231,14 @@ STOFM_INLINE auto io::read_spatial_csv(const std::filesystem::path& path,
   std::string first_missing;
   for (std::int64_t cell = 0; cell < cells; ++cell)
     if (row_of[static_cast<std::size_t>(cell)] < 0 && missing++ < 10)
-      first_missing += (missing > 1 ? ", " : "") + quoted(cell_names[static_cast<std::size_t>(cell)], 40);
+      first_missing +=
+          (missing > 1 ? ", " : "") + stofm::quoted(cell_names[static_cast<std::size_t>(cell)], 40);
   if (missing > 0)
     throw DataError({"STOFM-3409", table.file(), "cell index",
                      concat("no line for ", missing, " of ", cells, " cells: ", first_missing,
                             missing > 10 ? ", ..." : "",
-                            table.rows() > 0 ? concat("; the column ", quoted(names.header(), 40), " has ",
-                                                      quoted(names.at(0), 40), ", ...")
+                            table.rows() > 0 ? concat("; the column ", stofm::quoted(names.header(), 40),
+                                                      " has ", stofm::quoted(names.at(0), 40), ", ...")
                                              : std::string()),
                      "one line per cell",
                      "Check that a column holds the cell names of the slice, as they are there."});

@@ -103,7 +103,7 @@ inline std::string percent_text(double share) {
 /// `var["features"]`, "the index of var", or "" where the slice does not say.
 inline std::string gene_column_text(const std::string& column) {
   if (column.empty()) return "";
-  return column == "index" ? "the index of var" : "var[" + quoted(column, 60) + "]";
+  return column == "index" ? "the index of var" : "var[" + stofm::quoted(column, 60) + "]";
 }
 
 /// One line for a human: "155 of 166 genes matched (93.3 %), mouse, by Ensembl id from the index of var".
@@ -124,7 +124,7 @@ inline std::string shares_text(const GeneCoverage& c) {
   for (const GeneColumnShare& share : c.shares)
     if (!share.column.empty())
       text += concat(
-          text.empty() ? "" : ", ", share.column == "index" ? "index" : quoted(share.column, 60), " ",
+          text.empty() ? "" : ", ", share.column == "index" ? "index" : stofm::quoted(share.column, 60), " ",
           percent_text(c.genes > 0 ? static_cast<double>(share.known) / static_cast<double>(c.genes) : 0),
           " %");
   return text;

@@ -96,7 +96,7 @@ class TableLines {
     for (std::size_t i = 0; i < N; ++i) {
       const std::size_t tab = rest.find('\t');
       if ((tab == std::string_view::npos) != (i + 1 == N))
-        refuse("STOFM-4101", quoted(whole, 80), concat(N, " columns separated by tabs"),
+        refuse("STOFM-4101", stofm::quoted(whole, 80), concat(N, " columns separated by tabs"),
                "Use the table that comes with the weights.");
       fields[i] = rest.substr(0, tab);
       rest = tab == std::string_view::npos ? std::string_view{} : rest.substr(tab + 1);
@@ -109,8 +109,8 @@ class TableLines {
       line_ = 1;
       std::string expected = "the header";
       for (const auto name : names) (expected += ' ') += name;
-      refuse("STOFM-4102", quoted(text_.substr(0, (std::min)(text_.find('\n'), text_.size())), 80), expected,
-             "Use the table that comes with the weights.");
+      refuse("STOFM-4102", stofm::quoted(text_.substr(0, (std::min)(text_.find('\n'), text_.size())), 80),
+             expected, "Use the table that comes with the weights.");
     }
   }
   [[noreturn]] void refuse(const char* code, std::string found, std::string expected,
@@ -138,7 +138,8 @@ inline void add_unique(std::unordered_map<std::string, std::int32_t>& rows, std:
 inline std::string first_few(const std::vector<std::string>& names, std::int64_t count,
                              std::size_t shown = 5) {
   std::string text;
-  for (std::size_t i = 0; i < names.size() && i < shown; ++i) text += (i ? ", " : "") + quoted(names[i], 60);
+  for (std::size_t i = 0; i < names.size() && i < shown; ++i)
+    text += (i ? ", " : "") + stofm::quoted(names[i], 60);
   const auto listed = static_cast<std::int64_t>((std::min)(names.size(), shown));
   if (count > listed) text += concat(" and ", count - listed, " more");
   return text;
@@ -163,29 +164,29 @@ STOFM_INLINE GeneTable GeneTable::parse(std::string_view text, const std::string
     const auto parsed = std::from_chars(f[2].data(), f[2].data() + f[2].size(), token);
     if (parsed.ec != std::errc{} || parsed.ptr != f[2].data() + f[2].size() || token < 0 ||
         token >= INT32_MAX)
-      lines.refuse("STOFM-4104", concat("token ", quoted(f[2], 40), " of ", quoted(id, 60)),
+      lines.refuse("STOFM-4104", concat("token ", stofm::quoted(f[2], 40), " of ", stofm::quoted(id, 60)),
                    "an integer from 0 to 2^31 - 2", remedy);
     if (const auto [entry, added] = line_of_token.try_emplace(token, lines.line()); !added)
       lines.refuse(
           "STOFM-4105",
-          concat("token ", token, " of ", quoted(id, 60), ", which line ", entry->second, " has too"),
+          concat("token ", token, " of ", stofm::quoted(id, 60), ", which line ", entry->second, " has too"),
           "every token id once", remedy);
     if (id == "<pad>" || id == "<mask>" || id == "<cls>") {
       special[id] = token;
       continue;
     }
     if (token < first_gene_token)
-      lines.refuse("STOFM-4106", concat("token ", token, " of ", quoted(id, 60)),
+      lines.refuse("STOFM-4106", concat("token ", token, " of ", stofm::quoted(id, 60)),
                    "0 and 1 kept for <pad> and <mask>", remedy);
     double median = 0;
     const auto number = parse_double(f[3].data(), f[3].data() + f[3].size(), median);
     if (number.ec != std::errc{} || number.ptr != f[3].data() + f[3].size() || !std::isfinite(median) ||
         median <= 0)
-      lines.refuse("STOFM-4107", concat("median ", quoted(f[3], 40), " of ", quoted(id, 60)),
+      lines.refuse("STOFM-4107", concat("median ", stofm::quoted(f[3], 40), " of ", stofm::quoted(id, 60)),
                    "a finite number above 0", remedy);
     const auto row = static_cast<std::int32_t>(table.tokens.size());
     if (!table.row_of_id.try_emplace(id, row).second)
-      lines.refuse("STOFM-4108", concat("gene ", quoted(id, 60), " a second time"), "every gene once",
+      lines.refuse("STOFM-4108", concat("gene ", stofm::quoted(id, 60), " a second time"), "every gene once",
                    remedy);
     if (!f[1].empty()) {
       detail::add_unique(table.row_of_symbol, std::string(f[1]), row);
@@ -226,8 +227,8 @@ STOFM_INLINE void GeneTable::mark_learnt(std::string_view text, const std::strin
   while (lines.next(id)) {
     const auto row = row_of_id.find(std::string(id[0]));
     if (row == row_of_id.end())
-      lines.refuse("STOFM-4114", concat("gene ", quoted(id[0], 60)), "a gene of the table of this bundle",
-                   "Use the list that comes with the weights.");
+      lines.refuse("STOFM-4114", concat("gene ", stofm::quoted(id[0], 60)),
+                   "a gene of the table of this bundle", "Use the list that comes with the weights.");
     learnt[static_cast<std::size_t>(row->second)] = 1;
   }
 }
@@ -245,8 +246,8 @@ STOFM_INLINE MouseMap MouseMap::parse(std::string_view text, const GeneTable& ta
     if (f[0].empty() || f[1].empty())
       lines.refuse("STOFM-4112", "an empty gene id", "two Ensembl ids", "Mend or remove the line.");
     if (!map.human_of_mouse.try_emplace(std::string(f[0]), f[1]).second)
-      lines.refuse("STOFM-4113", concat("gene ", quoted(f[0], 60), " a second time"), "every mouse gene once",
-                   "Keep one of its lines.");
+      lines.refuse("STOFM-4113", concat("gene ", stofm::quoted(f[0], 60), " a second time"),
+                   "every mouse gene once", "Keep one of its lines.");
     if (++sources_of[f[1]] > 1) ++many;
     if (!table.row_of_id.contains(std::string(f[1]))) ++unknown;
   }

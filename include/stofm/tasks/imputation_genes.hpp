@@ -64,7 +64,8 @@ inline std::int32_t named_column(const GeneNames& names, const std::string& name
 /// "Gad1, Gad2 and 3 more".
 inline std::string listed_names(const std::vector<std::string>& names, std::size_t most = 5) {
   std::string text;
-  for (std::size_t i = 0; i < names.size() && i < most; ++i) text += (i ? ", " : "") + quoted(names[i], 40);
+  for (std::size_t i = 0; i < names.size() && i < most; ++i)
+    text += (i ? ", " : "") + stofm::quoted(names[i], 40);
   return names.size() > most ? concat(text, " and ", names.size() - most, " more") : text;
 }
 

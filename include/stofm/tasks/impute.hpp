@@ -249,7 +249,7 @@ STOFM_INLINE auto tasks::impute(const io::Slice& slice, std::span<const io::Slic
     if (!detail::has_positions(*one) && result.surroundings != Surroundings::none) {
       result.surroundings = Surroundings::none;
       result.notices.push_back({"STOFM-W4770",
-                                concat(quoted(one->path, 120),
+                                concat(stofm::quoted(one->path, 120),
                                        " has no positions: surroundings are left out, genes alone are used"),
                                 1});
     }

@@ -121,7 +121,7 @@ inline std::vector<std::string> manifest_faults(const std::vector<ManifestSlice>
     for (const std::string& donor : s.donors) {
       const ManifestSlice& other = *donors.try_emplace(donor, &s).first->second;
       if (other.part != s.part)
-        faults.push_back(concat(s.file, ": donor ", quoted(donor, 60), " is in ", part_word(s.part),
+        faults.push_back(concat(s.file, ": donor ", stofm::quoted(donor, 60), " is in ", part_word(s.part),
                                 ", and in ", part_word(other.part), " with ", other.file));
     }
     if (s.duplicate_of.empty()) continue;

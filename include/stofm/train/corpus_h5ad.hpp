@@ -20,16 +20,16 @@ inline SliceReader h5ad_reader(const io::H5adReadOptions& options = {}) {
   reader.open = [options](const std::filesystem::path& path) {
     return io::read_h5ad(path.string(), options);
   };
-  reader.identity =
-      concat("h5ad ", quoted(options.layer), " ", options.use_raw, " ", quoted(options.spatial_key), " ",
-             quoted(options.x_column), " ", quoted(options.y_column), " ", quoted(options.gene_key), " ",
-             quoted(options.symbol_key), " ", quoted(options.library_key), " ", options.drop_bad_coords, " ",
-             options.accept_noninteger);
+  reader.identity = concat("h5ad ", stofm::quoted(options.layer), " ", options.use_raw, " ",
+                           stofm::quoted(options.spatial_key), " ", stofm::quoted(options.x_column), " ",
+                           stofm::quoted(options.y_column), " ", stofm::quoted(options.gene_key), " ",
+                           stofm::quoted(options.symbol_key), " ", stofm::quoted(options.library_key), " ",
+                           options.drop_bad_coords, " ", options.accept_noninteger);
   if (options.counts_scale !=
       io::CountsScale::automatic)  // which leaves the keys of older caches as they are
     reader.identity += " " + io::to_string(options.counts_scale);
   // Said only where they are used, so that prepared slices of before are found again.
-  if (!options.only.empty()) reader.identity += concat(" only ", quoted(options.only));
+  if (!options.only.empty()) reader.identity += concat(" only ", stofm::quoted(options.only));
   if (options.overlay) reader.identity += " overlay";
   if (options.drop_no_library) reader.identity += " drop no library";
   if (!options.positions_required) reader.identity += " no positions";

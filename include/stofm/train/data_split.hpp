@@ -58,7 +58,7 @@ inline DataSplit split_slices(const std::vector<std::filesystem::path>& slices,
       ++matches;
     }
     if (matches != 1)
-      throw UsageError({"STOFM-4531", "", "validation slice " + quoted(wanted, 100),
+      throw UsageError({"STOFM-4531", "", "validation slice " + stofm::quoted(wanted, 100),
                         concat(matches, " slices of this name"), concat("one of the ", count, " slices"),
                         "Give the name of a slice without .h5ad, or its path as listed."});
     held[static_cast<std::size_t>(found)] = true;

@@ -149,14 +149,14 @@ inline ManifestSlice parse_manifest_line(std::string_view text, const std::strin
     const auto word = j.at("split").get<std::string>();
     const auto part = std::find(corpus_part_words.begin(), corpus_part_words.end(), word);
     if (part == corpus_part_words.end())
-      detail::refuse_line(file, line, "split " + quoted(word, 40), "train, validation or test");
+      detail::refuse_line(file, line, "split " + stofm::quoted(word, 40), "train, validation or test");
     s.part = static_cast<CorpusPart>(part - corpus_part_words.begin());
     s.excluded = text_of("excluded");
     s.duplicate_of = text_of("duplicate_of");
     j.at("vocabulary").get_to(s.vocabulary);
     j.at("made_with").get_to(s.made_with);
   } catch (const nlohmann::json::exception& e) {
-    detail::refuse_line(file, line, quoted(e.what(), 200), "a line of a manifest");
+    detail::refuse_line(file, line, stofm::quoted(e.what(), 200), "a line of a manifest");
   }
   return s;
 }

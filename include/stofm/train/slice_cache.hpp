@@ -146,7 +146,7 @@ inline std::pair<io::SafetensorsFile, nlohmann::json> open_cache_entry(const std
     return found == file.metadata().end() ? std::string() : found->second;
   };
   if (text("format") != slice_cache_format)
-    refuse_cache_entry(file.path(), "format", quoted(text("format"), 40), slice_cache_format);
+    refuse_cache_entry(file.path(), "format", stofm::quoted(text("format"), 40), slice_cache_format);
   const std::string summary = text("summary");
   if (io::sha256_hex(summary) != text("summary_sha256"))
     refuse_cache_entry(file.path(), "summary", "another SHA-256", "that of its summary");

@@ -116,7 +116,7 @@ class OutlineFeature : public JsonNoHandler {
     if (type_.empty()
             ? corner_level_ != 0
             : (type_ != "Polygon" || corner_level_ == 4) && (type_ != "MultiPolygon" || corner_level_ == 3))
-      refuse(concat("a geometry of type ", quoted(type_, 40)));
+      refuse(concat("a geometry of type ", stofm::quoted(type_, 40)));
   }
   const std::string& id() const { return id_; }  ///< as barcodes have it: "cellid_000000001-1"
   std::pair<double, double> centroid() const { return centroid_.centroid(); }

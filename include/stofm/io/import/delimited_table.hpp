@@ -142,11 +142,11 @@ class DelimitedTable {
     std::string list;
     for (const std::string_view name : candidates) {
       if (const std::int64_t found = find(name); found >= 0) return static_cast<std::size_t>(found);
-      list += (list.empty() ? "" : " or ") + quoted(name, 60);
+      list += (list.empty() ? "" : " or ") + stofm::quoted(name, 60);
     }
     std::string have;
     for (std::size_t i = 0; i < (std::min<std::size_t>)(names_.size(), 12); ++i)
-      have += (i > 0 ? ", " : "") + quoted(names_[i], 40);
+      have += (i > 0 ? ", " : "") + stofm::quoted(names_[i], 40);
     throw FileError({"STOFM-3907", path(), "line 1",
                      "the columns " + have + (names_.size() > 12 ? ", ..." : ""), "a column " + list,
                      remedy});
@@ -212,9 +212,10 @@ class DelimitedTable {
     const auto value = parse_table_number(fields_[column]);
     if (!value) fail_number(column, "a count");
     if (!(*value >= 0) || std::isinf(*value))
-      lines_.fail("STOFM-3909",
-                  concat(quoted(fields_[column], 40), " in column ", quoted(names_[column], 40)),
-                  "counts that are finite and not negative", "Give the table of raw counts.");
+      lines_.fail(
+          "STOFM-3909",
+          concat(stofm::quoted(fields_[column], 40), " in column ", stofm::quoted(names_[column], 40)),
+          "counts that are finite and not negative", "Give the table of raw counts.");
     return *value;
   }
   [[noreturn]] void fail(std::string found, std::string expected, std::string remedy) const {
@@ -223,7 +224,8 @@ class DelimitedTable {
 
  private:
   [[noreturn]] void fail_number(std::size_t column, const char* expected) const {
-    lines_.fail("STOFM-3908", concat(quoted(fields_[column], 40), " in column ", quoted(names_[column], 40)),
+    lines_.fail("STOFM-3908",
+                concat(stofm::quoted(fields_[column], 40), " in column ", stofm::quoted(names_[column], 40)),
                 expected, "Check the file, or name other columns.");
   }
   void split(std::string_view line) {

@@ -41,7 +41,7 @@ class JsonStream {
   }
   /// \throws FileError (STOFM-3201) if something else is next
   void expect(char wanted) {
-    if (!take(wanted)) fail("STOFM-3201", found(), quoted(std::string(1, wanted), 3));
+    if (!take(wanted)) fail("STOFM-3201", found(), stofm::quoted(std::string(1, wanted), 3));
   }
   /// \throws FileError (STOFM-3211) for more text
   void expect_end() {
@@ -117,7 +117,7 @@ class JsonStream {
     return true;
   }
   std::string found() {
-    return more() ? quoted(piece_.substr(at_, 20), 20) : std::string("the end of the file");
+    return more() ? stofm::quoted(piece_.substr(at_, 20), 20) : std::string("the end of the file");
   }
 
   TextLines text_;

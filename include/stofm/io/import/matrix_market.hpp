@@ -35,7 +35,7 @@ class MatrixMarket {
     const bool some = lines_.next(line);
     const std::string banner = lower_case(line.substr(0, 200));
     if (!some || !banner.starts_with("%%matrixmarket"))
-      lines_.fail("STOFM-3910", some ? quoted(line, 60) : std::string("an empty file"),
+      lines_.fail("STOFM-3910", some ? stofm::quoted(line, 60) : std::string("an empty file"),
                   "%%MatrixMarket in the first line", "Check that it is the right file.");
     for (const char* word : {"array", "complex", "pattern", "symmetric", "hermitian"})
       if (banner.find(word) != std::string::npos)
@@ -49,7 +49,7 @@ class MatrixMarket {
     std::size_t at = 0;
     for (std::int64_t& size : sizes)
       if (!read_integer(line, at, size))
-        lines_.fail("STOFM-3910", quoted(line, 60), "rows, columns and entries, three numbers", again);
+        lines_.fail("STOFM-3910", stofm::quoted(line, 60), "rows, columns and entries, three numbers", again);
     sizes_ = {sizes[0], sizes[1], sizes[2]};
     if (sizes_.rows > 2147483647 || sizes_.columns > 4294967295 || sizes_.entries < 0)
       lines_.fail("STOFM-3910", concat(sizes_.rows, " x ", sizes_.columns), "a matrix below 2^31 x 2^32",
@@ -70,13 +70,13 @@ class MatrixMarket {
       std::size_t at = 0;
       std::int64_t row = 0, column = 0;
       if (!read_integer(line, at, row) || !read_integer(line, at, column))
-        lines_.fail("STOFM-3911", quoted(line, 60), "row, column, value", again);
+        lines_.fail("STOFM-3911", stofm::quoted(line, 60), "row, column, value", again);
       if (row < 1 || row > sizes_.rows || column < 1 || column > sizes_.columns)
         lines_.fail("STOFM-3911", concat("row ", row, ", column ", column),
                     concat("1 to ", sizes_.rows, ", 1 to ", sizes_.columns), again);
       while (at < line.size() && (line[at] == ' ' || line[at] == '\t')) ++at;
       const auto value = parse_table_number(line.substr(at, line.find_last_not_of(" \t") + 1 - at));
-      if (!value) lines_.fail("STOFM-3908", quoted(line, 60), "row, column, value", again);
+      if (!value) lines_.fail("STOFM-3908", stofm::quoted(line, 60), "row, column, value", again);
       if (!(*value >= 0) || std::isinf(*value))
         lines_.fail("STOFM-3909", concat("the value ", *value), "counts that are finite and not negative",
                     "Give the matrix of raw counts.");

@@ -109,10 +109,10 @@ inline GemRecord read_gem_record(const DelimitedTable& table, const GemColumns& 
     const auto value = parse_table_number(table.field(column));
     if (!value || *value != std::floor(*value) || *value < static_cast<double>(least) ||
         *value > 2147483647.0)
-      throw FileError(
-          {"STOFM-3908", table.path(), concat("line ", table.line()),
-           concat(quoted(table.field(column), 40), " in column ", quoted(table.names()[column], 40)),
-           concat("a whole number from ", least, " to 2^31 - 1"), "Get the file again."});
+      throw FileError({"STOFM-3908", table.path(), concat("line ", table.line()),
+                       concat(stofm::quoted(table.field(column), 40), " in column ",
+                              stofm::quoted(table.names()[column], 40)),
+                       concat("a whole number from ", least, " to 2^31 - 1"), "Get the file again."});
     return static_cast<std::int64_t>(*value);
   };
   GemRecord record{whole(columns.x, 0), whole(columns.y, 0), 0, table.count(columns.count)};
