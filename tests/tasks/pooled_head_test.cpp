@@ -288,11 +288,9 @@ TEST_CASE("a pooled head as a file, and heads that need nothing of it") {
   CHECK(version() == "1");
   // What no program of ours writes is refused, though its hash is right.
   fitted.weights = {0.5, 0.5};
-  for (const std::int64_t smooth : {std::int64_t{-1}, tasks::most_smoothing + 1}) {
-    fitted.smooth = smooth;
-    tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);
-    CHECK(refusal_code([&] { tasks::load_classifier(path); }) == "STOFM-4746");
-  }
+  fitted.smooth = tasks::most_smoothing + 1;
+  tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);
+  CHECK(refusal_code([&] { tasks::load_classifier(path); }) == "STOFM-4746");
   fitted.smooth = 0;
   fitted.weights = {1.5, -0.5};
   tasks::save_classifier(path, tasks::pooled_classifier(fitted, parts), true);

@@ -63,7 +63,8 @@ inline std::vector<std::int32_t> tile_folds(TensorView<const double> xy,
   return part;
 }
 
-/// Cells held out, [cells]: 1 in the first of these parts. \throws, *cost* and *deterministic* as tile_folds.
+/// Cells held out, [cells]: 1 in the first of these parts. \throws as tile_folds. *Cost* and *deterministic*
+/// as there.
 inline std::vector<std::uint8_t> hold_out_tiles(TensorView<const double> xy,
                                                 const SpatialBlockOptions& options = {}) {
   std::vector<std::uint8_t> held;
