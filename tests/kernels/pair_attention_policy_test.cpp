@@ -160,8 +160,8 @@ void check_batch(bool mirrored) {
     for (std::size_t p = 0; p < lists.rows.size(); ++p)
       asked.back().push_back({lists.rows[p], lists.columns[p], number++});
     plan.add(lists.offsets, lists.listed, lists.rows, lists.columns);
-    std::vector<std::int32_t> mirrors(lists.listed.size() + 1);
-    CHECK(backend::detail::find_mirrors(lists.offsets, lists.listed, mirrors.data()) == (mirrored || n < 2));
+    std::vector<std::int32_t> mirrors(lists.listed.size());
+    CHECK(backend::detail::find_mirrors(lists.offsets, lists.listed, mirrors) == (mirrored || n < 2));
   }
   CHECK(plan.slices() == 6);
   CHECK(plan.nodes() == 265);

@@ -21,9 +21,9 @@
 #include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "stofm/model/node_rows.hpp"
 #include "stofm/pipeline/cuda_geometry.hpp"
+#include "stofm/pipeline/cuda_numbered_distances.hpp"
 #include "stofm/pipeline/device_encoders.hpp"
 #include "stofm/pipeline/model.hpp"
-#include "stofm/pipeline/numbered_distances.hpp"
 
 namespace stofm::pipeline {
 

@@ -10,8 +10,6 @@
 #include <span>
 #include <vector>
 
-#include "stofm/backend/cpu/scratch.hpp"
-
 namespace stofm::backend {
 
 inline constexpr std::int64_t pair_tile = 64;        ///< rows of a block, columns of a strip
@@ -114,7 +112,7 @@ inline OwnPairLists asked_by_row(const SlicePairs& slice) {
 /// mirrors in a row come in its order. Of repeated pairs the first has the first. \return false if a pair has
 /// no mirror; `places` is of no use then.
 inline bool find_mirrors(std::span<const std::int64_t> offsets, std::span<const std::int32_t> others,
-                         std::int32_t* places) {
+                         std::span<std::int32_t> places) {
   // Of each row the first pair whose mirror has not come.
   std::vector<std::int64_t> next(offsets.begin(), offsets.end() - 1);
   for (std::size_t i = 0; i < next.size(); ++i) {
@@ -129,8 +127,8 @@ inline bool find_mirrors(std::span<const std::int64_t> offsets, std::span<const 
             others[static_cast<std::size_t>(mirror)] != own)
           return false;
       }
-      places[p] = static_cast<std::int32_t>(mirror);
-      places[mirror] = static_cast<std::int32_t>(p);
+      places[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(mirror);
+      places[static_cast<std::size_t>(mirror)] = static_cast<std::int32_t>(p);
     }
   }
   return true;
@@ -178,14 +176,15 @@ inline void write_strips(const PairLists& lists, std::int64_t before, const Stri
   write_strips(lists, before, by_row);
   if (by_column.ends == nullptr) return;
   const std::size_t pairs = lists.others.size();
-  auto* const mirrors = scratch<std::int32_t, 3>(static_cast<std::int64_t>(pairs));
+  std::vector<std::int32_t> mirrors(pairs);
   if (lists.entries != nullptr || !find_mirrors(lists.offsets, lists.others, mirrors))
     return write_strips(transposed(lists).view(), before, by_column);
   // The rows that list a column are the columns that its row lists: only the entries differ.
   std::copy_n(by_row.ends, strip_count(static_cast<std::int64_t>(lists.offsets.size()) - 1), by_column.ends);
   std::copy_n(by_row.positions, pairs, by_column.positions);
   const auto first = static_cast<std::int32_t>(before);
-  for (std::size_t e = 0; e < pairs; ++e) by_column.entries[e] = mirrors[by_row.entries[e] - first] + first;
+  for (std::size_t e = 0; e < pairs; ++e)
+    by_column.entries[e] = mirrors[static_cast<std::size_t>(by_row.entries[e] - first)] + first;
 }
 
 }  // namespace detail

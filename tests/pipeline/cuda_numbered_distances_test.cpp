@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "stofm/core/random.hpp"
-#include "stofm/pipeline/numbered_distances.hpp"
+#include "stofm/pipeline/cuda_numbered_distances.hpp"
 #include "tests/model/random_model.hpp"
 
 using namespace stofm;
