@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "stofm/backend/cuda/pair_strips.hpp"
 #include "stofm/model/distance_bias/distance_bias_training.hpp"
 #include "stofm/ops/pair_distances.hpp"
 
@@ -24,52 +25,34 @@ struct NumberedDistances {
 };
 
 namespace detail {
-/// One number for each pair (i, j) and its mirror (j, i), in one walk over those with i <= j: the mirrors in
-/// a row come in its order. \return whether each pair has a mirror of the same finite distance >= 0; if not,
-/// `result` is of no use.
+/// One number for each pair (i, j) and its mirror (j, i). \return whether each pair has a mirror of the same
+/// finite distance >= 0; if not, `result` is of no use.
 inline bool number_mirrored(const PairDistances& list, NumberedDistances& result) {
-  const std::size_t entries = list.columns.size(), rows = list.row_offsets.size() - 1;
+  const std::size_t entries = list.columns.size();
   if (entries > static_cast<std::size_t>((std::numeric_limits<std::int32_t>::max)())) return false;
-  result.distance_of.resize(entries);
-  result.entries.resize(entries);
-  result.distances.resize(entries / 2 + rows);
-  result.offsets.resize(result.distances.size() + 1);
-  std::size_t numbers = 0, placed = 0;
-  const auto start = [&](std::size_t p, float distance) {
-    result.distances[numbers] = distance;
-    result.offsets[numbers] = static_cast<std::int32_t>(placed);
-    result.distance_of[p] = static_cast<std::int32_t>(numbers);
-    result.entries[placed++] = static_cast<std::int32_t>(p);
-  };
-  // Of each row the first pair whose mirror has not come: once its turn comes, the first that is not below
-  // the diagonal.
-  std::vector<std::int64_t> next(list.row_offsets.begin(), list.row_offsets.end() - 1);
-  for (std::size_t i = 0; i < rows; ++i) {
-    auto p = static_cast<std::size_t>(next[i]);
-    const auto end = static_cast<std::size_t>(list.row_offsets[i + 1]);
-    const auto own = static_cast<std::int32_t>(i);
-    for (; p < end; ++p) {
-      const std::int32_t column = list.columns[p];
-      const float distance = list.values[p];
-      if (column < own || !(distance >= 0.0F && distance <= (std::numeric_limits<float>::max)()) ||
-          numbers == result.distances.size() || placed == entries)
-        return false;
-      start(p, distance);
-      if (column != own) {
-        const auto j = static_cast<std::size_t>(column);
-        const auto mirror = static_cast<std::size_t>(next[j]++);
-        if (mirror >= static_cast<std::size_t>(list.row_offsets[j + 1]) || list.columns[mirror] != own ||
-            !(list.values[mirror] == distance) || placed == entries)
-          return false;
-        result.distance_of[mirror] = static_cast<std::int32_t>(numbers);
-        result.entries[placed++] = static_cast<std::int32_t>(mirror);
-      }
-      ++numbers;
-    }
-  }
+  std::vector<std::int32_t> mirrors(entries);
+  if (!backend::detail::find_mirrors(list.row_offsets, list.columns, mirrors)) return false;
+  std::size_t numbers = 0;
+  for (std::size_t p = 0; p < entries; ++p) numbers += static_cast<std::size_t>(mirrors[p]) >= p ? 1 : 0;
   result.distances.resize(numbers);
   result.offsets.resize(numbers + 1);
-  result.offsets[numbers] = static_cast<std::int32_t>(placed);
+  result.distance_of.resize(entries);
+  result.entries.resize(entries);
+  std::size_t number = 0, placed = 0;
+  for (std::size_t p = 0; p < entries; ++p) {
+    const auto mirror = static_cast<std::size_t>(mirrors[p]);
+    if (mirror < p) continue;
+    const float distance = list.values[p];
+    if (!(distance >= 0.0F && distance <= (std::numeric_limits<float>::max)()) ||
+        list.values[mirror] != distance)
+      return false;
+    result.distance_of[p] = result.distance_of[mirror] = static_cast<std::int32_t>(number);
+    result.distances[number] = distance;
+    result.offsets[number++] = static_cast<std::int32_t>(placed);
+    result.entries[placed++] = static_cast<std::int32_t>(p);
+    if (mirror != p) result.entries[placed++] = mirrors[p];
+  }
+  result.offsets[number] = static_cast<std::int32_t>(entries);
   return true;
 }
 }  // namespace detail

@@ -100,9 +100,7 @@ inline OwnPairLists asked_by_row(const SlicePairs& slice) {
          slice.asked_columns[p - 1] > slice.asked_columns[p]))
       return transposed(asked_by_column(slice).view());
   OwnPairLists result{
-      std::vector<std::int64_t>(slice.row_offsets.size()), std::vector<std::int32_t>(pairs), {}};
-  for (const std::int64_t row : slice.asked_rows) ++result.offsets[static_cast<std::size_t>(row) + 1];
-  for (std::size_t i = 1; i < result.offsets.size(); ++i) result.offsets[i] += result.offsets[i - 1];
+      counted_offsets(slice.asked_rows, slice.row_offsets.size()), std::vector<std::int32_t>(pairs), {}};
   for (std::size_t p = 0; p < pairs; ++p)
     result.others[p] = static_cast<std::int32_t>(slice.asked_columns[p]);
   return result;

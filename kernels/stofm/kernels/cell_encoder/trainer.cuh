@@ -86,13 +86,7 @@ class Trainer {
   void backward(int number, const backend::GradientsReady& ready = {}) { pass(number).backward(ready); }
 
   void update(double learning_rate, double gradient_factor) {
-    parameters().update({.learning_rate = learning_rate,
-                         .beta1 = options_.beta1,
-                         .beta2 = options_.beta2,
-                         .epsilon = options_.epsilon,
-                         .weight_decay = options_.weight_decay,
-                         .gradient_factor = gradient_factor,
-                         .clear_gradients = true});
+    parameters().update(options_, learning_rate, gradient_factor);
     context_.copies_are_old = true;
   }
   void upload(std::span<const CudaParameterState> states) {

@@ -59,7 +59,7 @@ struct Se2BatchView {
   const float* features = nullptr;          // [nodes, C]
   const std::int32_t* types = nullptr;      // [nodes]
   const std::int32_t* row_slice = nullptr;  // [nodes]
-  /// [distance_entries.count], the far one last: each once in training, else one a listed pair.
+  /// [distance_entries.count], the far one last: each number once in training, else one a listed pair.
   const float* distances = nullptr;
   backend::DistanceEntries distance_entries;
   backend::PairBatch pairs;

@@ -127,13 +127,7 @@ class Se2TrainerRunner {
 
   void update(double learning_rate, double gradient_factor) {
     const StreamScope scope(device_, stream_.get());
-    parameters_.update({.learning_rate = learning_rate,
-                        .beta1 = options_.beta1,
-                        .beta2 = options_.beta2,
-                        .epsilon = options_.epsilon,
-                        .weight_decay = options_.weight_decay,
-                        .gradient_factor = gradient_factor,
-                        .clear_gradients = true});
+    parameters_.update(options_, learning_rate, gradient_factor);
     const LinearPlace& input = layout().input;
     if (options_.neutral_input)
       launch_centre_rows(stream_.get(), {parameters_.values() + input.weight, input.out, input.in});

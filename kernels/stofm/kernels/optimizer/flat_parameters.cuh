@@ -38,10 +38,19 @@ class FlatParameters {
 
   void zero_gradients() { clear(gradients_, all()); }
   double gradient_norm() const { return backend::global_norm(device_, list()); }
-  /// The next step of every parameter.
-  void update(const backend::CudaAdamWOptions& options) {
+  /// The next step of every parameter by the AdamW options of a trainer; gradients are zero after it.
+  template <class TrainerOptions>
+  void update(const TrainerOptions& options, double learning_rate, double gradient_factor) {
     for (State& state : states_) ++state.steps;
-    backend::adamw_step(device_, list(), options);
+    backend::CudaAdamWOptions step;  // by member: nvcc 13 can't name them in braces inside a template
+    step.learning_rate = learning_rate;
+    step.beta1 = options.beta1;
+    step.beta2 = options.beta2;
+    step.epsilon = options.epsilon;
+    step.weight_decay = options.weight_decay;
+    step.gradient_factor = gradient_factor;
+    step.clear_gradients = true;
+    backend::adamw_step(device_, list(), step);
   }
 
   /// The first values: every parameter once. \throws UsageError
