@@ -55,7 +55,8 @@ endif()
 if(NOT STOFM_SANITIZE)
   foreach(kind find_package subdirectory fetch_content pkg_config rounding compiled)
     add_test(NAME packaging.${kind}
-      COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind})
+      COMMAND bash "${PROJECT_SOURCE_DIR}/tests/packaging/run.sh" "${PROJECT_SOURCE_DIR}" ${kind}
+        "${PROJECT_BINARY_DIR}")
     set_tests_properties(packaging.${kind} PROPERTIES LABELS packaging TIMEOUT 1200)
   endforeach()
   # Needs a CUDA toolkit, not a device: compiles one family with the consumer's nvcc. Skipped without nvcc.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Builds a consumer project the way users do and runs it.
-# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config|rounding|compiled
+# Usage: run.sh SOURCE_DIR find_package|subdirectory|fetch_content|pkg_config|rounding|compiled BUILD_DIR
 set -euo pipefail
-source_dir=$1 kind=$2
+source_dir=$1 kind=$2 build=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 here="$source_dir/tests/packaging"
@@ -30,8 +30,6 @@ if [ "$kind" = pkg_config ]; then
   exit 0
 fi
 if [ "$kind" = compiled ]; then  # installed and from the sources: linked, by pkg-config, missing
-  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi  # the library is built twice
-  run() { "$1/consumer" && "$1/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"; }
   configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF
   cmake --install "$work/stofm" --prefix "$work/headers" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
   if cmake -S "$here/compiled" -B "$work/without" -DCMAKE_PREFIX_PATH="$work/headers" >"$work/log" 2>&1 ||
@@ -39,16 +37,20 @@ if [ "$kind" = compiled ]; then  # installed and from the sources: linked, by pk
     cat "$work/log"
     exit 1
   fi
-  quick=(-DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0)  # whether it links, not how fast it runs
-  configure "$source_dir" "$work/stofm" -DSTOFM_DEVELOPER=OFF -DSTOFM_COMPILED=ON "${quick[@]}"
-  { cmake --build "$work/stofm" -j 2 && cmake --install "$work/stofm" --prefix "$work/prefix"; } >"$work/log" 2>&1 ||
-    { cat "$work/log"; exit 1; }
-  for way in installed sources; do
-    if [ "$way" = installed ]; then where=-DCMAKE_PREFIX_PATH="$work/prefix"; else where=-DSTOFM_SOURCE="$source_dir"; fi
-    configure "$here/compiled" "$work/$way" "$where" "${quick[@]}"
-    cmake --build "$work/$way" -j 2 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-    run "$work/$way"
+  # The library is this build's, minutes of compiling; from the sources one of its units is compiled, and everything is but linked.
+  { cmake --build "$build" --target stofm_compiled stofm_program stofm_demo && cmake --install "$build" --prefix "$work/prefix"; } \
+    >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  quick=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0)  # whether it links, not how fast it runs
+  configure "$here/compiled" "$work/installed" -DCMAKE_PREFIX_PATH="$work/prefix" "${quick[@]}"
+  cmake --build "$work/installed" -j 2 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  "$work/installed/consumer" && "$work/installed/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
+  configure "$here/compiled" "$work/sources" -DSTOFM_SOURCE="$source_dir" "${quick[@]}"
+  commands=$(ninja -C "$work/sources" -t commands consumer)
+  for source in "$source_dir"/src/*/*.cpp; do
+    grep -q "$source" <<<"$commands" || { echo "from the sources $source is not part of stofm::compiled"; exit 1; }
   done
+  unit=$(ninja -C "$work/sources" -t targets all | sed -nE 's/^([^ ]*core\/text\.cpp\.o): .*/\1/p')
+  cmake --build "$work/sources" --target "${unit:?core/text.cpp is not compiled}" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
   export PKG_CONFIG_PATH="$work/prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
   # shellcheck disable=SC2046
   "${CXX:-c++}" -std=c++20 $(pkg-config --cflags stofm-compiled) "$here/consumer/embeds.cpp" -o "$work/embeds" \
