@@ -37,6 +37,7 @@ constexpr std::array option_flags{
     OptionFlag{"H5adReadOptions::x_column", "--x"},
     OptionFlag{"H5adReadOptions::y_column", "--y"},
     OptionFlag{"H5adWriteOptions::in_place", "--in-place"},
+    OptionFlag{"HeadFitOptions::smooth", "--smooth"},
     OptionFlag{"ImportOptions::bin", "--bin"},
     OptionFlag{"ImportOptions::by_order", "--by-order"},
     OptionFlag{"ImportOptions::counts", "--counts"},

@@ -12,6 +12,7 @@
 #include "stofm/tasks/composition_scores.hpp"
 #include "stofm/tasks/deconvolve.hpp"
 #include "stofm/tasks/fine_tune.hpp"
+#include "stofm/tasks/fit_heads.hpp"
 #include "stofm/tasks/frozen_head.hpp"
 #include "stofm/tasks/group_colours.hpp"
 #include "stofm/tasks/head_rows.hpp"

@@ -147,7 +147,8 @@ class Refusals(EmbedCase):
         refused(2, ("STOFM-2081",), RIGHT, "--label", "region")
         refused(2, ("not offered", "stofm adapt"), RIGHT, *TRAIN, "--tune", "all", "--tune-cell-encoder")
         refused(2, ("SE(2) Transformer",), RIGHT, *TRAIN, "--tune", "cells")
-        refused(2, ("--smooth", "auto or 0 to 999"), RIGHT, *TRAIN, "--smooth", "many")
+        for smooth in ("many", "-1", "1001", ""):
+            refused(2, ("--smooth", "auto or 0 to 1000"), RIGHT, *TRAIN, f"--smooth={smooth}")
         refused(2, ("--use", "joined by + or ,"), RIGHT, *TRAIN, "--use", "stofm,,pca")
         refused(2, ("STOFM-2088", "linear-context"), RIGHT, *TRAIN, "--use", "pca,linear-context", "--save", "s.head")
         refused(2, ("STOFM-2088", "two bases"), RIGHT, *TRAIN, "--use", "stofm+pca+nbr", "--features", "pca", "--save", "s.head")

@@ -9,6 +9,7 @@
 #include "stofm/core/parallel.hpp"
 #include "stofm/core/random.hpp"
 #include "stofm/tasks/feature_words.hpp"
+#include "stofm/tasks/fit_heads.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/pooled_classifier.hpp"
 #include "tests/pipeline/embed_fixture.hpp"
@@ -247,6 +248,47 @@ TEST_CASE("pooled head: the same at any number of threads; few labels; refusals"
   none.features.clear();
   CHECK(refusal_code([&] { none.fit(); }) == "STOFM-4792");
   CHECK(refusal_code([&] { of.fit({.smoothing = {}}); }) == "STOFM-4792");
+}
+
+TEST_CASE(
+    "heads that are fitted: one alone by cells at random, smoothed or several by place; what is refused") {
+  auto labels = bands();
+  for (std::size_t i = 0; i < labels.size(); i += 3) labels[i] = -1;
+  Case of{{grid_slice()}, {labels}, {{hints(bands(), 1.0, 1)}, {hints(bands(), 1.0, 2)}}};
+  const auto fit = [&of](std::size_t heads, std::int64_t smooth) {
+    const std::vector<const io::Slice*> slices{&of.slices[0]};
+    const std::vector<tasks::HeadRows> rows(of.features.begin(),
+                                            of.features.begin() + static_cast<std::ptrdiff_t>(heads));
+    return tasks::fit_heads(rows, slices, of.labels, 3, {5}, {.smooth = smooth});
+  };
+  const tasks::PooledHead alone = fit(1, 0);
+  const Tensor<float>& rows = of.features[0][0];
+  const tasks::FrozenHead frozen = [&] {  // the labelled rows alone: others change what is drawn
+    std::vector<float> chosen;
+    std::vector<std::int32_t> known;
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      if (labels[i] >= 0) {
+        known.push_back(labels[i]);
+        const float* row = rows.data() + 3 * static_cast<std::int64_t>(i);
+        chosen.insert(chosen.end(), row, row + 3);
+      }
+    const auto joined =
+        Tensor<float>::from({static_cast<std::int64_t>(known.size()), 3}, std::span<const float>(chosen));
+    return tasks::fit_frozen_head(joined.view(), known, 3, {5});
+  }();
+  REQUIRE(alone.heads.size() == 1);
+  CHECK(alone.heads[0].intercepts == frozen.model.intercepts);
+  CHECK(alone.strengths == std::vector<double>{frozen.strength});
+  CHECK(alone.weights == std::vector<double>{1.0});
+  CHECK(alone.held_out_f1 == 0);
+  const tasks::PooledHead smoothed = fit(1, 4), chosen = fit(1, -1), two = fit(2, 0);
+  CHECK(smoothed.smooth == 4);
+  CHECK(smoothed.held_out_f1 > 0.5);
+  CHECK(chosen.smooth > 0);  // regions are wide
+  CHECK(two.weights == of.fit().weights);
+  CHECK(fit(1, tasks::most_smoothing).smooth == tasks::most_smoothing);
+  CHECK(refusal_code([&] { fit(1, -2); }) == "STOFM-4792");
+  CHECK(refusal_code([&] { fit(1, tasks::most_smoothing + 1); }) == "STOFM-4792");
 }
 
 TEST_CASE("a pooled head as a file, and heads that need nothing of it") {

@@ -23,7 +23,7 @@
 #include "stofm/tasks/cluster_embedding.hpp"
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/fine_tune.hpp"
-#include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/fit_heads.hpp"
 #include "stofm/tasks/group_colours.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/head_rows.hpp"
@@ -218,33 +218,12 @@ void learn_frozen(const ClassifyTask& task, const std::vector<std::vector<std::i
     labelled += std::count_if(one.begin(), one.end(), [](std::int32_t label) { return label >= 0; });
   for (std::size_t s = task.labelled; s < task.slices.size(); ++s)
     labels.emplace_back(static_cast<std::size_t>(task.slices[s]->cells), -1);
-  tasks::PooledHeadOptions options;
-  options.regression.class_weights =
-      task.balanced ? tasks::ClassWeights::balanced : tasks::ClassWeights::none;
-  options.smoothing = task.smooth < 0 ? tasks::smoothing_choices() : std::vector<std::int64_t>{task.smooth};
   const auto classes = static_cast<std::int64_t>(answer.names.size());
   const RandomKey key = RandomKey{task.embed.seed, 0x636c6173U}.child(0);  // of the program's first head
-  tasks::PooledHead pooled;
-  if (uses.size() == 1 && task.smooth == 0) {  // as there: nothing but the penalty is to be chosen
-    std::vector<std::int32_t> targets;
-    std::vector<float> chosen;
-    const std::int64_t width = rows.front().front().dim(1);
-    for (std::size_t s = 0; s < task.labelled; ++s)
-      for (std::size_t i = 0; i < codes[s].size(); ++i)
-        if (codes[s][i] >= 0) {
-          targets.push_back(codes[s][i]);
-          const float* row = rows.front()[s].data() + static_cast<std::int64_t>(i) * width;
-          chosen.insert(chosen.end(), row, row + width);
-        }
-    const auto joined = Tensor<float>::from({static_cast<std::int64_t>(targets.size()), width},
-                                            std::span<const float>(chosen));
-    tasks::FrozenHeadOptions penalties;
-    penalties.regression.class_weights = options.regression.class_weights;
-    tasks::FrozenHead frozen = tasks::fit_frozen_head(joined.view(), targets, classes, key, penalties);
-    pooled = {{std::move(frozen.model)}, {frozen.strength}, {1.0}};
-  } else {
-    pooled = tasks::fit_pooled_head(features, task.slices, labels, classes, key, options);
-  }
+  const tasks::PooledHead pooled = tasks::fit_heads(
+      features, task.slices, labels, classes, key,
+      {.class_weights = task.balanced ? tasks::ClassWeights::balanced : tasks::ClassWeights::none,
+       .smooth = task.smooth});
   if (!task.save.empty() && task.model != nullptr) {
     parts.model_identity = tasks::model_identity(*task.model);
     parts.model_name = task.model_name;

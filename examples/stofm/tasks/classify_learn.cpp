@@ -9,7 +9,7 @@
 #include "stofm/model/init.hpp"
 #include "stofm/tasks/columns_beside.hpp"
 #include "stofm/tasks/fine_tune.hpp"
-#include "stofm/tasks/frozen_head.hpp"
+#include "stofm/tasks/fit_heads.hpp"
 #include "stofm/tasks/head_file.hpp"
 #include "stofm/tasks/head_rows.hpp"
 #include "stofm/tasks/pooled_classifier.hpp"
@@ -60,26 +60,13 @@ std::vector<std::vector<std::int32_t>> training_labels(const tasks::SharedClasse
   return labels;
 }
 
-tasks::FrozenHeadOptions classify_penalties(const ClassifyArguments& a) {
-  tasks::FrozenHeadOptions options;
-  options.regression.class_weights =
-      a.class_weights == "balanced" ? tasks::ClassWeights::balanced : tasks::ClassWeights::none;
-  return options;
+tasks::ClassWeights class_weights(const ClassifyArguments& a) {
+  return a.class_weights == "balanced" ? tasks::ClassWeights::balanced : tasks::ClassWeights::none;
 }
 
-/// A logistic head for rows of several slices, its penalty chosen on held-out training cells.
-tasks::FrozenHead fit_rows(const std::vector<Tensor<float>>& rows,
-                           const std::vector<std::vector<std::int32_t>>& labels, std::int64_t classes,
-                           const tasks::FrozenHeadOptions& options, std::uint64_t seed,
-                           std::uint64_t number) {
-  std::vector<std::int32_t> targets;
-  for (const auto& one : labels)
-    for (const std::int32_t label : one)
-      if (label >= 0) targets.push_back(label);
-  const Tensor<float> joined =
-      classify_rows(rows, [&](std::size_t s, std::size_t i) { return labels[s][i] >= 0; });
-  return tasks::fit_frozen_head(std::as_const(joined).view(), targets, classes,
-                                RandomKey{seed, 0x636c6173U}.child(number), options);
+/// Random numbers of a run of a command.
+RandomKey classify_key(const ClassifyArguments& a, std::uint64_t number) {
+  return RandomKey{a.task.geometry.seed, 0x636c6173U}.child(number);
 }
 
 }  // namespace
@@ -233,7 +220,7 @@ ClassifyHead ClassifyLearner::learn(const std::vector<tasks::CellRoles>& roles, 
     tasks::FineTuneOptions options;
     options.tune = a.tune == "all" ? tasks::TuneMode::all : tasks::TuneMode::last;
     if (a.tune != "all") options.layers = std::stoll(a.tune.substr(5));
-    options.class_weights = classify_penalties(a).regression.class_weights;
+    options.class_weights = class_weights(a);
     options.epochs = a.epochs;
     options.seed = RandomKey{a.task.geometry.seed, number}.child(number).stream ^ a.task.geometry.seed;
     options.input = input({});
@@ -278,37 +265,21 @@ void ClassifyLearner::learn_frozen(const std::vector<std::vector<std::int32_t>>&
     features.emplace_back(rows);
     parts.inputs.push_back(input(use));
   }
-  if (head.uses.size() == 1 && a.smooth == 0) {  // nothing but the penalty is to be chosen
-    const tasks::FrozenHead frozen =
-        fit_rows(asked_[use_], labels, classes, classify_penalties(a), a.task.geometry.seed, number);
-    head.classifier = tasks::pooled_classifier({{frozen.model}, {frozen.strength}, {1.0}}, parts);
-    head.strength = frozen.strength;
-    head.strengths = {frozen.strength};
-    head.weights = {1.0};
-    return;
-  }
-  tasks::PooledHeadOptions options;
-  options.regression.class_weights = classify_penalties(a).regression.class_weights;
-  options.smoothing = a.smooth < 0 ? tasks::smoothing_choices() : std::vector<std::int64_t>{a.smooth};
-  const auto slices = classify_slices(slices_);
-  const tasks::PooledHead pooled = tasks::fit_pooled_head(
-      features, slices, labels, classes, RandomKey{a.task.geometry.seed, 0x636c6173U}.child(number), options);
-  head.classifier = tasks::pooled_classifier(pooled, parts);
-  head.strength = pooled.strengths.front();
-  head.strengths = pooled.strengths;
-  head.weights = pooled.weights;
-  head.held_out_f1 = pooled.held_out_f1;
-  head.by_slice = pooled.by_slice;
+  head.frozen = tasks::fit_heads(features, classify_slices(slices_), labels, classes, classify_key(a, number),
+                                 {.class_weights = class_weights(a), .smooth = a.smooth});
+  head.classifier = tasks::pooled_classifier(head.frozen, parts);
+  head.frozen.heads.clear();  // they stand there
   std::string said;
   for (std::size_t m = 0; m < head.uses.size() && head.uses.size() > 1; ++m)
     said += concat(said.empty() ? "weights of the heads: " : ", ", head.uses[m], " ",
-                   format_number(head.weights[m], 2));
+                   format_number(head.frozen.weights[m], 2));
   if (a.smooth < 0)
-    said += concat(said.empty() ? "" : "; ", "probabilities smoothed over ", pooled.smooth, " neighbours");
+    said +=
+        concat(said.empty() ? "" : "; ", "probabilities smoothed over ", head.frozen.smooth, " neighbours");
   if (!said.empty())
     Console::get().say(concat(said, " (chosen on labels held out ",
-                              pooled.by_slice ? "slice by slice" : "by place", ": macro F1 ",
-                              format_number(pooled.held_out_f1, 3), ")"));
+                              head.frozen.by_slice ? "slice by slice" : "by place", ": macro F1 ",
+                              format_number(head.frozen.held_out_f1, 3), ")"));
 }
 
 Tensor<double> ClassifyLearner::ask(const ClassifyHead& head, std::size_t slice) {
@@ -337,15 +308,18 @@ std::vector<ClassifyFloor> ClassifyLearner::floors(const std::vector<tasks::Cell
   for (const char* use : {"genes", "pca", "pca+nbr"}) {
     if (std::string(use) == "genes" && genes > most_floor_genes) continue;
     const tasks::SliceFeatures& made = features(use, true);
-    const tasks::FrozenHead head = fit_rows(made.rows, labels, static_cast<std::int64_t>(names_.size()), {},
-                                            arguments_.task.geometry.seed, number);
+    const tasks::HeadRows rows(made.rows);
+    const tasks::PooledHead head =
+        tasks::fit_heads(std::span(&rows, 1), classify_slices(slices_), labels,
+                         static_cast<std::int64_t>(names_.size()), classify_key(arguments_, number));
     const Tensor<float> judged = classify_rows(
         made.rows, [&](std::size_t s, std::size_t i) { return roles[s][i] == tasks::CellRole::test; });
-    floors.push_back({use, made.name,
-                      judged.dim(0) > 0
-                          ? tasks::most_probable(
-                                tasks::predict_probabilities(head.model, std::as_const(judged).view()).view())
-                          : std::vector<std::int32_t>()});
+    floors.push_back(
+        {use, made.name,
+         judged.dim(0) > 0
+             ? tasks::most_probable(
+                   tasks::predict_probabilities(head.heads.front(), std::as_const(judged).view()).view())
+             : std::vector<std::int32_t>()});
   }
   return floors;
 }

@@ -15,6 +15,7 @@
 #include "model_bundle.hpp"
 #include "stofm/tasks/classifier.hpp"
 #include "stofm/tasks/label_splits.hpp"
+#include "stofm/tasks/pooled_head.hpp"
 #include "stofm/tasks/shared_classes.hpp"
 #include "tasks/task_run.hpp"
 
@@ -33,12 +34,8 @@ struct ClassifyHead {
   std::int64_t best_epoch = 0;
   std::int64_t labelled = 0;    ///< cells it learnt from, validation included
   std::int64_t validation = 0;  ///< of these, cells that chose the epoch
-  double strength = 0;          ///< penalty of the frozen head, of several the first
-  std::vector<std::string> uses;  ///< features of each of several frozen heads
-  std::vector<double> strengths;  ///< their penalties
-  std::vector<double> weights;    ///< and what each weighs
-  double held_out_f1 = 0;         ///< macro F1 on the labels that chose these
-  bool by_slice = false;          ///< which were held out slice by slice
+  std::vector<std::string> uses;  ///< features of each of the frozen heads
+  tasks::PooledHead frozen;       ///< how these were chosen; their coefficients stand in the classifier
   Notices notices;
 };
 

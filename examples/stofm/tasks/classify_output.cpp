@@ -85,7 +85,7 @@ std::map<std::string, io::H5adValue> provenance_of(const ClassifyWork& work) {
   const ClassifyHead& head = work.heads.front();
   if (head.labelled > 0) values["labelled_cells"] = head.labelled;
   if (head.best_epoch > 0) values["best_epoch"] = head.best_epoch;
-  if (head.strength > 0) values["penalty_c"] = head.strength;
+  if (!head.frozen.strengths.empty()) values["penalty_c"] = head.frozen.strengths.front();
   const tasks::Classifier& classifier = head.classifier;
   values["smooth"] = classifier.smooth;
   if (classifier.kind == tasks::ClassifierKind::pooled) {
@@ -95,9 +95,10 @@ std::map<std::string, io::H5adValue> provenance_of(const ClassifyWork& work) {
                                format_number(classifier.weights[m], 3)));
     values["heads"] = members;
   }
-  if (head.held_out_f1 > 0) {
-    values["chosen_macro_f1"] = head.held_out_f1;
-    values["chosen_on"] = std::string(head.by_slice ? "slices held out in turn" : "places held out in turn");
+  if (head.frozen.held_out_f1 > 0) {
+    values["chosen_macro_f1"] = head.frozen.held_out_f1;
+    values["chosen_on"] =
+        std::string(head.frozen.by_slice ? "slices held out in turn" : "places held out in turn");
   }
   const std::vector<ScoreRow> rows = score_rows(work);
   const char* keys[] = {"", "_genes", "_pca", "_pca_nbr"};
@@ -148,11 +149,12 @@ nlohmann::json summary_of(const ClassifyWork& work) {
     nlohmann::json one = {{"name", work.run_names[h]},
                           {"labelled_cells", head.labelled},
                           {"best_epoch", head.best_epoch},
-                          {"penalty_c", head.strength},
+                          {"penalty_c", head.frozen.strengths.empty() ? 0.0 : head.frozen.strengths.front()},
                           {"smooth", head.classifier.smooth}};
     for (std::size_t m = 0; m < head.uses.size(); ++m)
-      one["members"].push_back(
-          {{"use", head.uses[m]}, {"penalty_c", head.strengths[m]}, {"weight", head.weights[m]}});
+      one["members"].push_back({{"use", head.uses[m]},
+                                {"penalty_c", head.frozen.strengths[m]},
+                                {"weight", head.frozen.weights[m]}});
     summary["heads"].push_back(std::move(one));
   }
   return summary;

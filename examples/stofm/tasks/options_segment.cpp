@@ -7,6 +7,7 @@
 
 #include "stofm/core/error.hpp"
 #include "stofm/tasks/feature_words.hpp"
+#include "stofm/tasks/smoothed_probabilities.hpp"
 #include "tasks/options_classify.hpp"
 
 namespace stofm::program {
@@ -111,11 +112,15 @@ void add_classify_learning(CLI::App& app, ClassifyArguments& a) {
 CLI::Validator classify_smoothing_words() {
   return CLI::Validator(
       [](std::string& text) {
+        if (text == "auto") {
+          text = "-1";
+          return std::string();
+        }
         const bool number =
-            !text.empty() && text.size() < 4 && text.find_first_not_of("0123456789") == std::string::npos;
-        if (text == "auto") text = "-1";
-        return number || text == "-1" ? std::string()
-                                      : "found " + stofm::quoted(text) + ", expected auto or 0 to 999";
+            !text.empty() && text.size() < 5 && text.find_first_not_of("0123456789") == std::string::npos;
+        return number && std::stoll(text) <= tasks::most_smoothing
+                   ? std::string()
+                   : concat("found ", stofm::quoted(text), ", expected auto or 0 to ", tasks::most_smoothing);
       },
       "");
 }

@@ -23,14 +23,13 @@
 #include "stofm/io/safetensors.hpp"
 #include "stofm/pipeline/model_config.hpp"
 #include "stofm/tasks/classifier.hpp"
+#include "stofm/tasks/smoothed_probabilities.hpp"
 
 namespace stofm::tasks {
 
 inline constexpr const char* head_format = "stofm-head";
 inline constexpr const char* head_format_version = "1";
 inline constexpr const char* pooled_head_format_version = "2";
-/// Nearest cells that a head may smooth over: memory of the search is this many numbers a cell.
-inline constexpr std::int64_t most_smoothing = 1000;
 
 /// Writes the file, whole or not at all. The same classifier gives the same bytes.
 /// \throws as write_safetensors: UsageError for a file that is there already unless `overwrite`,

@@ -14,12 +14,6 @@
 
 namespace stofm::tasks {
 
-/// Neighbours that smoothing is chosen from where nothing else is said. *Source* ours: each twice the last.
-inline const std::vector<std::int64_t>& smoothing_choices() {
-  static const std::vector<std::int64_t> counts{0, 5, 10, 20, 40};
-  return counts;
-}
-
 /// Heads for regions where nothing else is said (docs/scores.md has what they were chosen on); one on the
 /// genes only up to 20 million cells times genes, which takes a minute or two.
 inline std::string heads_for_regions(std::span<const io::Slice* const> slices) {

@@ -63,10 +63,7 @@ STOFM_INLINE PooledHead fit_pooled_head(std::span<const HeadRows> features,
                                         std::int64_t classes, const RandomKey& key,
                                         const PooledHeadOptions& options = {});
 
-}  // namespace stofm::tasks
-
-#if STOFM_BODIES
-namespace stofm::tasks::detail {
+namespace detail {
 
 /// Labelled cells of all slices, one below the other.
 struct JudgedCells {
@@ -83,17 +80,41 @@ struct JudgedCells {
   }
 };
 
-inline JudgedCells judged_cells(std::span<const std::vector<std::int32_t>> labels, const LabelFolds& folds,
-                                std::int64_t choosing, const RandomKey& key) {
+/// Their places and labels; no parts yet.
+inline JudgedCells labelled_cells(std::span<const std::vector<std::int32_t>> labels) {
   JudgedCells cells;
-  cells.folds = folds.count;
   for (std::size_t s = 0; s < labels.size(); ++s)
     for (std::size_t i = 0; i < labels[s].size(); ++i)
       if (labels[s][i] >= 0) {
         cells.place.emplace_back(s, static_cast<std::int64_t>(i));
         cells.labels.push_back(labels[s][i]);
-        cells.fold.push_back(folds.of[s][i]);
       }
+  return cells;
+}
+
+/// Their rows, one below the other.
+inline Tensor<float> labelled_rows(HeadRows rows, const JudgedCells& cells) {
+  const std::int64_t width = rows.empty() ? 0 : rows[0].dim(1);
+  Tensor<float> joined({static_cast<std::int64_t>(cells.place.size()), width});
+  for (std::size_t i = 0; i < cells.place.size(); ++i) {
+    const auto& [s, cell] = cells.place[i];
+    std::copy_n(rows[s].data() + cell * width, width, joined.data() + static_cast<std::int64_t>(i) * width);
+  }
+  return joined;
+}
+
+}  // namespace detail
+
+}  // namespace stofm::tasks
+
+#if STOFM_BODIES
+namespace stofm::tasks::detail {
+
+inline JudgedCells judged_cells(std::span<const std::vector<std::int32_t>> labels, const LabelFolds& folds,
+                                std::int64_t choosing, const RandomKey& key) {
+  JudgedCells cells = labelled_cells(labels);
+  cells.folds = folds.count;
+  for (const auto& [s, i] : cells.place) cells.fold.push_back(folds.of[s][static_cast<std::size_t>(i)]);
   std::vector<CellRoles> roles{role_of_labelled(cells.labels, CellRole::train)};
   const double share =
       static_cast<double>(choosing) / static_cast<double>((std::max<std::size_t>)(cells.labels.size(), 1));
@@ -113,16 +134,6 @@ inline JudgedCells judged_cells(std::span<const std::vector<std::int32_t>> label
         cells.judged[i] = cells.labels[i];
   }
   return cells;
-}
-
-inline Tensor<float> judged_rows(HeadRows rows, const JudgedCells& cells) {
-  const std::int64_t width = rows.empty() ? 0 : rows[0].dim(1);
-  Tensor<float> joined({static_cast<std::int64_t>(cells.place.size()), width});
-  for (std::size_t i = 0; i < cells.place.size(); ++i) {
-    const auto& [s, cell] = cells.place[i];
-    std::copy_n(rows[s].data() + cell * width, width, joined.data() + static_cast<std::int64_t>(i) * width);
-  }
-  return joined;
 }
 
 /// Probabilities [N, classes] of each cell by a head that learnt from the other parts; 0 where none could.
@@ -227,7 +238,7 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
     head.strengths.push_back(choose_strength || options.strengths.size() == 1 ? options.strengths.front()
                                                                               : usual);
     if (!choose_strength && !choose_weights && !choose_neighbours) continue;
-    const Tensor<float> rows = detail::judged_rows(features[m], cells);
+    const Tensor<float> rows = detail::labelled_rows(features[m], cells);
     double least = std::numeric_limits<double>::infinity();
     for (const double strength :
          choose_strength ? options.strengths : std::vector<double>{head.strengths.back()}) {
@@ -249,7 +260,7 @@ STOFM_INLINE auto tasks::fit_pooled_head(std::span<const HeadRows> features,
     LogisticRegression& fitted = head.heads.emplace_back();
     if (head.weights[m] == 0) continue;
     regression.c = head.strengths[m];
-    const Tensor<float> rows = detail::judged_rows(features[m], cells);
+    const Tensor<float> rows = detail::labelled_rows(features[m], cells);
     fitted = fit_logistic_regression(std::as_const(rows).view(), cells.labels, classes, regression);
   }
   return head;

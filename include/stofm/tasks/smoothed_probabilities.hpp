@@ -18,6 +18,9 @@
 
 namespace stofm::tasks {
 
+/// Nearest cells that a head may smooth over: memory of the search is this many numbers a cell.
+inline constexpr std::int64_t most_smoothing = 1000;
+
 /// `probabilities` [cells, classes] of one slice, smoothed over each of `counts` (ascending, >= 0) nearest
 /// cells; 0 changes nothing. A row that begins with NaN has no say and stays as it is. Neighbours are those
 /// of the same library; where it has fewer, each weighs more, k together. Means are taken in single
