@@ -1,31 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Features of another program, by its formula, with the same head on the same splits as bench/tasks/supervised.py.
+"""Features of other programs, by their formulas, with the head of `stofm segment` on the splits of bench/tasks/supervised.py.
 
-    python3 bench/tasks/peer_features.py --data DIR -o RESULT.json [--rows TEXT] [--seeds 5]
+    python3 bench/tasks/peer_features.py --data DIR --stofm build/stofm -o RESULT.json [--rows TEXT] [--seeds 3]
 
-CellCharter: 30 components of each cell and their means over the cells that are 1, 2 and 3 Delaunay hops away. Genes are
-those that all slices of a row share, log-normalised; above 2,000 the most variable ones. Head: scikit-learn's logistic regression,
-standardised and balanced, C out of 0.001, 0.01, 0.1, 1 by held-out training cells. The package itself is not run. RESULT.json is
-one that supervised.py shows (--table); both may write into the same file, one after the other. Needs numpy, scipy, anndata,
-scikit-learn, h5py.
+CellCharter: 30 components of each cell and their means over the cells that are 1, 2 and 3 Delaunay hops away. BANKSY with lambda
+0.8: genes, their means over 15 neighbours and gradients over 30, standardised in each slice, weighed 0.2, 0.53, 0.27,
+20 components; and with lambda 0.2. Genes are those that all slices of a row share, log-normalised; above 2,000 the most variable ones. The packages themselves are not run. The
+features are written into copies of the slices, and `stofm segment --use obsm:KEY` learns from them: smoothed as the default is, and
+not. RESULT.json is one that supervised.py shows (--table); both may write into the same file, one after the other. Needs numpy,
+scipy, anndata, scikit-learn, h5py.
 """
 import argparse
 import json
 import os
 import pathlib
-import time
 
+import anndata
 import numpy as np
 import supervised
-
-
-def read(arguments, name, column):
-    import anndata
-    data = anndata.read_h5ad(supervised.path_of(arguments, name))
-    none = {"", "nan", "None", "unlabelled", *supervised.IGNORED}
-    labels = np.array([text if text not in none else "" for text in data.obs[column].astype(str)])
-    return data, labels
 
 
 def log_genes(slices):
@@ -68,86 +61,87 @@ def cellcharter(slices, rows):
     return made
 
 
-FEATURES = {"CellCharter's formula": cellcharter}
+def banksy(slices, rows, share=0.8):
+    """Singhal et al., Nature Genetics 56 (2024): weights of neighbours fall as a Gaussian of the distance over its median."""
+    from sklearn.neighbors import NearestNeighbors
+
+    def standardised(block):
+        return (block - block.mean(0)) / np.maximum(block.std(0), 1e-9)
+
+    made = []
+    for one, own in zip(slices, rows):
+        xy, own = np.asarray(one.obsm["spatial"], dtype=float), standardised(own)
+        blocks = [own]
+        for order, count in ((0, 15), (1, 30)):
+            count = min(count, len(xy) - 1)
+            far, near = NearestNeighbors(n_neighbors=count + 1).fit(xy).kneighbors(xy)
+            far, near = far[:, 1:], near[:, 1:]
+            weight = np.exp(-(far / np.median(far, 1, keepdims=True).clip(1e-9)) ** 2)
+            weight = weight / weight.sum(1, keepdims=True)
+            turn = xy[near] - xy[:, None]
+            weight = weight * np.exp(1j * order * np.arctan2(turn[..., 1], turn[..., 0]))
+            block = np.empty(own.shape)
+            for i in range(len(xy)):
+                around = own[near[i]]
+                block[i] = np.abs(weight[i] @ (around - around.mean(0) if order else around)) if order else weight[i].real @ around
+            blocks.append(block)
+        weights = np.sqrt([1 - share, share * 2 / 3, share / 3])
+        made.append(np.concatenate([w * standardised(block) for w, block in zip(weights, blocks)], 1))
+    return components(made, 20)
 
 
-def head(train, labels, test, seed):
-    import warnings
-
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import f1_score
-    from sklearn.model_selection import train_test_split
-    warnings.filterwarnings("ignore")
-
-    def fit(rows, truth, c):
-        mean, scale = rows.mean(0), np.maximum(rows.std(0), 1e-9)
-        model = LogisticRegression(C=c, class_weight="balanced", max_iter=300).fit((rows - mean) / scale, truth)
-        return lambda of: model.predict((of - mean) / scale)
-
-    common = np.isin(labels, [name for name in np.unique(labels) if (labels == name).sum() >= 3])
-    inner, outer, y_inner, y_outer = train_test_split(train[common], labels[common], test_size=0.2, random_state=seed,
-                                                      stratify=labels[common])
-    c = max((0.001, 0.01, 0.1, 1.0), key=lambda c: f1_score(y_outer, fit(inner, y_inner, c * 1.25)(outer), average="macro"))
-    return fit(train, labels, c)(test), c
-
-
-def parts_of(task, names, slices, labels):
-    """(name, training masks, test masks) of each part of a row."""
-    train = task[2]
-    if not train:
-        xy, known = np.asarray(slices[0].obsm["spatial"], dtype=float), labels[0] != ""
-        for side in range(5):
-            along = xy @ np.array([np.cos(2 * np.pi * side / 5), np.sin(2 * np.pi * side / 5)])
-            order = np.flatnonzero(known)[np.argsort(along[known], kind="stable")]
-            test = np.zeros(len(xy), bool)
-            test[order[len(order) - int(round(0.2 * len(order))):]] = True
-            yield f"side {side + 1}", [known & ~test], [test]
-        return
-    out = names if train == "others" else [None]
-    for name in out:
-        test = [labels[i] != "" if (names[i] == name if name else names[i] in task[3]) else np.zeros(len(labels[i]), bool)
-                for i in range(len(names))]
-        yield name or task[3][0], [(labels[i] != "") & ~(test[i].any() & np.ones(len(labels[i]), bool)) for i in range(len(names))], test
+FEATURES = {"CellCharter's formula": ("X_cellcharter", cellcharter), "BANKSY's formula, 0.8": ("X_banksy", banksy),
+            "BANKSY's formula, 0.2": ("X_banksy02", lambda slices, rows: banksy(slices, rows, 0.2))}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("supervised-work"))
-    parser.add_argument("--rows", default="region")
+    parser.add_argument("--stofm", default="build/stofm", help="the program")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("peer-features-work"))
+    parser.add_argument("--rows", default="", help="only rows whose name contains this")
     parser.add_argument("--inputs", nargs="+", default=list(FEATURES), choices=list(FEATURES), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    from sklearn.metrics import accuracy_score, f1_score
+    arguments.weights = None
+    data, work = arguments.data, arguments.work
     results = json.loads(arguments.output.read_text())["results"] if arguments.output.exists() else []
     done = {(one["row"], one["input"]) for one in results}
-    for row, task in supervised.ROWS.items():
-        left = [name for name in arguments.inputs if (row, name) not in done]
-        if arguments.rows not in row or not left:
+    for number, (row, task) in enumerate(supervised.ROWS.items()):
+        wanted = [name for name in arguments.inputs if (row, f"{name}, smoothed") not in done]
+        if arguments.rows not in row or task[0] != "segment" or not wanted:
             continue
+        arguments.data, arguments.work = data, work / f"row{number}"
+        arguments.work.mkdir(parents=True, exist_ok=True)
         names = task[3] if not task[2] or task[2] == "others" else task[2] + task[3]
-        slices, labels = zip(*(read(arguments, name, task[1]) for name in names))
+        slices = [anndata.read_h5ad(supervised.path_of(arguments, name)) for name in names]
         genes = log_genes(slices)
-        for name in left:
-            used = time.process_time()
-            rows = FEATURES[name](slices, genes)
-            runs = []
-            for seed in range(1 if not task[2] or task[2] == "others" else arguments.seeds):
-                found = []
-                for part, train, test in parts_of(task, names, slices, labels):
-                    x, y = (np.concatenate([one[mask] for one, mask in zip(of, train)]) for of in (rows, labels))
-                    tx, ty = (np.concatenate([one[mask] for one, mask in zip(of, test)]) for of in (rows, labels))
-                    answer, c = head(x, y, tx, seed)
-                    found.append({"name": part, "cells": len(ty), "accuracy": float(accuracy_score(ty, answer)),
-                                  "macro_f1": float(f1_score(ty, answer, average="macro")), "c": c})
-                runs.append({"seed": seed, "parts": found, "processor_seconds": round(time.process_time() - used, 2)})
-            results.append(one := supervised.summary_of(row, name, "", runs))
-            print(f"{row} | {name} | {one['macro_f1']:.3f} ({one['accuracy']:.3f})", flush=True)
-            part = arguments.output.with_suffix(".part")
-            part.write_text(json.dumps({"what": "supervised", "results": results}, separators=(",", ":")) + "\n")
-            os.replace(part, arguments.output)
+        for name in wanted:
+            key, make = FEATURES[name]
+            for one, made in zip(slices, make(slices, genes)):
+                one.obsm[key] = made.astype(np.float32)
+        arguments.data = arguments.work / "slices"
+        arguments.data.mkdir(exist_ok=True)
+        for name, one in zip(names, slices):
+            one.write_h5ad(arguments.data / f"{name}.h5ad")
+            (arguments.work / f"{name}.h5ad").unlink(missing_ok=True)  # of path_of
+        for name in wanted:
+            for smooth in ("auto", "0"):
+                options = ["--tune", "none", "--use", "obsm:" + FEATURES[name][0], "--smooth", smooth]
+                parts = not task[2] or task[2] == "others"
+                runs = [supervised.run(arguments, task, seed, options) for seed in range(1 if parts else arguments.seeds)]
+                runs = [one for one in runs if one]
+                if not runs:
+                    continue
+                label = name + (", smoothed" if smooth == "auto" else "")
+                results = [one for one in results if (one["row"], one["input"]) != (row, label)]
+                results.append(one := supervised.summary_of(row, label, " ".join(options), runs))
+                print(f"{row} | {label} | {one['macro_f1']:.3f} ({one['accuracy']:.3f})", flush=True)
+                part = arguments.output.with_suffix(".part")
+                part.write_text(json.dumps({"what": "supervised", "results": results}, separators=(",", ":")) + "\n")
+                os.replace(part, arguments.output)
 
 
 if __name__ == "__main__":

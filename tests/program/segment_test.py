@@ -88,6 +88,26 @@ class Across(EmbedCase):
         self.refused(2, "segment", RIGHT, "--head", "tuned.head", "--train", LEFT, "-o", "x.h5ad", words=("--head",))
         self.refused(2, "segment", RIGHT, *TRAIN, *QUICK, "--save", "tuned.head", "-o", "x.h5ad", words=("tuned.head",))
 
+    def test_a_matrix_of_the_files_own(self):
+        for path, name in ((LEFT, "left"), (RIGHT, "right")):
+            self.ok("embed", path, "-o", f"{name}.h5ad")
+        given = ["segment", "right.h5ad", "--train", "left.h5ad", "--label", "region", "--no-floors"]
+        own = self.summary(*given, "--use", "obsm:X_stofm", "--save", "own.head", "-o", "own.h5ad")
+        model = self.summary(*given, "--use", "stofm", "-o", "model.h5ad")
+        self.assertEqual(own["learnt"], "logistic regression on obsm:X_stofm")
+        self.assertEqual(own["pooled"], model["pooled"])
+        several = self.summary(*given, "--use", "obsm:X_stofm,obsm:X_stofm+genes", "-o", "several.h5ad")
+        self.assertEqual([one["use"] for one in several["heads"][0]["members"]], ["obsm:X_stofm", "obsm:X_stofm+genes"])
+        again = self.summary("segment", "right.h5ad", "--head", "own.head", "--label", "region", "-o", "again.h5ad")
+        self.assertEqual(own["pooled"], again["pooled"])
+        self.ok("cluster", "right.h5ad", "--use", "obsm:X_stofm", "--clusters", "4", "-o", "clusters.h5ad")
+        # A file without it, for learning and later; no key; not a word of cluster.
+        self.refused(2, "segment", RIGHT, "--train", "left.h5ad", "--label", "region", "--use", "obsm:X_stofm", "-o", "x.h5ad",
+                     words=("X_stofm", "crop_right.h5ad"))
+        self.refused(2, "segment", RIGHT, "--head", "own.head", "-o", "x.h5ad", words=("X_stofm", "crop_right.h5ad"))
+        self.refused(2, *given, "--use", "obsm:", "-o", "x.h5ad", words=("obsm:KEY",))
+        self.refused(2, "cluster", "right.h5ad", "--use", "obsm:", "-o", "x.h5ad", words=("obsm:KEY",))
+
     def test_leave_one_out_and_hold_out(self):
         (self.dir / "done").mkdir()
         found = self.summary("segment", LEFT, RIGHT, "--leave-one-out", "--label", "region", "--tune", "none",

@@ -108,6 +108,33 @@ class BesideTheProgram(TaskCase):
         self.assert_refused("STOFM-2088", stofm.segment, read(LEFT), use="linear-context", save=mine)
 
 
+    def test_a_matrix_of_ones_own(self):
+        import pandas as pd
+        import scipy.sparse as sp
+        train, target, plain = read(LEFT), read(RIGHT), read(RIGHT)
+        for one in (train, target):
+            quietly(stofm.embed, one)
+            values = one.obsm["X_stofm"]
+            one.obsm["X_mine"] = values.astype(np.float64)[:, ::1]
+            one.obsm["frame"] = pd.DataFrame(values, index=one.obs_names).add_prefix("c")
+            one.obsm["sparse"] = sp.csr_matrix(values)
+        quietly(stofm.segment, plain, read(LEFT), use="stofm", smooth=0)
+        head = self.dir / "own.safetensors"
+        for key in ("frame", "sparse", "X_mine"):
+            quietly(stofm.segment, target, train, use=f"obsm:{key}", smooth=0, save=head)
+            np.testing.assert_array_equal(target.obs["stofm_region"].to_numpy(str), plain.obs["stofm_region"].to_numpy(str))
+            head.unlink() if key != "X_mine" else None
+        quietly(stofm.segment, target, head=head)
+        np.testing.assert_array_equal(target.obs["stofm_region"].to_numpy(str), plain.obs["stofm_region"].to_numpy(str))
+        self.assert_refused("STOFM-4766", stofm.segment, read(LEFT), use="obsm:X_mine")
+        self.assert_refused("STOFM-4766", stofm.segment, head=head)
+        target.obsm["X_mine"][3, 1] = np.nan
+        with self.assertRaises(stofm.DataError) as caught:
+            stofm.segment(target, head=head)
+        self.assertIn("STOFM-4765", str(caught.exception))
+        self.assert_refused("STOFM-4792", stofm.segment, read(LEFT), use="pca", smooth=1001)
+
+
 class Arguments(TaskCase):
     def test_refusals(self):
         one = read(LEFT)

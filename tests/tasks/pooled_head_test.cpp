@@ -352,6 +352,14 @@ TEST_CASE("feature words: plus stands side by side, a comma is a head each") {
         std::vector<std::string>{"stofm", "pca+rings", "genes", "pca+nbr", "pca"});
   CHECK(refusal_code([] { tasks::words_of_use("stofm,,pca"); }) == "STOFM-2053");
   CHECK(refusal_code([] { tasks::words_of_use("stofm+rings"); }) == "STOFM-2053");
+  CHECK(tasks::words_of_use("obsm:X_scVI+genes,obsm:b") ==
+        std::vector<std::string>{"obsm:X_scVI", "genes", "obsm:b"});
+  CHECK(tasks::feature_kind("obsm:X_scVI") == tasks::FeatureKind::given);
+  CHECK(tasks::given_key("obsm:X_scVI") == "X_scVI");
+  CHECK(tasks::given_key("stofm").empty());
+  CHECK(refusal_code([] { tasks::words_of_use("obsm:"); }) == "STOFM-2053");
+  CHECK_FALSE(tasks::use_needs_model("obsm:stofm+genes,pca"));
+  CHECK(tasks::use_needs_model("pca,genes+cells"));
   io::Slice small = grid_slice(), large = grid_slice();
   small.gene_ids.resize(100);
   large.gene_ids.resize(40000);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <limits>
 
 #include "stofm/tasks/slice_features.hpp"
 #include "tests/pipeline/embed_fixture.hpp"
@@ -247,4 +248,36 @@ TEST_CASE("slice features: the same bits at any thread count") {
     }
   }
   set_thread_count(before);
+}
+
+TEST_CASE("slice features: a matrix that comes with the slices, as it is, or refused with its slice") {
+  io::Slice a = test::make_slice({{{0, 1.0}}, {{1, 2.0}}, {{1, 1.0}}}, {{0, 0}, {1, 0}, {0, 1}}, 4), b = a;
+  a.path = "a";
+  b.path = "b";
+  const std::vector<io::Slice> slices{a, b};
+  SliceFeatureOptions options;
+  options.kind = FeatureKind::given;
+  options.given_key = "X_mine";
+  CHECK(refusal_code([&] { tasks::slice_features(slices, nullptr, options); }) == "STOFM-4763");
+  Tensor<float> second = Tensor<float>::from({3, 2}, {7, 8, 9, 10, 11, 12});
+  options.read_given = [&second](const io::Slice& slice, const std::string& key) {
+    CHECK(key == "X_mine");
+    return slice.path == "a" ? Tensor<float>::from({3, 2}, {1, 2, 3, 4, 5, 6}) : second;
+  };
+  const tasks::SliceFeatures found = tasks::slice_features(slices, nullptr, options);
+  REQUIRE(found.rows.size() == 2);
+  CHECK(found.rows[0](2, 1) == 6);
+  CHECK(found.rows[1](0, 0) == 7);
+  CHECK(found.name == "obsm[\"X_mine\"]");
+  CHECK(found.own_columns == 0);
+  const auto refused = [&](Tensor<float> rows) {
+    second = std::move(rows);
+    return refusal_code([&] { tasks::slice_features(slices, nullptr, options); });
+  };
+  CHECK(refused(Tensor<float>::zeros({3, 3})) == "STOFM-4765");  // another width
+  CHECK(refused(Tensor<float>::zeros({2, 2})) == "STOFM-4765");  // a cell less
+  CHECK(refused(Tensor<float>::zeros({3, 0})) == "STOFM-4765");
+  CHECK(refused(Tensor<float>::zeros({6})) == "STOFM-4765");
+  CHECK(refused(Tensor<float>::full({3, 2}, std::numeric_limits<float>::quiet_NaN())) == "STOFM-4765");
+  CHECK(refused(Tensor<float>::zeros({3, 2})).empty());
 }

@@ -72,21 +72,21 @@ std::unique_ptr<LoadedHead> load_head(const std::string& path) {
   });
 }
 
-bool words_need_model(const std::string& use) {
-  if (use == "auto") return true;
-  const std::vector<std::string> parts = tasks::words_of_use(use);
-  return std::any_of(parts.begin(), parts.end(),
-                     [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); });
+bool words_need_model(const std::string& use) { return use == "auto" || tasks::use_needs_model(use); }
+
+bool head_needs_model(const LoadedHead& head) { return tasks::head_needs_model(head.classifier); }
+
+/// Keys of obsm among the words of `use`.
+std::vector<std::string> obsm_keys_of(const std::string& use) {
+  std::vector<std::string> keys;
+  if (use == "auto") return keys;
+  for (const std::string& word : tasks::words_of_use(use))
+    if (std::string key = tasks::given_key(word); !key.empty()) keys.push_back(std::move(key));
+  return keys;
 }
 
-std::string use_of(const tasks::Classifier& head) {
-  return head.input.settings.value("use", std::string("stofm"));
-}
-
-bool head_needs_model(const LoadedHead& head) {
-  return head.classifier.kind == tasks::ClassifierKind::fine_tuned ||
-         words_need_model(use_of(head.classifier));
-}
+/// Matrices that come with slices, by slice and key.
+using GivenMatrices = std::map<std::pair<const io::Slice*, std::string>, Tensor<float>>;
 
 /// What a head is learnt from and by.
 struct ClassifyTask {
@@ -100,6 +100,7 @@ struct ClassifyTask {
   std::string verb, label, model_name;
   std::string save;                  ///< file for the head; empty: none is written
   const LoadedHead* head = nullptr;  ///< in place of learning
+  GivenMatrices given;
   bool tune = false, balanced = true;
   std::string centre;
   std::int64_t epochs = 20, smooth = 0;  ///< smooth -1: chosen on held-out labels
@@ -114,10 +115,17 @@ struct ClassifyAnswer {
   Notices notices;
 };
 
+/// What reads the matrices of a task.
+auto given_of(const ClassifyTask& task) {
+  return [&task](const io::Slice& slice, const std::string& key) { return task.given.at({&slice, key}); };
+}
+
 tasks::SliceFeatures features_of(const ClassifyTask& task, const std::string& use,
                                  const pipeline::Progress& progress, Notices& notices) {
   tasks::SliceFeatureOptions options;
   options.kind = tasks::feature_kind(use);
+  options.given_key = tasks::given_key(use);
+  options.read_given = given_of(task);
   options.embed = task.embed;
   auto features =
       tasks::slice_features(std::span<const io::Slice* const>(task.slices), task.model, options, progress);
@@ -291,7 +299,8 @@ void ask_head(const ClassifyTask& task, const pipeline::Progress& progress, Clas
   answer.features = head.input.name;
   answer.centred = head.input.settings.value("center", false);
   for (const io::Slice* slice : task.slices) {
-    const tasks::FeatureMaker make = [&](const tasks::SliceFeatureOptions& options) {
+    const tasks::FeatureMaker make = [&](tasks::SliceFeatureOptions options) {
+      options.read_given = given_of(task);
       auto made = tasks::slice_features(std::span(&slice, 1), task.model, options, progress);
       answer.notices.insert(answer.notices.end(), made.notices.begin(), made.notices.end());
       return made;
@@ -378,6 +387,17 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
   task.centre = value_or<std::string>(given, "center", "auto");
   task.epochs = value_or(given, "epochs", task.epochs);
   task.smooth = value_or(given, "smooth", task.smooth);
+  const auto matrices =
+      value_or<std::vector<nb::dict>>(given, "obsm", {});  // by slice: key to [cells, width]
+  for (std::size_t s = 0; s < matrices.size() && s < task.slices.size(); ++s)
+    for (const auto& [key, matrix] : matrices[s]) {
+      const auto values =
+          nb::cast<nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(matrix);
+      const Shape shape{static_cast<std::int64_t>(values.shape(0)),
+                        static_cast<std::int64_t>(values.shape(1))};
+      task.given[{task.slices[s], nb::cast<std::string>(key)}] =
+          Tensor<float>::from(shape, std::span<const float>(values.data(), values.size()));
+    }
   ClassifyAnswer found = run_interruptibly(
       heard, [&](const pipeline::Progress& progress) { return run_classify(task, progress); });
   nb::dict answer;
@@ -399,9 +419,15 @@ nb::dict classify(const std::vector<const ArraySlice*>& slices, const nb::list& 
 void define_tasks(nb::module_& module) {
   nb::class_<LoadedHead>(module, "Head")
       .def_ro("path", &LoadedHead::path)
-      .def_prop_ro("needs_model", &head_needs_model);
+      .def_prop_ro("needs_model", &head_needs_model)
+      .def_prop_ro("obsm_keys", [](const LoadedHead& head) {
+        return head.classifier.kind == tasks::ClassifierKind::fine_tuned
+                   ? std::vector<std::string>()
+                   : obsm_keys_of(tasks::use_of_head(head.classifier));
+      });
   module.def("load_head", &load_head);
   module.def("use_needs_model", &words_need_model);
+  module.def("obsm_keys_of", &obsm_keys_of);
   module.def("group_colours", &tasks::group_colours);
   module.def("cluster_rows", &cluster_rows);
   module.def("classify", &classify, nb::arg("slices"), nb::arg("labels"), nb::arg("model").none(),

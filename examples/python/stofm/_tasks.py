@@ -124,6 +124,16 @@ def _known_colours(adata, column, count):
     return known if len(known) == count and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in known) else []
 
 
+def _matrix(adata, key):
+    """obsm[key] as numbers, a row a cell."""
+    if key not in adata.obsm:
+        raise DataError("STOFM-4766", "", f'obsm["{key}"]', "nothing; obsm has " + (", ".join(sorted(adata.obsm)) or "nothing"), "a matrix",
+                        "Give another key after obsm: in use.")
+    values = adata.obsm[key]
+    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
+
+
 def _classify(task, adata, train, label, model, *, head, save, key_added, tune, use, epochs, class_weights, center, smooth,
               unassigned_below, ignore_labels, spatial_key, layer, use_raw, library_key, gene_key, species, min_coverage,
               counts_scale, overlay, seed, threads, max_memory, progress, copy):
@@ -150,6 +160,8 @@ def _classify(task, adata, train, label, model, *, head, save, key_added, tune, 
         weights = model_of(model) if needed else None
         if weights is not None:
             learning["model_name"] = model_card(weights)[0]
+        keys = (_stofm.obsm_keys_of(use) if tune == "none" else []) if head is None else head.obsm_keys
+        learning["obsm"] = [{key: _matrix(one, key) for key in keys} for one in (*train, adata)] if keys else []
         labels = [_labels(one, label) for one in train]
         slices = [make_slice(one, **reading) for one in (*train, adata)]
         with heard(progress) as callback:
@@ -207,8 +219,8 @@ _CLASSIFY = """
         ``"none"``: logistic regression on `use`. ``"all"``: the SE(2) Transformer is trained with the head, `epochs`
         times through the labelled slices.
     use : str
-        What a head is given of each cell: stofm, cells, context, genes, pca, pca+nbr or pca+rings; several joined by
-        ``+``; after commas a head each, weighed by what it says of held-out labels; ``"auto"``: such a list. Not used
+        What a head is given of each cell: stofm, cells, context, genes, pca, pca+nbr or pca+rings, or
+        ``"obsm:KEY"``, a matrix of your own in ``obsm`` of all slices; several joined by ``+``; after commas a head each, weighed by what it says of held-out labels; ``"auto"``: such a list. Not used
         with ``tune="all"``.
     epochs : int
         Passes of fine-tuning; the best on held-out labels is kept.

@@ -210,11 +210,7 @@ int predict_by_head(ClassifyWork& work) {
                       concat("Use stofm ", verb, " with this head.")});
   open_classify(work);
   std::optional<LoadedModel> model;
-  const std::vector<std::string> parts =
-      tasks::words_of_use(c.input.settings.value("use", std::string("stofm")));
-  if (c.kind == tasks::ClassifierKind::fine_tuned ||
-      std::any_of(parts.begin(), parts.end(),
-                  [](const std::string& part) { return tasks::needs_model(tasks::feature_kind(part)); })) {
+  if (tasks::head_needs_model(c)) {
     model = load_task_model(a.task);
     work.model = &*model;
     check_head_model(c, *model);
@@ -277,10 +273,7 @@ int run_classify(const Arguments& arguments, const ClassifyWords& words) {
 
   const std::string use = a.task.use == "auto" ? usual_heads(work.slices) : a.task.use;
   std::optional<LoadedModel> model;
-  const std::vector<std::string> parts = tasks::words_of_use(use);
-  if (a.tune != "none" || std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
-        return tasks::needs_model(tasks::feature_kind(part));
-      })) {
+  if (a.tune != "none" || tasks::use_needs_model(use)) {
     model = load_task_model(a.task);
     work.model = &*model;
   }

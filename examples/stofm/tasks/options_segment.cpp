@@ -35,7 +35,8 @@ void allow_several_features(CLI::App& app) {
       "the model predicts it from its surroundings; fitted-context: that prediction and means of neighbours, "
       "fitted to the components of these slices; genes, pca, pca+nbr, linear-context: without the model; "
       "several side by side: cells+genes; pca+rings: components and their means over 3, 10, 30 and 100 "
-      "neighbours; after commas a head each, weighed by what it says of held-out labels: stofm+pca+nbr,pca; "
+      "neighbours; obsm:KEY: a matrix of your own, which all files hold; after commas a head each, weighed "
+      "by what it says of held-out labels: stofm+pca+nbr,pca; "
       "auto: such a list");
   use->check(CLI::Validator(
       [](std::string& text) {

@@ -57,8 +57,8 @@ void add_task_geometry(CLI::App& app, GeometryArguments& a) {
 
 std::string task_feature_list(const char* separator) {
   std::string list;
-  for (const auto& known : tasks::feature_words) list += concat(list.empty() ? "" : separator, known.first);
-  return list;
+  for (const auto& known : tasks::feature_words) list += concat(known.first, separator);
+  return list + "obsm:KEY";
 }
 
 void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups) {
@@ -92,15 +92,24 @@ void add_task(CLI::App& app, TaskArguments& a, const TaskOptionGroups& groups) {
   flag(app, files, "--json", a.json, "Figures as one JSON object on stdout");
   if (groups.model && groups.features) {
     const char* what = "What the task is given of each cell";
-    std::vector<std::string> words;
-    for (const auto& known : tasks::feature_words) words.emplace_back(known.first);
     option(
         app, what, "--use", a.use,
         "stofm: the model's embedding; cells: its cell encoder alone; context: each cell as the model "
         "predicts it from its surroundings; fitted-context: that prediction and means of neighbours, fitted "
-        "to the components of these slices; genes, pca, pca+nbr, linear-context: without the model",
+        "to the components of these slices; genes, pca, pca+nbr, linear-context: without the model; "
+        "obsm:KEY: "
+        "a matrix of your own, which the files hold",
         task_feature_list("|").c_str())
-        ->check(one_of(words))
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              try {
+                (void)tasks::feature_kind(text);
+              } catch (const UsageError&) {
+                return concat("found ", stofm::quoted(text), ", expected one of ", task_feature_list(", "));
+              }
+              return std::string();
+            },
+            ""))
         ->capture_default_str();
     option(app, what, "--features", a.features,
            "What the SE(2) Transformer is given: its cell encoder's vectors, or principal components of the "

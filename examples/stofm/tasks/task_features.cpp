@@ -46,6 +46,13 @@ std::string difference(const io::H5adTables& tables, const LoadedModel& model, c
   return {};
 }
 
+/// obsm["key"] of a slice's file. \throws Error
+Tensor<float> read_matrix(const io::Slice& slice, const std::string& key) {
+  io::H5adTables tables = io::read_h5ad_tables(slice.path, {.obsm = {key}, .file_rows = slice.file_rows});
+  io::require_unchanged(slice.path, slice.identity, tables.identity);
+  return std::move(tables.obsm.front().values);
+}
+
 /// The embedding that the slice's file holds, if it is the one that would be computed.
 bool take_embedding(const TaskSlice& slice, const LoadedModel& model, const TaskArguments& task,
                     const std::string& key, Tensor<float>& rows) {
@@ -70,6 +77,7 @@ bool take_embedding(const TaskSlice& slice, const LoadedModel& model, const Task
   return false;
 }
 #else
+Tensor<float> read_matrix(const io::Slice&, const std::string&) { return {}; }  // no .h5ad was read here
 bool take_embedding(const TaskSlice&, const LoadedModel&, const TaskArguments&, const std::string&,
                     Tensor<float>&) {
   return false;
@@ -78,11 +86,12 @@ bool take_embedding(const TaskSlice&, const LoadedModel&, const TaskArguments&, 
 
 }  // namespace
 
-bool task_needs_model(const TaskArguments& task) { return tasks::needs_model(tasks::feature_kind(task.use)); }
+bool task_needs_model(const TaskArguments& task) { return tasks::use_needs_model(task.use); }
 
 tasks::SliceFeatureOptions task_feature_options(const TaskArguments& task) {
   tasks::SliceFeatureOptions options;
   options.kind = tasks::feature_kind(task.use);
+  options.given_key = tasks::given_key(task.use);
   options.input = task.features == "pca" ? tasks::CellInput::pca : tasks::CellInput::encoder;
   options.embed = task_embed_options(task, task_memory(task));
   return options;
@@ -94,7 +103,9 @@ tasks::SliceFeatures task_features(std::span<const TaskSlice> slices, const Load
 }
 
 tasks::SliceFeatures task_features(std::span<const TaskSlice> slices, const LoadedModel* model,
-                                   const TaskArguments& task, const tasks::SliceFeatureOptions& options) {
+                                   const TaskArguments& task, const tasks::SliceFeatureOptions& asked) {
+  tasks::SliceFeatureOptions options = asked;
+  options.read_given = read_matrix;
   Console& console = Console::get();
   const pipeline::Progress progress([&console](const pipeline::ProgressEvent& event) {
     console.progress(stage_name(event.stage), event.done, event.total, event.unit);

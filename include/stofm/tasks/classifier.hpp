@@ -70,6 +70,16 @@ struct Classifier {
   std::int64_t smooth = 0;          ///< nearest cells that the probabilities are smoothed over; 0: none
 };
 
+/// Words of the features that a head is given (tasks/feature_words.hpp).
+inline std::string use_of_head(const Classifier& head) {
+  return head.input.settings.value("use", std::string("stofm"));
+}
+
+/// Whether the head, or any of its members, can only be asked with the model that it was learnt with.
+inline bool head_needs_model(const Classifier& head) {
+  return head.kind == ClassifierKind::fine_tuned || use_needs_model(use_of_head(head));
+}
+
 /// What a model computes, as 64 hex digits: SHA-256 over configurations and weights of both encoders, by
 /// name. Two bundles with the same weights have the same. *Cost* about 1 ms a MiB of weights.
 inline std::string model_identity(const pipeline::Model& model);

@@ -3,7 +3,7 @@
 /// \file
 /// What heads and graphs are given of a cell, by the words that users write: "stofm", several joined by plus
 /// signs, which stand side by side, "cells+genes", or several of these after commas, a head each:
-/// "stofm,pca+rings".
+/// "stofm,pca+rings". "obsm:X_scVI" is a matrix of the slices' own; its name may hold neither sign.
 
 #include <algorithm>
 #include <array>
@@ -25,7 +25,8 @@ enum class FeatureKind {
   pca_neighbours,  ///< the same and the mean of the nearest cells of the slice
   linear_context,  ///< principal components as a ridge regression predicts them from the surroundings
   fitted_context,  ///< the same with the model's prediction (context) among what it predicts from
-  pca_rings        ///< principal components and their means over the nearest 3, 10, 30 and 100 cells
+  pca_rings,       ///< principal components and their means over the nearest 3, 10, 30 and 100 cells
+  given            ///< a matrix that comes with the slices, obsm["KEY"]: the word is obsm:KEY
 };
 
 /// Each word and what it means.
@@ -39,13 +40,21 @@ inline constexpr std::array feature_words{std::pair{"stofm", FeatureKind::stofm}
                                           std::pair{"fitted-context", FeatureKind::fitted_context},
                                           std::pair{"pca+rings", FeatureKind::pca_rings}};
 
+/// KEY of "obsm:KEY"; empty for any other word.
+inline std::string given_key(std::string_view word) {
+  constexpr std::string_view start = "obsm:";
+  return word.starts_with(start) ? std::string(word.substr(start.size())) : std::string();
+}
+
 /// \throws UsageError (STOFM-2053) a word that is not among them
 inline FeatureKind feature_kind(std::string_view word) {
   const auto* const found = std::find_if(feature_words.begin(), feature_words.end(),
                                          [&](const auto& known) { return word == known.first; });
   if (found != feature_words.end()) return found->second;
+  if (!given_key(word).empty()) return FeatureKind::given;
   std::string list;
-  for (const auto& known : feature_words) list += concat(list.empty() ? "" : ", ", known.first);
+  for (const auto& known : feature_words) list += concat(known.first, ", ");
+  list += "obsm:KEY";
   throw UsageError({"STOFM-2053", "", "SliceFeatureOptions::kind", stofm::quoted(word), "one of " + list,
                     "Name one of them."});
 }
@@ -91,6 +100,13 @@ inline std::vector<std::string> words_of_use(std::string_view use) {
 inline bool needs_model(FeatureKind kind) {
   return kind == FeatureKind::stofm || kind == FeatureKind::cells || kind == FeatureKind::context ||
          kind == FeatureKind::fitted_context;
+}
+
+/// Whether any head of `use` does. \throws as feature_kind
+inline bool use_needs_model(std::string_view use) {
+  const std::vector<std::string> words = words_of_use(use);
+  return std::any_of(words.begin(), words.end(),
+                     [](const std::string& word) { return needs_model(feature_kind(word)); });
 }
 
 }  // namespace stofm::tasks

@@ -59,9 +59,9 @@ inline nlohmann::json se2_config_json(const model::Se2Config& c) {
 
 /// Names of the kinds in files; their order is that of the enums.
 inline constexpr std::array<const char*, 3> classifier_kind_names{"fine_tuned", "logistic", "pooled"};
-inline constexpr std::array<const char*, 9> feature_kind_names{
-    "stofm",          "cells",          "context",        "genes",    "pca",
-    "pca_neighbours", "linear_context", "fitted_context", "pca_rings"};
+inline constexpr std::array<const char*, 10> feature_kind_names{
+    "stofm",          "cells",          "context",        "genes",     "pca",
+    "pca_neighbours", "linear_context", "fitted_context", "pca_rings", "given"};
 inline constexpr std::array<const char*, 2> cell_input_names{"encoder", "pca"};
 inline constexpr std::array<const char*, 3> activation_kind_names{"identity", "relu", "gelu"};
 

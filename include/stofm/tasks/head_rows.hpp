@@ -155,6 +155,7 @@ inline Tensor<float> rows_for_head(const Classifier& head, const io::Slice& slic
     } else {
       SliceFeatureOptions options;
       options.kind = feature_kind(part);
+      options.given_key = given_key(part);
       options.input = input.cells;
       options.embed = embed;
       if (input.genes.loadings.numel() > 0) options.fitted = &components;

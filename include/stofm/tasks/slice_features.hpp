@@ -4,7 +4,9 @@
 /// What a head, a graph or a map is given of each cell: the embedding of the model, one of its parts, or the
 /// plain things that it has to beat. Several slices at once, so that components and genes are shared.
 
+#include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +41,9 @@ struct SliceFeatureOptions {
   std::int64_t neighbours = 10;  ///< of pca_neighbours
   std::vector<std::int64_t> rings = LinearContextOptions{}.rings;  ///< of pca_rings: ascending neighbours
   ContextOptions context{};
+  std::string given_key{};  ///< of given: what the matrix is called
+  /// Of given: reads it for a slice, [cells, width]. \throws where the slice has none
+  std::function<Tensor<float>(const io::Slice&, const std::string& key)> read_given{};
   /// Components of an earlier fit, to be used in place of new ones (pca, pca_neighbours, pca_rings, input
   /// pca); must outlive the call. Null: fitted on the slices at hand.
   const GeneComponents* fitted = nullptr;
@@ -176,11 +181,44 @@ inline void model_features(std::span<const io::Slice* const> slices, const pipel
 
 }  // namespace detail
 
+namespace detail {
+
+/// Matrices that come with the slices, checked.
+inline void given_features(std::span<const io::Slice* const> slices, const SliceFeatureOptions& options,
+                           SliceFeatures& result) {
+  if (!options.read_given || options.given_key.empty())
+    throw UsageError({"STOFM-4763", slices[0]->path, "[slice_features]", "nothing that reads given features",
+                      "a key and a function", "Give both, or other features."});
+  const std::string name = concat("obsm[", stofm::quoted(options.given_key, 60), "]");
+  for (const io::Slice* slice : slices) {
+    Tensor<float> rows = options.read_given(*slice, options.given_key).contiguous();
+    const auto refuse = [&](std::string found, std::string expected, std::string remedy) {
+      throw DataError(
+          {"STOFM-4765", slice->path, name, std::move(found), std::move(expected), std::move(remedy)});
+    };
+    if (rows.rank() != 2 || rows.dim(0) != slice->cells || rows.dim(1) < 1)
+      refuse(concat("a matrix of shape ", to_string(rows.shape())),
+             concat("a row for each of ", slice->cells, " cells"), "Write one row a cell.");
+    for (std::int64_t e = 0; e < rows.numel(); ++e)
+      if (!std::isfinite(rows.data()[e]))
+        refuse(concat("a value that is not finite in row ", e / rows.dim(1), ", column ", e % rows.dim(1)),
+               "numbers", "Leave such cells out, or fill the matrix.");
+    if (!result.rows.empty() && rows.dim(1) != result.rows[0].dim(1))
+      refuse(concat(rows.dim(1), " columns"), concat(result.rows[0].dim(1), ", as ", slices[0]->path, " has"),
+             "Make the matrix of all slices together, by one model.");
+    result.rows.push_back(std::move(rows));
+  }
+  result.name = name;
+}
+
+}  // namespace detail
+
 /// Features of all cells of `slices`, which share genes and components but no neighbours. `model` may be null
 /// for kinds that need none (needs_model); where it is there, its gene table helps to match genes. \throws
 /// UsageError for no slices (STOFM-4750), a model that is missing or lacks a part (4757), options out of
 /// range; DataError for slices that share no gene (4751) or have no counts (4754); ResourceError where genes
-/// would not fit into memory (4759); as embed_slice and context_embedding. *Cost* that of what is asked for.
+/// would not fit into memory (4759); UsageError (4763) and DataError (4765) for given ones that nothing
+/// reads, or that do not fit; as embed_slice and context_embedding. *Cost* that of what is asked for.
 /// *Deterministic* yes for a seed, any thread count.
 STOFM_INLINE SliceFeatures slice_features(std::span<const io::Slice* const> slices,
                                           const pipeline::Model* model, const SliceFeatureOptions& options,
@@ -224,6 +262,10 @@ STOFM_INLINE auto tasks::slice_features(std::span<const io::Slice* const> slices
     throw UsageError({"STOFM-4757", "", "weights", "no model", "one, for an embedding of the model",
                       "Give weights, or use genes or their components (SliceFeatureOptions::kind)."});
   SliceFeatures result;
+  if (options.kind == FeatureKind::given) {
+    detail::given_features(slices, options, result);
+    return result;
+  }
   if (needs_model(options.kind)) {
     detail::model_features(slices, *model, options, progress, result);
     return result;
