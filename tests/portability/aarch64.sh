@@ -74,4 +74,4 @@ qemu-aarch64-static -L "$sysroot" "$work/rounding"
 
 echo "=== tests under qemu"
 # Every flipped copy is a process of its own, which takes a second here.
-STOFM_FLIPS="${STOFM_FLIPS:-100}" ctest --test-dir "$work/build" -R "^($pattern)\." -j "$(nproc)" --output-on-failure --no-tests=error --timeout 3600
+STOFM_EMULATED_CPU=1 STOFM_FLIPS="${STOFM_FLIPS:-100}" ctest --test-dir "$work/build" -R "^($pattern)\." -j "$(nproc)" --output-on-failure --no-tests=error --timeout 3600
