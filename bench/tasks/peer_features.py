@@ -6,9 +6,9 @@
 
 CellCharter: 30 components of each cell and their means over the cells that are 1, 2 and 3 Delaunay hops away. BANKSY with lambda
 0.8: genes, their means over 15 neighbours and gradients over 30, standardised in each slice, weighed 0.2, 0.53, 0.27,
-20 components; and with lambda 0.2. Genes are those that all slices of a row share, log-normalised; above 2,000 the most variable ones. The packages themselves are not run. The
-features are written into copies of the slices, and `stofm segment --use obsm:KEY` learns from them: smoothed as the default is, and
-not. RESULT.json is one that supervised.py shows (--table); both may write into the same file, one after the other. Needs numpy,
+20 components; and with lambda 0.2. Genes are those that all slices of a row share, log-normalised; above 2,000 the most variable
+ones. The packages themselves are not run. The features are written into copies of the slices, and `stofm segment --use obsm:KEY`
+learns from them: smoothed as the default is, and not. RESULT.json is one that supervised.py shows (--table); both may write into the same file, one after the other. Needs numpy,
 scipy, anndata, scikit-learn, h5py.
 """
 import argparse
@@ -83,7 +83,7 @@ def banksy(slices, rows, share=0.8):
             block = np.empty(own.shape)
             for i in range(len(xy)):
                 around = own[near[i]]
-                block[i] = np.abs(weight[i] @ (around - around.mean(0) if order else around)) if order else weight[i].real @ around
+                block[i] = np.abs(weight[i] @ (around - around.mean(0))) if order else weight[i].real @ around
             blocks.append(block)
         weights = np.sqrt([1 - share, share * 2 / 3, share / 3])
         made.append(np.concatenate([w * standardised(block) for w, block in zip(weights, blocks)], 1))
@@ -115,7 +115,8 @@ def main():
             continue
         arguments.data, arguments.work = data, work / f"row{number}"
         arguments.work.mkdir(parents=True, exist_ok=True)
-        names = task[3] if not task[2] or task[2] == "others" else task[2] + task[3]
+        parts = not task[2] or task[2] == "others"
+        names, seeds = (task[3], range(1)) if parts else (task[2] + task[3], range(arguments.seeds))
         slices = [anndata.read_h5ad(supervised.path_of(arguments, name)) for name in names]
         genes = log_genes(slices)
         for name in wanted:
@@ -130,8 +131,7 @@ def main():
         for name in wanted:
             for smooth in ("auto", "0"):
                 options = ["--tune", "none", "--use", "obsm:" + FEATURES[name][0], "--smooth", smooth]
-                parts = not task[2] or task[2] == "others"
-                runs = [supervised.run(arguments, task, seed, options) for seed in range(1 if parts else arguments.seeds)]
+                runs = [supervised.run(arguments, task, seed, options) for seed in seeds]
                 runs = [one for one in runs if one]
                 if not runs:
                     continue

@@ -43,7 +43,8 @@ if [ "$kind" = compiled ]; then  # installed and from the sources: linked, by pk
   quick=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0)  # whether it links, not how fast it runs
   configure "$here/compiled" "$work/installed" -DCMAKE_PREFIX_PATH="$work/prefix" "${quick[@]}"
   cmake --build "$work/installed" -j 2 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-  "$work/installed/consumer" && "$work/installed/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
+  "$work/installed/consumer"  # a line each: what is left of && may fail under set -e
+  "$work/installed/embeds" "$source_dir/tests/data/formats/csr_f32_gzip.h5ad"
   configure "$here/compiled" "$work/sources" -DSTOFM_SOURCE="$source_dir" "${quick[@]}"
   commands=$(ninja -C "$work/sources" -t commands consumer)
   for source in "$source_dir"/src/*/*.cpp; do

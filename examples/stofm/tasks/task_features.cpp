@@ -61,13 +61,11 @@ bool take_embedding(const TaskSlice& slice, const LoadedModel& model, const Task
   if (std::find(there.obsm_keys.begin(), there.obsm_keys.end(), key) == there.obsm_keys.end()) return false;
   std::string why = difference(there, model, task);
   if (why.empty()) {
-    io::H5adTables tables = io::read_h5ad_tables(path, {.obsm = {key}, .file_rows = slice.slice.file_rows});
-    io::require_unchanged(path, slice.slice.identity, tables.identity);
-    const Tensor<float>& values = tables.obsm.front().values;
+    Tensor<float> values = read_matrix(slice.slice, key);
     if (!std::all_of(values.data(), values.data() + values.numel(), [](float v) { return std::isfinite(v); }))
       why = "some of these cells have none in it";
     if (why.empty()) {
-      rows = std::move(tables.obsm.front().values);
+      rows = std::move(values);
       Console::get().say(
           concat(path, ": obsm[\"", key, "\"] of the file is used, made with the same weights"));
       return true;

@@ -179,10 +179,6 @@ inline void model_features(std::span<const io::Slice* const> slices, const pipel
       concat(" and means of neighbours, fitted to ", targets[0].dim(1), " components by ridge regression");
 }
 
-}  // namespace detail
-
-namespace detail {
-
 /// Matrices that come with the slices, checked.
 inline void given_features(std::span<const io::Slice* const> slices, const SliceFeatureOptions& options,
                            SliceFeatures& result) {
